@@ -1,0 +1,26 @@
+"""Priors over learning curves.
+
+A prior draws curves in batches (`Prior.sample`); training turns it into a model. `ReferencePrior`
+is the published prior over rising accuracies; `BroadPrior` draws curves of any metric, without
+units; `FAMILIES` holds Domhan's eleven curve families; `CurveBatch` and `Prior` are all that a
+prior of your own needs.
+"""
+
+from lcpfn.priors.broad import BroadConfig, BroadPrior
+from lcpfn.priors.families import FAMILIES, Family
+from lcpfn.priors.parameters import LogNormal, ParameterPrior, Uniform
+from lcpfn.priors.protocol import CurveBatch, Prior
+from lcpfn.priors.reference import ReferencePrior
+
+__all__ = [
+    "FAMILIES",
+    "BroadConfig",
+    "BroadPrior",
+    "CurveBatch",
+    "Family",
+    "LogNormal",
+    "ParameterPrior",
+    "Prior",
+    "ReferencePrior",
+    "Uniform",
+]
