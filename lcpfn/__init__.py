@@ -1,0 +1,72 @@
+"""Learning-curve extrapolation and early stopping with a prior-data fitted network.
+
+>>> import lcpfn
+>>> post = lcpfn.load().extrapolate([0.31, 0.52, 0.58, 0.63], horizon=50)
+>>> 0 < post.prob_better(than=0.8) < 1
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lcpfn.errors import (
+        CheckpointError,
+        InputError,
+        LCPFNError,
+        MissingExtraError,
+        WeightsError,
+    )
+    from lcpfn.extrapolation import Extrapolation
+    from lcpfn.model import LCPFN
+    from lcpfn.stopping import Decision, StoppingRule
+    from lcpfn.stream import Stream
+    from lcpfn.weights import available, load
+
+__version__ = "0.1.0"
+
+# Imported on first use, so that `lcpfn --help` does not wait for torch.
+_HOMES = {
+    "LCPFN": "lcpfn.model",
+    "CheckpointError": "lcpfn.errors",
+    "Decision": "lcpfn.stopping",
+    "Extrapolation": "lcpfn.extrapolation",
+    "InputError": "lcpfn.errors",
+    "LCPFNError": "lcpfn.errors",
+    "MissingExtraError": "lcpfn.errors",
+    "StoppingRule": "lcpfn.stopping",
+    "Stream": "lcpfn.stream",
+    "WeightsError": "lcpfn.errors",
+    "available": "lcpfn.weights",
+    "load": "lcpfn.weights",
+}
+
+__all__ = [
+    "LCPFN",
+    "CheckpointError",
+    "Decision",
+    "Extrapolation",
+    "InputError",
+    "LCPFNError",
+    "MissingExtraError",
+    "StoppingRule",
+    "Stream",
+    "WeightsError",
+    "available",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'lcpfn' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,315 @@
+"""The LC-PFN network: a small transformer from observed prefixes to binned forecasts.
+
+One sequence holds a curve's observations and its queries. Observations attend causally to
+observations; a query (prefix t, step x) attends to the first t observations and to nothing else.
+So one pass trains, or backtests, every prefix of a curve at once, and at inference a new epoch
+costs one token against a cache of keys and values.
+
+Each query's output is a histogram in its own coordinates: `location + scale * z` with fixed bins
+in z. The location is a learned mix of the prefix's running averages plus an offset in noise
+units, so a forecast is as sharp as the curve allows, whatever its level.
+
+Sources: prior-data fitted networks, Müller et al. (ICLR 2022); LC-PFN, Adriaensen et al.
+(NeurIPS 2023). The causal prefix masking and the moving coordinates are this project's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lcpfn.binned import BinnedDistribution, starting_log_masses
+from lcpfn.errors import InputError
+from lcpfn.features import (
+    AVERAGES,
+    CONTEXT_FEATURES,
+    QUERY_FEATURES,
+    Array,
+    ContextFeatures,
+    Frame,
+    context_features,
+    query_features,
+)
+from lcpfn.relative import (
+    RELATIVE_CONTEXT_FEATURES,
+    RELATIVE_QUERY_FEATURES,
+    relative_context_features,
+    relative_query_features,
+)
+
+_MASKED = -1e4
+FRAMES = ("absolute", "relative")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the network. Saved with the weights.
+
+    Args:
+        width: channels of a token.
+        layers: transformer blocks.
+        heads: attention heads; divides `width`.
+        bins: bins of the forecast, both open tails included.
+        unit_floor: smallest noise level that inputs and outputs resolve, in the prior's unit, or,
+            in the relative frame, in units of the spread of the values so far.
+        frame: "absolute" for values in the prior's own unit, "relative" for values of any unit:
+            the network then sees ratios of differences only.
+    """
+
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+    bins: int = 64
+    unit_floor: float = 1e-3
+    frame: Literal["absolute", "relative"] = "absolute"
+
+    def __post_init__(self) -> None:
+        if self.frame not in FRAMES:
+            raise InputError(f"frame is {self.frame!r}, but must be one of {', '.join(FRAMES)}")
+
+    @property
+    def context_features(self) -> int:
+        """Features of one observation."""
+        return CONTEXT_FEATURES if self.frame == "absolute" else RELATIVE_CONTEXT_FEATURES
+
+    @property
+    def query_features(self) -> int:
+        """Features of one query."""
+        return QUERY_FEATURES if self.frame == "absolute" else RELATIVE_QUERY_FEATURES
+
+    def as_dict(self) -> dict[str, float | int | str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values of the observations so far, each (curves, heads, n, head_width), by layer."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+    @property
+    def length(self) -> int:
+        """How many observations are cached."""
+        return self.keys[0].shape[2]
+
+    def first(self, observations: int) -> Cache:
+        """The cache as it was after the first `observations`."""
+        return Cache(
+            tuple(key[:, :, :observations] for key in self.keys),
+            tuple(value[:, :, :observations] for value in self.values),
+        )
+
+    def repeat(self, count: int) -> Cache:
+        """The cache of one curve, shared by `count` copies of it."""
+        return Cache(
+            tuple(key.expand(count, -1, -1, -1) for key in self.keys),
+            tuple(value.expand(count, -1, -1, -1) for value in self.values),
+        )
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward. Keys and values come from observations only."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.norm_attention = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.mix = nn.Linear(width, width, bias=False)
+        self.norm_feed = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, 4 * width, bias=False)
+        self.contract = nn.Linear(4 * width, width, bias=False)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        curves, tokens, width = x.shape
+        return x.view(curves, tokens, self.heads, width // self.heads).transpose(1, 2)
+
+    def keys_values(self, normed: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (curves, heads, n, head_width) of normed tokens (curves, n, width)."""
+        key, value = self.key_value(normed).chunk(2, -1)
+        return self._split_heads(key), self._split_heads(value)
+
+    def update(
+        self, x: Tensor, normed: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """Tokens x (curves, tokens, width) after attention to `key`, `value` and feed-forward."""
+        query = self._split_heads(self.query(normed))
+        if torch.is_grad_enabled():
+            # Written out, because the fused kernel's backward pass is ten times slower on CPUs.
+            scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+            if mask is not None:
+                scores = scores + mask.to(scores.dtype)
+            attended = torch.softmax(scores, -1) @ value
+        else:
+            attended = F.scaled_dot_product_attention(query, key, value, mask)
+        x = x + self.mix(attended.transpose(1, 2).flatten(-2))
+        hidden = F.relu(self.expand(self.norm_feed(x))).square()
+        fed: Tensor = x + self.contract(hidden)
+        return fed
+
+
+class Network(nn.Module):
+    """The network. `forward` trains and forecasts whole batches, `extend` streams."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.config = config
+        self.embed_context = nn.Linear(config.context_features, config.width)
+        self.embed_prefix = nn.Linear(config.context_features, config.width, bias=False)
+        self.embed_query = nn.Linear(config.query_features, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.width, 2 + AVERAGES + config.bins)
+
+    def initialise(self, generator: torch.Generator) -> Network:
+        """Draws starting weights; an untrained network forecasts a wide normal everywhere."""
+        residual = (2 * self.config.layers) ** -0.5
+        for name, parameter in self.named_parameters():
+            if name.startswith("head") or name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.ndim == 2:
+                damping = 0.3 * residual if "mix" in name or "contract" in name else 1.0
+                std = damping * parameter.shape[1] ** -0.5
+                nn.init.normal_(parameter, std=std, generator=generator)
+        return self
+
+    def features(
+        self, fractions: Array, values: Array, start: int = 0, ceiling: Array | None = None
+    ) -> ContextFeatures:
+        """Features of the observations from number `start` on.
+
+        In the relative frame, y -> a y + b with a > 0 moves every forecast the same way as long
+        as the values before it are not all equal or the ceiling is known. Otherwise the unit of
+        the forecast is 1: give values divided by |first value|, to within a factor of two.
+
+        Args:
+            fractions, values: (curves, n) every observation.
+            start: leave out the first ones.
+            ceiling: (curves,) the best value the metric can take, inf where unknown. The absolute
+                frame has no use for it.
+        """
+        floor = self.config.unit_floor
+        with torch.no_grad():
+            if self.config.frame == "absolute":
+                return context_features(fractions, values, floor, start)
+            return relative_context_features(fractions, values, floor, start, ceiling)
+
+    def query_features(self, last_fraction: Array, query_fraction: Array) -> Array:
+        """Features of queries after the last observed steps, both over the horizon."""
+        absolute = self.config.frame == "absolute"
+        describe = query_features if absolute else relative_query_features
+        return describe(last_fraction, query_fraction)
+
+    def forward(
+        self, context: ContextFeatures, fractions: Tensor, prefixes: Tensor, queries: Tensor
+    ) -> BinnedDistribution:
+        """Forecasts `queries` (curves, m) after `prefixes` (curves, m) observations.
+
+        Args:
+            context: features of (curves, n) observations; padding at the end is harmless as long
+                as no query's prefix reaches it.
+            fractions: (curves, n) observed steps over the horizon.
+            prefixes: (curves, m) how many observations each query sees, 1..n.
+            queries: (curves, m) steps to forecast, over the horizon.
+        """
+        curves, length = fractions.shape
+        last = prefixes - 1
+        rows = torch.arange(curves, device=fractions.device)[:, None]
+        asked = self.query_features(fractions.gather(1, last), queries)
+        x = torch.cat(
+            [
+                self.embed_context(context.tokens),
+                self.embed_query(asked) + self.embed_prefix(context.tokens[rows, last]),
+            ],
+            1,
+        )
+        order = torch.arange(length, device=fractions.device)
+        hidden_past = (order[None, :] > order[:, None]).expand(curves, -1, -1)
+        hidden_prefix = order >= prefixes[..., None]
+        hidden = torch.cat([hidden_past, hidden_prefix], 1)[:, None]
+        mask = torch.zeros_like(hidden, dtype=x.dtype).masked_fill(hidden, _MASKED)
+        answers, _ = self._run(x, length, mask, None)
+        return self._read_out(answers, context.frame.at(last))
+
+    def extend(
+        self,
+        cache: Cache | None,
+        fractions: Tensor,
+        values: Tensor,
+        queries: Tensor,
+        ceiling: Tensor | None = None,
+    ) -> tuple[BinnedDistribution, Cache]:
+        """Forecasts `queries` (curves, m) after all observations, encoding those not in `cache`.
+
+        Args:
+            cache: of the first observations, or None.
+            fractions: (curves, n) every observed step over the horizon, cached ones included.
+            values: (curves, n) every observed value.
+            queries: (curves, m).
+            ceiling: (curves,) the best value the metric can take; see `features`.
+
+        Returns:
+            the forecasts, and the cache of all n observations.
+        """
+        length = fractions.shape[1]
+        start = 0 if cache is None else cache.length
+        context = self.features(fractions, values, start, ceiling)
+        asked = self.embed_query(self.query_features(fractions[:, -1:], queries))
+        x = torch.cat(
+            [
+                self.embed_context(context.tokens),
+                asked + self.embed_prefix(context.tokens[:, -1:]),
+            ],
+            1,
+        )
+        mask = None
+        if length - start > 1:
+            order = torch.arange(length, device=x.device)
+            reach = torch.cat([order[start:], order[-1:].expand(queries.shape[1])])
+            mask = torch.zeros(len(reach), length, device=x.device, dtype=x.dtype)
+            mask = mask.masked_fill(order > reach[:, None], _MASKED)
+        answers, cache = self._run(x, length - start, mask, cache)
+        return self._read_out(answers, context.frame.last_only()), cache
+
+    def _run(
+        self, x: Tensor, new: int, mask: Tensor | None, cache: Cache | None
+    ) -> tuple[Tensor, Cache]:
+        """Runs the blocks over tokens whose first `new` are observations; returns the others."""
+        keys, values = [], []
+        for layer, module in enumerate(self.blocks):
+            block = cast(Block, module)
+            normed = block.norm_attention(x)
+            key, value = block.keys_values(normed[:, :new])
+            if cache is not None:
+                key = torch.cat([cache.keys[layer], key], 2)
+                value = torch.cat([cache.values[layer], value], 2)
+            keys.append(key)
+            values.append(value)
+            if layer == len(self.blocks) - 1:
+                # Nobody reads the observations after the last keys and values.
+                x, normed = x[:, new:], normed[:, new:]
+                mask = None if mask is None else mask[..., new:, :]
+            x = block.update(x, normed, key, value, mask)
+        return x, Cache(tuple(keys), tuple(values))
+
+    def _read_out(self, x: Tensor, frame: Frame) -> BinnedDistribution:
+        return self.interpret(self.head(self.norm(x)).float(), frame)
+
+    def interpret(self, out: Tensor, frame: Frame) -> BinnedDistribution:
+        """The forecast that the head's outputs (curves, m, outputs) stand for, in their frame."""
+        offset, log_scale, mix, logits = out.split([1, 1, AVERAGES, self.config.bins], -1)
+        location = (
+            frame.last
+            + (mix * frame.averages).sum(-1)
+            + frame.unit * torch.sinh(offset[..., 0].clamp(-12, 12))
+        )
+        scale = frame.unit * torch.exp((log_scale[..., 0] + 1).clamp(-8, 12))
+        start = starting_log_masses(self.config.bins).to(logits)
+        return BinnedDistribution(location, scale, torch.log_softmax(logits + start, -1))

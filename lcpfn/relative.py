@@ -1,0 +1,225 @@
+"""What a scale-free network sees of a curve: features without any level or unit.
+
+The counterpart of `lcpfn.features.context_features` for metrics of any unit. Every feature is a
+function of ratios of differences of the observed values, so y -> a y + b with a > 0 leaves all of
+them as they are, and the frame (last value, averages, unit) turns the network's outputs back into
+values that moved along. Two measures of scale are combined: the spread of all values so far, and
+a running noise estimate that a single wild record cannot inflate, so that a curve that dropped by
+2 and now moves by 0.002 is still resolved.
+
+A prefix without any spread (one value, or a constant run) has no scale of its own. Where the best
+value that the metric can take is known, the distance to it serves; else the unit is 1, so the
+caller decides what 1 means (see `Network.features`). A known best value is a reference that
+y -> a y + b has to move along.
+"""
+
+from __future__ import annotations
+
+import math
+
+from array_api_compat import array_namespace
+from array_api_compat import device as device_of
+
+from lcpfn.averages import running_averages, running_range
+from lcpfn.features import (
+    AVERAGE_HALF_LIVES,
+    AVERAGES,
+    Array,
+    ArrayModule,
+    ContextFeatures,
+    Frame,
+    at_least,
+    channels,
+    increments,
+    query_features,
+    step_features,
+)
+
+NOISE_HALF_LIVES = (2.0, 8.0, 32.0)
+_UNIT_ESTIMATE = 1
+_CHANGE_HALF_LIVES = (2.0, 8.0, 32.0)
+# For standard normal e, E[|e|^(1/2)] = 2^(1/4) gamma(3/4) / sqrt(pi).
+_NORMAL_ROOT_MEAN = 2**0.25 * math.gamma(0.75) / math.sqrt(math.pi)
+# The noise assumed before the first second difference, in units of the spread.
+_PRIOR_NOISE = 0.1
+_CEILING_REACH = 12.0
+_LEAST_PROGRESS = 1e-5
+_LEAST_CHANGE = 1e-6
+_LEAST_ROOM = 1e-6
+
+
+def _annealed_progress(xp: ArrayModule, fraction: Array) -> tuple[Array, Array]:
+    """Shares of the summed learning rate under cosine and under linear decay to zero.
+
+    Most runs anneal, and then little happens in the last steps: a forecast is simple in the clock
+    of the right schedule and hard in any other.
+    """
+    cosine = fraction + xp.sin(math.pi * fraction) / math.pi
+    return cosine, fraction * (2 - fraction)
+
+
+def _log_share(xp: ArrayModule, share: Array) -> Array:
+    return 0.3 * xp.log(at_least(xp, _LEAST_PROGRESS, share)) + 1
+
+
+def relative_query_features(last_fraction: Array, query_fraction: Array) -> Array:
+    """Features of a query relative to the last observed step, (...) -> (..., 18)."""
+    xp = array_namespace(query_fraction)
+    clocks = []
+    for now, then in zip(
+        _annealed_progress(xp, last_fraction), _annealed_progress(xp, query_fraction), strict=True
+    ):
+        clocks += [2 * (then - now), _log_share(xp, then - now)]
+    plain = query_features(last_fraction, query_fraction)
+    return xp.concat([plain, channels(xp, *clocks)], axis=-1)
+
+
+def relative_context_features(
+    fractions: Array,
+    values: Array,
+    unit_floor: float,
+    start: int = 0,
+    ceiling: Array | None = None,
+) -> ContextFeatures:
+    """Scale-free features of the observations of a batch of curves.
+
+    Args:
+        fractions: (curves, n) increasing, in (0, 1].
+        values: (curves, n), higher is better, in any unit.
+        unit_floor: smallest noise that is resolved, in units of the spread so far.
+        start: leave out the first observations; the others still depend on them.
+        ceiling: (curves,) the best value the metric can take, inf where unknown.
+
+    Returns:
+        tokens (curves, n - start, RELATIVE_CONTEXT_FEATURES) and their frame.
+    """
+    xp = array_namespace(values)
+    centred = values - values[:, :1]
+    change = increments(xp, centred)
+    bend = increments(xp, change)
+    now = centred[:, start:]
+    count = xp.arange(start + 1, values.shape[1] + 1, dtype=values.dtype, device=device_of(values))
+    count = count + 0 * now
+
+    lowest, highest = running_range(centred)
+    low, high = lowest[:, start:], highest[:, start:]
+    constant = high <= low
+    spread = xp.where(constant, _fallback_spread(xp, values[:, start:], ceiling), high - low)
+
+    # A second difference of white noise has variance 6 sigma^2. The mean of square roots weighs
+    # a record a hundred times too large no more than ten ordinary ones.
+    noise = _noise_scale(xp, bend / math.sqrt(6), NOISE_HALF_LIVES, start, skip=2)
+    drift = _noise_scale(xp, change, _CHANGE_HALF_LIVES, start, skip=1)
+    ignorance = xp.exp(-math.log(2) * at_least(xp, 0.0, count - 2))
+    floor = (unit_floor * spread)[..., None]
+    assumed = (_PRIOR_NOISE * ignorance * spread)[..., None]
+    noise = (1 - ignorance)[..., None] * noise + assumed + floor
+    unit = noise[..., _UNIT_ESTIMATE]
+
+    averages = running_averages(centred, AVERAGE_HALF_LIVES, start) - now[..., None]
+    log_steps = xp.log(fractions)
+    log_step_averages = running_averages(log_steps, AVERAGE_HALF_LIVES, start)
+    log_step = log_steps[:, start:]
+    gap = xp.concat([fractions[:, :1], fractions[:, 1:] - fractions[:, :-1]], axis=1)[:, start:]
+
+    # Of the latest record that was the best so far.
+    was_best = xp.where(centred >= highest, log_steps, log_steps[:, :1])
+    _, best_log_step = running_range(was_best, start)
+
+    recent = channels(xp, change[:, start:], bend[:, start:], now, now - high, now - low)
+    distances = xp.concat([averages, recent], axis=-1)
+    in_units = distances / unit[..., None]
+    in_spreads = distances / spread[..., None]
+    cosine, linear = _annealed_progress(xp, fractions[:, start:])
+    # The slowing down of a curve tells how its learning rate falls; logarithms make it linear.
+    velocity = abs(change[:, start:]) / gap
+    zero = 0 * values
+    ties = running_averages(xp.where(change == 0, zero + 1, zero), (16.0,), start, skip=1)
+    magnitudes = channels(
+        xp,
+        0.5 * xp.log(at_least(xp, 1e-6, gap)) + 2,
+        0.5 * xp.log(count),
+        0.4 * xp.log(unit / spread) + 2,
+        0.5 * xp.log(noise[..., 0] / unit),
+        0.5 * xp.log(noise[..., 2] / unit),
+        log_step - best_log_step,
+        xp.where(constant, 1 + 0 * now, 0 * now),
+        ties[..., 0],
+        _log_share(xp, 1 - cosine),
+        _log_share(xp, 1 - linear),
+        0.3 * xp.log(velocity / spread + _LEAST_CHANGE) + 2,
+    )
+    tokens = xp.concat(
+        [
+            step_features(xp, fractions[:, start:]),
+            log_step_averages - log_step[..., None],
+            magnitudes,
+            0.5 * xp.log((drift + floor) / unit[..., None]),
+            0.3 * xp.log(drift / spread[..., None] + _LEAST_CHANGE) + 2,
+            0.5 * xp.asinh(in_units),
+            xp.tanh(0.2 * in_units),
+            in_spreads,
+            0.5 * xp.asinh(30 * in_spreads),
+            _ceiling_features(xp, values[:, start:], now - high, now - low, unit, spread, ceiling),
+        ],
+        axis=-1,
+    )
+    return ContextFeatures(tokens, Frame(values[:, start:], averages, unit))
+
+
+def _fallback_spread(xp: ArrayModule, values: Array, ceiling: Array | None) -> Array:
+    """The unit while all values are equal: the distance to the ceiling where known, else 1."""
+    one = 0 * values + 1
+    if ceiling is None:
+        return one
+    room = xp.where(xp.isfinite(ceiling), ceiling, 0.0)[:, None] - values
+    return xp.where(xp.isfinite(ceiling)[:, None] & (room > 0), room, one)
+
+
+def _noise_scale(
+    xp: ArrayModule, differences: Array, half_lives: tuple[float, ...], start: int, skip: int
+) -> Array:
+    """Robust running standard deviation of differences (curves, n): (mean of |d|^(1/2))^2."""
+    roots = running_averages(xp.sqrt(abs(differences)), half_lives, start, skip)
+    return (roots / _NORMAL_ROOT_MEAN) ** 2
+
+
+def _ceiling_features(
+    xp: ArrayModule,
+    values: Array,
+    below_high: Array,
+    above_low: Array,
+    unit: Array,
+    spread: Array,
+    ceiling: Array | None,
+) -> Array:
+    """How far the ceiling is from the last, the best and the worst value, and whether it is known.
+
+    Logarithms of distances, zero where the ceiling is unknown; (curves, n, CEILING_FEATURES).
+    """
+    zero = 0 * values
+    if ceiling is None:
+        return channels(xp, *[zero] * CEILING_FEATURES)
+    finite = xp.isfinite(ceiling)
+    known = xp.where(finite[:, None], zero + 1, zero)
+    room = xp.where(finite, ceiling, 0.0)[:, None] - values
+
+    def log_ratio(distance: Array, scale: Array) -> Array:
+        ratio = xp.log(at_least(xp, _LEAST_ROOM, distance / spread) * (spread / scale))
+        return 0.3 * known * xp.clip(ratio, -_CEILING_REACH, _CEILING_REACH)
+
+    return channels(
+        xp,
+        known,
+        log_ratio(room, unit),
+        log_ratio(room, spread),
+        log_ratio(room + below_high, spread),
+        log_ratio(room + above_low, spread),
+    )
+
+
+CEILING_FEATURES = 5
+RELATIVE_CONTEXT_FEATURES = (
+    10 + AVERAGES + 11 + 2 * len(_CHANGE_HALF_LIVES) + 4 * (AVERAGES + 5) + CEILING_FEATURES
+)
+RELATIVE_QUERY_FEATURES = 18
