@@ -1,0 +1,266 @@
+"""One observed curve, checked: what every forecast starts from.
+
+All rules on input live here, and every message names the value and the rule it breaks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lcpfn.errors import InputError
+
+Goal = Literal["maximize", "minimize"]
+Bounds = tuple[float | None, float | None]
+BoundsLike = Literal["auto"] | Bounds | None
+Array = NDArray[np.float64]
+
+_DEFAULT_QUERIES = 200
+# Beyond this a forecast's own tails could overflow.
+_LARGEST = 1e150
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A checked curve. Missing records are gone; the steps of the rest are kept.
+
+    Args:
+        steps: (n,) strictly increasing and positive, in the user's unit.
+        values: (n,) finite.
+        horizon: last step of the full run, at or after the last of `steps`.
+        goal: "maximize" or "minimize".
+        bounds: what the metric can never pass; None where open. "auto" has been resolved.
+        guessed_bounds: whether `bounds` were guessed.
+    """
+
+    steps: Array
+    values: Array
+    horizon: float
+    goal: Goal
+    bounds: Bounds
+    guessed_bounds: bool
+
+    @property
+    def finished(self) -> bool:
+        """Whether the horizon itself has been observed."""
+        return bool(self.steps[-1] >= self.horizon)
+
+    def first(self, records: int) -> Curve:
+        """The curve as it was after its first `records`; guessed bounds are guessed again."""
+        values = self.values[:records]
+        bounds = guess_bounds(values, self.goal) if self.guessed_bounds else self.bounds
+        return Curve(
+            self.steps[:records], values, self.horizon, self.goal, bounds, self.guessed_bounds
+        )
+
+
+def read_curve(
+    values: ArrayLike,
+    steps: ArrayLike | None,
+    horizon: float,
+    goal: str,
+    bounds: BoundsLike,
+) -> Curve:
+    """Checks user input and drops missing records.
+
+    Args:
+        values: (n,) observed metric, NaN where missing.
+        steps: (n,) strictly increasing positive numbers; None for 1..n.
+        horizon: last step of the full run.
+        goal: "maximize" or "minimize".
+        bounds: (low, high), None for open, or "auto".
+
+    Raises:
+        InputError: naming the value and the rule.
+    """
+    checked_goal = read_goal(goal)
+    observed = _vector("values", values)
+    if not len(observed):
+        raise InputError("values is empty, but at least one observation is needed")
+    infinite = np.flatnonzero(np.isinf(observed))
+    if len(infinite):
+        raise InputError(
+            f"values[{infinite[0]}] is {observed[infinite[0]]}, but values must be finite "
+            "(NaN marks a missing record)"
+        )
+    huge = np.flatnonzero(np.abs(observed) > _LARGEST)
+    if len(huge):
+        raise InputError(
+            f"values[{huge[0]}] is {observed[huge[0]]:g}, but values must be below {_LARGEST:g} "
+            "in size"
+        )
+    at = _steps(steps, len(observed))
+    last = read_horizon(horizon)
+    if at[-1] > last:
+        raise InputError(f"horizon is {last:g}, but must not lie before the last step, {at[-1]:g}")
+    present = ~np.isnan(observed)
+    if not present.any():
+        raise InputError(
+            f"all {len(observed)} values are NaN, but at least one observation is needed"
+        )
+    at, observed = at[present], observed[present]
+    guessed = isinstance(bounds, str) and bounds == "auto"
+    checked = guess_bounds(observed, checked_goal) if guessed else read_bounds(bounds)
+    if not guessed:
+        _check_inside(observed, at, checked)
+    return Curve(at, observed, last, checked_goal, checked, guessed)
+
+
+def read_goal(goal: str) -> Goal:
+    """Checks a goal."""
+    if goal not in get_args(Goal):
+        raise InputError(f"goal is {goal!r}, but must be 'maximize' or 'minimize'")
+    return goal  # type: ignore[return-value]
+
+
+def read_horizon(horizon: float) -> float:
+    """Checks a horizon: a positive finite number."""
+    try:
+        number = float(horizon)
+    except (TypeError, ValueError):
+        raise InputError(f"horizon is {horizon!r}, but must be a positive number") from None
+    if not (math.isfinite(number) and number > 0):
+        raise InputError(f"horizon is {number:g}, but must be positive and finite")
+    return number
+
+
+def read_bounds(bounds: Any) -> Bounds:
+    """Checks explicit bounds: None, or a pair (low, high) whose ends may be None."""
+    if bounds is None:
+        return None, None
+    rule = "but must be 'auto', None or a pair (low, high), each end a number or None"
+    if isinstance(bounds, str) or not isinstance(bounds, Sequence | np.ndarray):
+        raise InputError(f"bounds is {bounds!r}, {rule}")
+    if len(bounds) != 2:
+        raise InputError(f"bounds is {bounds!r}, {rule}")
+    low, high = (_bound(end, rule) for end in bounds)
+    if low is not None and high is not None and not low < high:
+        raise InputError(f"bounds is ({low:g}, {high:g}), but low must be below high")
+    return low, high
+
+
+def guess_bounds(values: Array, goal: Goal) -> Bounds:
+    """What the metric can never pass, judged by its goal and its values so far.
+
+    A metric to maximise within [0, 1] is taken for an accuracy, within [0, 100] for one in
+    percent. A metric to minimise that is never negative is taken for a loss above 0. Anything
+    else is open. State the bounds where this guess is wrong for your metric.
+    """
+    low, high = float(values.min()), float(values.max())
+    if goal == "minimize":
+        return (0.0, None) if low >= 0 else (None, None)
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    if low >= 0 and high <= 100:
+        return 0.0, 100.0
+    return None, None
+
+
+def read_query(query: ArrayLike | None, curve: Curve) -> Array:
+    """The steps to forecast, (m,), checked against the curve.
+
+    The default runs from the last observed step to the horizon in steps of the curve's own usual
+    spacing (1 for a single observation), thinned evenly to at most 200.
+    """
+    last, horizon = curve.steps[-1], curve.horizon
+    if query is None:
+        return np.array([horizon]) if curve.finished else _default_query(curve)
+    asked = _vector("query", np.atleast_1d(np.asarray(query, dtype=object)))
+    if not len(asked):
+        raise InputError("query is empty, but at least one step is needed")
+    for step in asked:
+        if not math.isfinite(step):
+            raise InputError(f"query holds {step}, but every step must be finite")
+        if step > horizon:
+            raise InputError(f"query holds {step:g}, but must not pass the horizon, {horizon:g}")
+        if step <= last and not (curve.finished and step == horizon):
+            raise InputError(
+                f"query holds {step:g}, but must come after the last observed step, {last:g}"
+            )
+    _check_increasing("query", asked)
+    return asked
+
+
+def _default_query(curve: Curve) -> Array:
+    last, horizon = curve.steps[-1], curve.horizon
+    spacing = float(np.median(np.diff(curve.steps))) if len(curve.steps) > 1 else 1.0
+    count = max(1, math.ceil((horizon - last) / spacing - 1e-9))
+    if count > _DEFAULT_QUERIES:
+        return np.linspace(last, horizon, _DEFAULT_QUERIES + 1)[1:]
+    steps: Array = last + spacing * np.arange(1, count + 1)
+    steps[-1] = horizon
+    return steps
+
+
+def _steps(steps: ArrayLike | None, count: int) -> Array:
+    if steps is None:
+        return np.arange(1.0, count + 1)
+    at = _vector("steps", steps)
+    if len(at) != count:
+        raise InputError(
+            f"steps has {len(at)} entries, but must have one for each of {count} values"
+        )
+    for index, step in enumerate(at):
+        if not (math.isfinite(step) and step > 0):
+            raise InputError(f"steps[{index}] is {step:g}, but must be positive and finite")
+    _check_increasing("steps", at)
+    return at
+
+
+def _check_increasing(name: str, steps: Array) -> None:
+    falls = np.flatnonzero(np.diff(steps) <= 0)
+    if len(falls):
+        index = falls[0] + 1
+        raise InputError(
+            f"{name}[{index}] is {steps[index]:g} after {steps[index - 1]:g}, but {name} must "
+            "strictly increase"
+        )
+
+
+def _check_inside(values: Array, steps: Array, bounds: Bounds) -> None:
+    low, high = bounds
+    below = -math.inf if low is None else low
+    above = math.inf if high is None else high
+    outside = np.flatnonzero((values < below) | (values > above))
+    if len(outside):
+        index = outside[0]
+        raise InputError(
+            f"the value at step {steps[index]:g} is {values[index]:g}, but must lie within the "
+            f"stated bounds ({_end(low)}, {_end(high)})"
+        )
+
+
+def _end(bound: float | None) -> str:
+    return "open" if bound is None else f"{bound:g}"
+
+
+def _bound(end: Any, rule: str) -> float | None:
+    if end is None:
+        return None
+    try:
+        number = float(end)
+    except (TypeError, ValueError):
+        raise InputError(f"bounds holds {end!r}, {rule}") from None
+    if math.isnan(number):
+        raise InputError(f"bounds holds nan, {rule}")
+    return None if math.isinf(number) else number
+
+
+def _vector(name: str, data: ArrayLike) -> Array:
+    try:
+        vector = np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {_short(data)}, but must be a sequence of numbers") from None
+    if vector.ndim != 1:
+        raise InputError(f"{name} has shape {vector.shape}, but must have one dimension")
+    return vector
+
+
+def _short(data: object) -> str:
+    text = repr(data)
+    return text if len(text) <= 60 else f"{text[:57]}..."

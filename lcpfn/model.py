@@ -1,0 +1,387 @@
+"""A trained model: forecasts of single runs, batches, every prefix, and running streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from lcpfn.axis import StepAxis
+from lcpfn.binned import BinnedDistribution, starting_log_masses
+from lcpfn.curve import (
+    Array,
+    Bounds,
+    BoundsLike,
+    Curve,
+    read_bounds,
+    read_curve,
+    read_goal,
+    read_horizon,
+    read_query,
+)
+from lcpfn.errors import InputError
+from lcpfn.extrapolation import Extrapolation, LazyForecast
+from lcpfn.network import Cache, Network
+from lcpfn.scaling import Frame, MetricMap, metric_map, to_metric
+from lcpfn.single_token import SingleToken
+from lcpfn.stream import Stream
+
+Schedule = Callable[[float], float] | tuple[ArrayLike, ArrayLike]
+
+# Curves that go through the network together: enough to fill two cores, small enough for caches.
+_CHUNK = 64
+# The forecast of a step already observed: its value, this sharp in relation to it.
+_KNOWN_SHARPNESS = 1e-9
+_LEAST_SCALE = 1e-290
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A curve as the network sees it.
+
+    Args:
+        kept: (k,) indices of the curve's records that remain after thinning.
+        fractions, values: (k,) float32, in the network's units.
+        metric: the map to these units.
+        ceiling: (1,) the best value there can be, infinity where open.
+        axis: the step axis.
+    """
+
+    kept: NDArray[np.int64]
+    fractions: Tensor
+    values: Tensor
+    metric: MetricMap
+    ceiling: Tensor
+    axis: StepAxis
+
+    def observe(self, step: float) -> Tensor:
+        """A step as an observed fraction of the horizon, (1,)."""
+        return torch.as_tensor(self.axis.fractions(np.array([step])), dtype=torch.float32)
+
+    def queries(self, steps: Array, last: float) -> Tensor:
+        """Steps as asked fractions of the horizon, after the last observed step, (m,)."""
+        return torch.as_tensor(self.axis.query_fractions(steps, last), dtype=torch.float32)
+
+
+class LCPFN:
+    """A model with its weights. Stateless: safe to share between threads.
+
+    Get one with `lcpfn.load()`.
+
+    Attributes:
+        card: the model card: prior, training, scores, checksum.
+    """
+
+    def __init__(self, network: Network, card: dict[str, Any]):
+        self.network = network.eval()
+        self.card = card
+
+    @property
+    def name(self) -> str:
+        """The model's name, "default" or "reference" for the bundled ones."""
+        return str(self.card["name"])
+
+    def extrapolate(
+        self,
+        values: ArrayLike,
+        steps: ArrayLike | None = None,
+        horizon: float = 100,
+        goal: str = "maximize",
+        bounds: BoundsLike = "auto",
+        query: ArrayLike | None = None,
+        schedule: Schedule | None = None,
+    ) -> Extrapolation:
+        """Forecasts the rest of a run from its first records.
+
+        >>> import lcpfn
+        >>> post = lcpfn.load().extrapolate([0.31, 0.52, 0.58, 0.63], horizon=50)
+        >>> post.steps[0], post.steps[-1]
+        (np.float64(5.0), np.float64(50.0))
+        >>> low, high = post.quantile([0.06, 0.94])[:, -1]
+        >>> bool(0.5 < low < high < 1)
+        True
+
+        Args:
+            values: (n,) observed metric, oldest first; NaN where a record is missing.
+            steps: (n,) strictly increasing positive numbers (epochs, iterations, seconds);
+                default 1..n.
+            horizon: last step of the full run, in the unit of `steps`. Only steps / horizon
+                matters. A log denser than the model's resolution (see `StepAxis`) is thinned.
+            goal: "maximize" or "minimize".
+            bounds: (low, high) that the metric can never pass, None where open; "auto" guesses
+                from goal and values: [0, 1] or [0, 100] for a metric to maximize whose values
+                all lie there, above 0 for a never negative one to minimize. No mass is forecast
+                outside.
+            query: (m,) increasing steps to forecast; default the steps after the last observed
+                one through the horizon (at most 200 of them).
+            schedule: learning rate over the whole run, a callable of the step or a pair (steps,
+                rates). Only for models trained with it; the bundled ones were not.
+
+        Raises:
+            InputError: naming the value and the rule it breaks.
+        """
+        self._check_schedule(schedule)
+        curve = read_curve(values, steps, horizon, goal, bounds)
+        return Extrapolation(curve, read_query(query, curve), self)
+
+    def extrapolate_batch(
+        self,
+        curves: Iterable[ArrayLike],
+        steps: Sequence[ArrayLike | None] | None = None,
+        horizon: float | Sequence[float] = 100,
+        goal: str = "maximize",
+        bounds: BoundsLike = "auto",
+        query: ArrayLike | None = None,
+    ) -> list[Extrapolation]:
+        """Forecasts many runs at once; lengths may differ.
+
+        The horizon of every run is forecast in one go. Other steps are computed when they are
+        first asked for. Each result equals that of `extrapolate`.
+
+        Args:
+            curves: one sequence of values per run.
+            steps: one sequence of steps per run, or None for 1..n everywhere.
+            horizon: one for all, or one per run.
+            goal, bounds, query: as for `extrapolate`, shared by all runs.
+        """
+        listed = list(curves)
+        all_steps = [None] * len(listed) if steps is None else list(steps)
+        horizons = [horizon] * len(listed) if np.ndim(horizon) == 0 else list(horizon)  # type: ignore[arg-type]
+        for name, entries in (("steps", all_steps), ("horizon", horizons)):
+            if len(entries) != len(listed):
+                raise InputError(
+                    f"{name} has {len(entries)} entries, but must have one for each of the "
+                    f"{len(listed)} curves"
+                )
+        checked = []
+        for index, (values, at, last) in enumerate(zip(listed, all_steps, horizons, strict=True)):
+            try:
+                checked.append(read_curve(values, at, last, goal, bounds))  # type: ignore[arg-type]
+            except InputError as error:
+                raise InputError(f"curve {index}: {error}") from None
+        finals = self._final_forecasts(checked)
+        return [
+            Extrapolation(curve, None if query is None else read_query(query, curve), self, final)
+            for curve, final in zip(checked, finals, strict=True)
+        ]
+
+    def backtest(
+        self,
+        values: ArrayLike,
+        steps: ArrayLike | None = None,
+        horizon: float = 100,
+        goal: str = "maximize",
+        bounds: BoundsLike = "auto",
+    ) -> list[Extrapolation]:
+        """The forecast of the horizon from every prefix of a run, as it would have been made.
+
+        One forward pass serves all prefixes, except where prefixes look different to the model:
+        a log that is thinned, or one whose scaling changes along the way.
+
+        Args:
+            values, steps, horizon, goal, bounds: as for `extrapolate`. A missing record repeats
+                the forecast before it; the first record must not be missing.
+
+        Returns:
+            n forecasts; the first has seen one record, the last all of them.
+        """
+        curve = read_curve(values, steps, horizon, goal, bounds)
+        present = ~np.isnan(np.asarray(values, dtype=np.float64))
+        if not present[0]:
+            missing = int(np.argmax(present))
+            raise InputError(
+                f"values starts with {missing} NaN, but a backtest needs a first record; leave "
+                "them out and pass the steps of the rest"
+            )
+        prefixes = [curve.first(count) for count in range(1, len(curve.values) + 1)]
+        finals = self._prefix_forecasts(curve, prefixes)
+        posts = [
+            Extrapolation(prefix, np.array([prefix.horizon]), self, final)
+            for prefix, final in zip(prefixes, finals, strict=True)
+        ]
+        return [posts[count - 1] for count in np.cumsum(present)]
+
+    def stream(
+        self,
+        horizon: float = 100,
+        goal: str = "maximize",
+        bounds: BoundsLike = "auto",
+    ) -> Stream:
+        """A forecast that is updated record by record, at the cost of one token each.
+
+        >>> import lcpfn
+        >>> stream = lcpfn.load().stream(horizon=50, goal="minimize")
+        >>> for loss in [2.3, 1.7, 1.4]:
+        ...     post = stream.update(loss)
+        >>> bool(0 < post.prob_better(than=1.0) < 1)
+        True
+
+        Args:
+            horizon, goal, bounds: as for `extrapolate`.
+        """
+        checked = bounds if isinstance(bounds, str) and bounds == "auto" else read_bounds(bounds)
+        return Stream(self, read_horizon(horizon), read_goal(goal), checked)
+
+    def forecast(self, curve: Curve, steps: Array) -> BinnedDistribution:
+        """Marginal forecasts of a checked curve at `steps` (m,); see `Engine`."""
+        if curve.finished:
+            return _known(curve, self.network.config.bins).expand(len(steps))
+        encoded = self.encode(curve)
+        queries = encoded.queries(steps, curve.steps[-1])
+        unit, _ = self.extend(None, encoded, queries)
+        return to_metric(unit[0], encoded.metric, curve.bounds)
+
+    @torch.inference_mode()
+    def trajectories(
+        self, curve: Curve, steps: Array, count: int, generator: torch.Generator | None
+    ) -> Array:
+        """Joint draws by predictive resampling: draw a step, append it, go on; see `Engine`.
+
+        Steps that fall into one cell of the model's step axis are drawn given the same context.
+        """
+        if curve.finished:
+            return np.full((count, len(steps)), curve.values[-1])
+        encoded = self.encode(curve)
+        cells = encoded.axis.cells(np.append(curve.steps[-1], steps))
+        fractions = encoded.fractions.expand(count, -1)
+        values = encoded.values.expand(count, -1)
+        cache: Cache | None = None
+        last = curve.steps[-1]
+        drawn = np.empty((count, len(steps)))
+        for index, step in enumerate(steps):
+            query = encoded.queries(np.array([step]), last).expand(count, 1)
+            if cache is None:
+                first, cache = self.extend(None, encoded, query[0])
+                forecast, cache = first.expand(count, 1), cache.repeat(count)
+            else:
+                known = cache.first(min(cache.length, fractions.shape[1] - 1))
+                forecast, cache = self.network.extend(
+                    known, fractions, values, query, encoded.ceiling.expand(count)
+                )
+            margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds)
+            draw = margin.sample(generator=generator).numpy()
+            drawn[:, index] = draw
+            if cells[index + 1] > cells[index]:
+                last = step
+                unit = torch.as_tensor(encoded.metric.to_unit(draw), dtype=torch.float32)
+                fractions = torch.cat([fractions, encoded.observe(step).expand(count, 1)], 1)
+                values = torch.cat([values, unit[:, None]], 1)
+        return drawn
+
+    def encode(self, curve: Curve) -> Encoded:
+        """A checked curve as the network sees it: thinned, scaled, in float32."""
+        axis = StepAxis(curve.horizon, int(self.card["resolution"]))
+        kept = axis.kept(curve.steps)
+        metric = metric_map(curve, self._frame)
+        return Encoded(
+            kept,
+            torch.as_tensor(axis.fractions(curve.steps[kept]), dtype=torch.float32),
+            torch.as_tensor(metric.to_unit(curve.values[kept]), dtype=torch.float32),
+            metric,
+            torch.tensor([metric.ceiling(curve.bounds)], dtype=torch.float32),
+            axis,
+        )
+
+    @torch.inference_mode()
+    def extend(
+        self, cache: Cache | None, encoded: Encoded, queries: Tensor | None = None
+    ) -> tuple[BinnedDistribution, Cache]:
+        """Runs the network on one curve, in its own units.
+
+        Args:
+            cache: of the curve's first kept records, or None.
+            encoded: the whole curve.
+            queries: (m,) asked fractions; default the horizon.
+
+        Returns:
+            forecasts of batch shape (1, m) and the cache of all kept records.
+        """
+        asked = torch.ones(1, 1) if queries is None else queries[None]
+        return self.network.extend(
+            cache, encoded.fractions[None], encoded.values[None], asked, encoded.ceiling
+        )
+
+    @cached_property
+    def single_token(self) -> SingleToken:
+        """The network laid out for streams."""
+        return SingleToken(self.network)
+
+    @property
+    def _frame(self) -> Frame:
+        return self.network.config.frame
+
+    @torch.inference_mode()
+    def _final_forecasts(self, curves: Sequence[Curve]) -> list[LazyForecast]:
+        """Forecasts of the horizon of many curves, batched by length."""
+        encoded = [self.encode(curve) for curve in curves]
+        finals: list[LazyForecast] = [
+            partial(_known, curve, self.network.config.bins) for curve in curves
+        ]
+        running = [index for index, curve in enumerate(curves) if not curve.finished]
+        running.sort(key=lambda index: len(encoded[index].values))
+        for begin in range(0, len(running), _CHUNK):
+            chosen = running[begin : begin + _CHUNK]
+            fractions = pad_sequence([encoded[i].fractions for i in chosen], True)
+            values = pad_sequence([encoded[i].values for i in chosen], True)
+            prefixes = torch.tensor([[len(encoded[i].values)] for i in chosen])
+            # Padding goes on increasing, as features expect of steps.
+            after = torch.arange(1.0, fractions.shape[1] + 1)
+            fractions = torch.where(fractions > 0, fractions, after)
+            ceiling = torch.cat([encoded[i].ceiling for i in chosen])
+            context = self.network.features(fractions, values, ceiling=ceiling)
+            unit = self.network(context, fractions, prefixes, torch.ones(len(chosen), 1))
+            for row, i in enumerate(chosen):
+                metric, bounds = encoded[i].metric, curves[i].bounds
+                finals[i] = partial(_forecast_at, unit, (row, 0), metric, bounds)
+        return finals
+
+    @torch.inference_mode()
+    def _prefix_forecasts(self, curve: Curve, prefixes: list[Curve]) -> list[LazyForecast]:
+        """Forecasts of the horizon from every prefix, in one pass where they share a view."""
+        encoded = self.encode(curve)
+        running = prefixes[:-1] if curve.finished else prefixes
+        shared = all(
+            prefix.bounds == curve.bounds and metric_map(prefix, self._frame) == encoded.metric
+            for prefix in running
+        )
+        if len(encoded.kept) < len(curve.values) or not shared or not running:
+            return self._final_forecasts(prefixes)
+        fractions, values = encoded.fractions[None], encoded.values[None]
+        counts = torch.arange(1, len(running) + 1)[None]
+        context = self.network.features(fractions, values, ceiling=encoded.ceiling)
+        unit = self.network(context, fractions, counts, torch.ones(1, len(running)))
+        finals: list[LazyForecast] = [
+            partial(_forecast_at, unit, (0, row), encoded.metric, prefix.bounds)
+            for row, prefix in enumerate(running)
+        ]
+        if curve.finished:
+            finals.append(partial(_known, curve, self.network.config.bins))
+        return finals
+
+    def _check_schedule(self, schedule: Schedule | None) -> None:
+        if schedule is not None:
+            raise InputError(
+                f"schedule is given, but model {self.name!r} was trained without learning rates; "
+                "leave it None"
+            )
+
+
+def _known(curve: Curve, bins: int) -> BinnedDistribution:
+    """The forecast of a horizon that has been observed: its value, next to exact."""
+    value = torch.tensor(float(curve.values[-1]), dtype=torch.float64)
+    scale = (value.abs() * _KNOWN_SHARPNESS).clamp_min(_LEAST_SCALE)
+    known = BinnedDistribution(value, scale, starting_log_masses(bins))
+    return known.truncate(*curve.bounds)
+
+
+def _forecast_at(
+    unit: BinnedDistribution, index: tuple[int, int], metric: MetricMap, bounds: Bounds
+) -> BinnedDistribution:
+    return to_metric(unit[index], metric, bounds)

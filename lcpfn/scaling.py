@@ -1,0 +1,100 @@
+"""Metric scaling: the affine map between a user's metric and the unit a model was trained in.
+
+Inside a model higher is better, so minimising y is maximising -y. Two kinds of model exist:
+
+- "relative" models are scale-free. The map only centres on the first value and divides by a power
+  of two near its size, so that float32 resolves the curve. Once values differ it changes no
+  forecast; before that, the first value is all there is to judge their scale by.
+- "absolute" models (the published prior) live on [0, 1]. Values that already do are taken as they
+  are. With two finite bounds, these become 0 and 1. With only the better end bounded (a loss
+  above 0), that end becomes 1 and the worst value so far 0.2. Otherwise the seen range is spread
+  over 0.2 to 0.7. This serves, but a relative model serves metrics of this kind better.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lcpfn.binned import BinnedDistribution
+from lcpfn.curve import Array, Bounds, Curve
+
+Frame = Literal["absolute", "relative"]
+
+_WORST = 0.2
+_OPEN_RANGE = 0.5
+# The published prior's noise leaves [0, 1] at times; this much is still taken as it is.
+_MARGIN = 0.5
+_SMALLEST = 1e-290
+_LARGEST_RATIO = 1e6
+
+
+@dataclass(frozen=True)
+class MetricMap:
+    """unit = (metric - offset) * gain; the gain is negative where lower is better."""
+
+    offset: float
+    gain: float
+
+    def to_unit(self, metric: Array) -> Array:
+        # Scaled first: the difference of two huge values could overflow.
+        return metric * self.gain - self.offset * self.gain
+
+    def ceiling(self, bounds: Bounds) -> float:
+        """The best value there can be, in units; infinity where open."""
+        best = bounds[1] if self.gain > 0 else bounds[0]
+        return math.inf if best is None else best * self.gain - self.offset * self.gain
+
+
+def metric_map(curve: Curve, frame: Frame) -> MetricMap:
+    """The map of a curve for a model of the given frame."""
+    return _relative(curve) if frame == "relative" else _absolute(curve)
+
+
+def _relative(curve: Curve) -> MetricMap:
+    # The size of the first value serves all prefixes alike, so a stream need not start over; the
+    # spread takes over where float32 could not hold both.
+    first, spread = float(curve.values[0]), float(np.ptp(curve.values))
+    size = _size(0.0, first)
+    exponent = math.frexp(spread if spread > _LARGEST_RATIO * size else size)[1]
+    return MetricMap(first, _sign(curve) * math.ldexp(1.0, -exponent))
+
+
+def _absolute(curve: Curve) -> MetricMap:
+    sign = _sign(curve)
+    low, high = curve.bounds if sign > 0 else _mirror(curve.bounds)
+    raised = curve.values * sign
+    worst, best = float(raised.min()), float(raised.max())
+    if low is not None and high is not None:
+        offset, gain = low, 1 / _size(high - low, high)
+    elif not curve.guessed_bounds and worst >= -_MARGIN and best <= 1 + _MARGIN:
+        offset, gain = 0.0, 1.0
+    elif high is not None and high > worst:
+        gain = (1 - _WORST) / _size(high - worst, high)
+        offset = high - 1 / gain
+    else:
+        gain = _OPEN_RANGE / _size(best - worst, best)
+        offset = worst - _WORST / gain
+    return MetricMap(sign * offset, sign * gain)
+
+
+def _size(spread: float, level: float) -> float:
+    """A length to divide by: the spread, else the level, else 1; 1 / length does not overflow."""
+    return max(spread or abs(level) or 1.0, _SMALLEST)
+
+
+def _sign(curve: Curve) -> float:
+    return 1.0 if curve.goal == "maximize" else -1.0
+
+
+def _mirror(bounds: Bounds) -> Bounds:
+    low, high = bounds
+    return (None if high is None else -high), (None if low is None else -low)
+
+
+def to_metric(unit: BinnedDistribution, metric: MetricMap, bounds: Bounds) -> BinnedDistribution:
+    """A forecast in model units as one in the metric's own unit, cut at the bounds, in float64."""
+    return unit.double().affine(metric.offset, 1 / metric.gain).truncate(*bounds)

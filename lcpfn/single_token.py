@@ -1,0 +1,190 @@
+"""The network, one new observation at a time, in numpy.
+
+A streamed update sends two tokens through the network. For arrays this small, torch spends more
+time dispatching operations than computing them, so the same arithmetic is written out in numpy
+here. Norms are folded into the matrices behind them; the results equal `Network.extend` to
+float32 rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lcpfn.binned import BinnedDistribution
+from lcpfn.features import Frame
+from lcpfn.network import Block, Cache, Network
+
+Array = NDArray[np.float32]
+
+_NORM_EPSILON = 1e-5
+
+
+class TokenCache:
+    """Keys and values of one curve, layer by layer, in buffers that leave room to grow."""
+
+    def __init__(self, layers: int, heads: int, capacity: int, head_width: int):
+        shape = (layers, heads, capacity, head_width)
+        self.keys = np.empty(shape, np.float32)
+        self.values = np.empty(shape, np.float32)
+
+    def fill(self, cache: Cache) -> None:
+        """Takes over the observations of a torch cache of one curve."""
+        for layer, (key, value) in enumerate(zip(cache.keys, cache.values, strict=True)):
+            self.keys[layer, :, : cache.length] = key[0].numpy()
+            self.values[layer, :, : cache.length] = value[0].numpy()
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """x @ matrix + bias."""
+
+    matrix: Array
+    bias: Array
+
+    def __call__(self, x: Array) -> Array:
+        result: Array = x @ self.matrix
+        result += self.bias
+        return result
+
+
+class SingleToken:
+    """A network's weights, laid out for single tokens. Stateless."""
+
+    def __init__(self, network: Network):
+        self._network = network
+        self._heads = network.config.heads
+        self._embed_context = _affine(network.embed_context)
+        self._embed_prefix = _matrix(network.embed_prefix.weight)
+        self._embed_query = _affine(network.embed_query)
+        self._blocks = [
+            _BlockWeights.of(cast(Block, block), self._heads) for block in network.blocks
+        ]
+        self._head = _behind_norm(network.norm, network.head.weight, network.head.bias)
+
+    def cache(self, capacity: int) -> TokenCache:
+        """An empty cache with room for `capacity` observations."""
+        config = self._network.config
+        return TokenCache(config.layers, config.heads, capacity, config.width // config.heads)
+
+    def extend(
+        self,
+        cache: TokenCache,
+        fractions: Array,
+        values: Array,
+        query: float = 1.0,
+        ceiling: Array | None = None,
+    ) -> Callable[[], BinnedDistribution]:
+        """Encodes the last observation into the cache and forecasts one query after it.
+
+        Args:
+            cache: holds all observations but the last; is updated in place.
+            fractions: (1, n) every observed step over the horizon.
+            values: (1, n) every observed value.
+            query: step to forecast, over the horizon.
+            ceiling: (1,) best value the metric can take; see `Network.features`.
+
+        Returns:
+            gives the forecast, batch shape (1, 1), when it is first needed.
+        """
+        length = fractions.shape[1]
+        context = self._network.features(fractions, values, length - 1, ceiling)
+        token = context.tokens[0]
+        last = fractions[:, -1:]
+        asked = self._network.query_features(last, np.full_like(last, query))[0]
+        observation = self._embed_context(token)
+        question = self._embed_query(asked) + token @ self._embed_prefix
+        x = np.concatenate([observation, question])
+        last_block = len(self._blocks) - 1
+        for layer, block in enumerate(self._blocks):
+            keys = cache.keys[layer, :, :length]
+            kept = cache.values[layer, :, :length]
+            x = block.update(x, keys, kept, self._heads, final=layer == last_block)
+        out = self._head(_normalise(x))[None]
+        return partial(self._interpret, out, context.frame)
+
+    def _interpret(self, out: Array, frame: Frame) -> BinnedDistribution:
+        return self._network.interpret(torch.from_numpy(out), frame.as_torch())
+
+
+@dataclass(frozen=True)
+class _BlockWeights:
+    """A block: attention input for query, key and value at once, and the rest."""
+
+    attention: _Affine
+    mix: Array
+    expand: _Affine
+    contract: Array
+
+    @staticmethod
+    def of(block: Block, heads: int) -> _BlockWeights:
+        width = block.query.weight.shape[0]
+        damped = block.query.weight * (width // heads) ** -0.5
+        attention = torch.cat([damped, block.key_value.weight])
+        return _BlockWeights(
+            _behind_norm(block.norm_attention, attention, None),
+            _matrix(block.mix.weight),
+            _behind_norm(block.norm_feed, block.expand.weight, None),
+            _matrix(block.contract.weight),
+        )
+
+    def update(self, x: Array, keys: Array, kept: Array, heads: int, final: bool) -> Array:
+        """Tokens x (2, width), observation and query, after this block.
+
+        Args:
+            x: the two tokens.
+            keys, kept: (heads, n, head_width) views of the cache; the last entry is written.
+            heads: how many.
+            final: return the query only; nobody reads the observation any more.
+        """
+        width = x.shape[1]
+        mixed = self.attention(_normalise(x))
+        own = mixed[0, width:].reshape(2, heads, -1)
+        keys[:, -1] = own[0]
+        kept[:, -1] = own[1]
+        if final:
+            x, mixed = x[1:], mixed[1:]
+        queries = mixed[:, :width].reshape(len(x), heads, -1).transpose(1, 0, 2)
+        scores = queries @ keys.transpose(0, 2, 1)
+        scores -= np.maximum.reduce(scores, -1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= np.add.reduce(scores, -1, keepdims=True)
+        attended = (scores @ kept).transpose(1, 0, 2).reshape(len(x), width)
+        x = x + attended @ self.mix
+        hidden = self.expand(_normalise(x))
+        np.maximum(hidden, 0, out=hidden)
+        hidden *= hidden
+        x += hidden @ self.contract
+        return x
+
+
+def _normalise(x: Array) -> Array:
+    width = x.shape[1]
+    centred: Array = x - np.add.reduce(x, 1, keepdims=True) / width
+    variance = np.add.reduce(centred * centred, 1, keepdims=True) / width
+    centred /= np.sqrt(variance + _NORM_EPSILON)
+    return centred
+
+
+def _matrix(weight: torch.Tensor) -> Array:
+    return np.ascontiguousarray(weight.detach().numpy().T)
+
+
+def _affine(layer: torch.nn.Linear) -> _Affine:
+    return _Affine(_matrix(layer.weight), layer.bias.detach().numpy())
+
+
+def _behind_norm(
+    norm: torch.nn.LayerNorm, weight: torch.Tensor, bias: torch.Tensor | None
+) -> _Affine:
+    """A layer norm's gain and offset together with the linear layer that follows it."""
+    offset = weight @ norm.bias
+    if bias is not None:
+        offset = offset + bias
+    return _Affine(_matrix(weight * norm.weight), offset.detach().numpy())

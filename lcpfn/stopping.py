@@ -1,0 +1,111 @@
+"""The stopping rule: is this run still worth its compute?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lcpfn.errors import InputError
+from lcpfn.extrapolation import Extrapolation
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a stopping rule says, and why.
+
+    Args:
+        stop: whether to stop the run.
+        prob_better: probability that the final value beats the incumbent; NaN without one.
+        reason: a sentence for the log.
+    """
+
+    stop: bool
+    prob_better: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """Stops a run whose final value will hardly beat the incumbent's.
+
+    >>> import lcpfn
+    >>> post = lcpfn.load().extrapolate([0.42, 0.44, 0.45, 0.45, 0.46], horizon=50)
+    >>> StoppingRule(threshold=0.05).decide(post, incumbent=0.93).stop
+    True
+
+    Args:
+        threshold: stop when the probability to beat the incumbent falls under this, in [0, 1).
+            0.05 gives up one winner in twenty doubtful ones at most, if forecasts are calibrated.
+        min_steps: observed records before any decision, at least 1. The default 2 is the least
+            that is safe: a first record is often taken before training, and says nothing.
+        patience: decisions in a row that must agree to stop, at least 1.
+        min_delta: by how much the incumbent must be beaten, in the metric's unit, at least 0.
+    """
+
+    threshold: float = 0.05
+    min_steps: int = 2
+    patience: int = 1
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < 1:
+            raise InputError(f"threshold is {self.threshold}, but must be at least 0 and below 1")
+        for name in ("min_steps", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, but must be at least 1")
+        if not (self.min_delta >= 0 and math.isfinite(self.min_delta)):
+            raise InputError(f"min_delta is {self.min_delta}, but must be finite and at least 0")
+
+    def decide(
+        self,
+        post: Extrapolation,
+        incumbent: float | None,
+        earlier: Sequence[Decision] = (),
+    ) -> Decision:
+        """Decides from the forecast alone; keeps no state.
+
+        Args:
+            post: forecast of the run.
+            incumbent: final value of the best finished run, or None before there is one: then
+                nothing is stopped.
+            earlier: this run's decisions so far, oldest first; needed for a patience above 1.
+
+        Raises:
+            InputError: the incumbent is NaN.
+        """
+        if incumbent is None:
+            return Decision(False, math.nan, "no incumbent yet: nothing to compare with")
+        if math.isnan(incumbent):
+            raise InputError("incumbent is nan, but must be a number, or None before there is one")
+        to_beat = incumbent + (self.min_delta if post.goal == "maximize" else -self.min_delta)
+        probability = post.prob_better(to_beat)
+        observed = len(post.observed_values)
+        chance = (
+            f"P(final value at step {post.horizon:g} beats {to_beat:g}) = {probability:.3g} "
+            f"after {observed} record{'s' if observed != 1 else ''}"
+        )
+        if observed < self.min_steps:
+            return Decision(
+                False, probability, f"{chance}; no decision before {self.min_steps} records"
+            )
+        if probability >= self.threshold:
+            return Decision(False, probability, f"{chance}, at or above {self.threshold:g}")
+        recent = [decision.prob_better for decision in earlier[len(earlier) - self.patience + 1 :]]
+        doubtful = 1 + _trailing_below(recent, self.threshold)
+        if doubtful < self.patience:
+            return Decision(
+                False,
+                probability,
+                f"{chance}, below {self.threshold:g} {doubtful} of {self.patience} times",
+            )
+        return Decision(True, probability, f"{chance}, below {self.threshold:g}")
+
+
+def _trailing_below(probabilities: Sequence[float], threshold: float) -> int:
+    count = 0
+    for probability in reversed(probabilities):
+        if not probability < threshold:
+            break
+        count += 1
+    return count

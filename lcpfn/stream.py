@@ -1,0 +1,100 @@
+"""A forecast that follows a run record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lcpfn.binned import BinnedDistribution
+from lcpfn.curve import Bounds, BoundsLike, Curve, Goal, read_curve
+from lcpfn.errors import InputError
+from lcpfn.extrapolation import Extrapolation, LazyForecast
+from lcpfn.scaling import MetricMap, to_metric
+from lcpfn.single_token import TokenCache
+
+if TYPE_CHECKING:
+    from lcpfn.model import LCPFN
+
+_NOTHING = np.empty(0)
+
+
+class Stream:
+    """One running run. Each update costs one token; see `LCPFN.stream`.
+
+    The forecasts equal those of `LCPFN.extrapolate` on the same records. A stream belongs to one
+    run and one thread.
+    """
+
+    def __init__(self, model: LCPFN, horizon: float, goal: Goal, bounds: BoundsLike):
+        self._model = model
+        self._horizon = horizon
+        self._goal = goal
+        self._bounds = bounds
+        self._curve: Curve | None = None
+        self._last_step = 0.0
+        self._cache: TokenCache | None = None
+        self._view: tuple[MetricMap, Bounds] | None = None
+        self._post: Extrapolation | None = None
+
+    def update(self, value: float, step: float | None = None) -> Extrapolation:
+        """Adds a record and returns the forecast.
+
+        The horizon is forecast at once, other steps when they are first asked for.
+
+        Args:
+            value: the metric; NaN for a missing record, which repeats the forecast before it.
+            step: later than the record before; default one after it (1 for the first).
+
+        Raises:
+            InputError: as `LCPFN.extrapolate`; the stream stays as it was before the call.
+        """
+        at = self._last_step + 1 if step is None else float(step)
+        if not at > self._last_step:
+            raise InputError(
+                f"step is {at:g}, but must come after the last one, {self._last_step:g}"
+            )
+        earlier = self._curve
+        steps = _NOTHING if earlier is None else earlier.steps
+        values = _NOTHING if earlier is None else earlier.values
+        curve = read_curve(
+            np.append(values, value),
+            np.append(steps, at),
+            self._horizon,
+            self._goal,
+            self._bounds,
+        )
+        self._last_step = at
+        if self._post is None or len(curve.values) > len(values):
+            self._curve = curve
+            self._post = Extrapolation(curve, None, self._model, self._forecast(curve))
+        return self._post
+
+    def _forecast(self, curve: Curve) -> LazyForecast | None:
+        if curve.finished:
+            return None
+        encoded = self._model.encode(curve)
+        view = encoded.metric, curve.bounds
+        engine = self._model.single_token
+        # The newest record may have replaced the one before it in its cell of the step axis; all
+        # others are in the cache, unless the model now sees the whole curve differently.
+        if self._cache is None or self._view != view:
+            self._cache = engine.cache(capacity=encoded.axis.resolution)
+            _, cache = self._model.extend(None, encoded)
+            self._cache.fill(cache)
+            self._view = view
+        unit = engine.extend(
+            self._cache,
+            encoded.fractions[None].numpy(),
+            encoded.values[None].numpy(),
+            ceiling=encoded.ceiling.numpy(),
+        )
+        return partial(_in_metric, unit, encoded.metric, curve.bounds)
+
+
+def _in_metric(
+    unit: Callable[[], BinnedDistribution], metric: MetricMap, bounds: Bounds
+) -> BinnedDistribution:
+    return to_metric(unit()[0, 0], metric, bounds)

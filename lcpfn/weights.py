@@ -1,0 +1,156 @@
+"""Weights and their model cards: safetensors beside JSON, checksum verified, nothing unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as serialise_tensors
+
+from lcpfn.atomic import write_atomically
+from lcpfn.errors import WeightsError
+from lcpfn.model import LCPFN
+from lcpfn.network import Network, NetworkConfig
+
+FORMAT = 1
+_PREFERENCE = ("default", "reference")
+_REQUIRED = ("format", "name", "sha256", "network", "resolution")
+
+
+def load(name_or_path: str | Path | None = None) -> LCPFN:
+    """Loads a model. Offline; the checksum in the card is verified.
+
+    Args:
+        name_or_path: a bundled name ("default": any metric; "reference": the published prior),
+            or the path of a .safetensors file with its .json card beside it. None gives
+            "default" where it is bundled, else "reference".
+
+    Raises:
+        WeightsError: no such model, or its files are missing, truncated or tampered with.
+    """
+    weights = _find(name_or_path)
+    card = _read_card(weights)
+    content = _read(weights)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card["sha256"]:
+        raise WeightsError(
+            f"{weights} has SHA-256 {digest}, but its card says {card['sha256']}: the file is "
+            "truncated or not the one the card describes"
+        )
+    network = Network(_network_config(card["network"], weights))
+    try:
+        network.load_state_dict(parse_tensors(content))
+    except (SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"{weights} does not hold the network of its card: {error}") from error
+    return LCPFN(network, card)
+
+
+def available() -> list[str]:
+    """Names of the bundled models, the one that `load()` gives first."""
+    names = {entry.stem for entry in _bundled().glob("*.safetensors")}
+    return sorted(names, key=lambda name: (name not in _PREFERENCE, name))
+
+
+def read_card(name_or_path: str | Path | None = None) -> dict[str, Any]:
+    """The model card of a bundled name or a path, as `load` takes it.
+
+    Raises:
+        WeightsError: as `load`.
+    """
+    return _read_card(_find(name_or_path))
+
+
+def save_weights(folder: Path, name: str, network: Network, card: dict[str, Any]) -> Path:
+    """Writes `name`.safetensors and its card `name`.json.
+
+    Args:
+        folder: where to; made if missing.
+        name: of the model.
+        network: with its trained weights.
+        card: what to say of it; must hold "resolution". Name, network shape, format
+            and checksum are added.
+
+    Returns:
+        the path of the weights, for `load`.
+    """
+    tensors = {
+        key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()
+    }
+    content = serialise_tensors(tensors)
+    full = {
+        "format": FORMAT,
+        "name": name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "network": network.config.as_dict(),
+        **card,
+    }
+    weights = folder / f"{name}.safetensors"
+    write_atomically(weights, content)
+    write_atomically(weights.with_suffix(".json"), (json.dumps(full, indent=2) + "\n").encode())
+    return weights
+
+
+def _bundled() -> Path:
+    return Path(str(files("lcpfn"))) / "bundled"
+
+
+def _find(name_or_path: str | Path | None) -> Path:
+    if name_or_path is None:
+        names = available()
+        if not names:
+            raise WeightsError(
+                f"no bundled weights in {_bundled()}: the installation is incomplete"
+            )
+        return _bundled() / f"{names[0]}.safetensors"
+    text = str(name_or_path)
+    if text in available():
+        return _bundled() / f"{text}.safetensors"
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors" or path.exists():
+        return path
+    raise WeightsError(
+        f"there is no model {text!r}: bundled are {', '.join(available())}; anything else must be "
+        "the path of a .safetensors file"
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _read_card(weights: Path) -> dict[str, Any]:
+    path = weights.with_suffix(".json")
+    try:
+        card = json.loads(_read(path))
+    except ValueError as error:
+        raise WeightsError(f"{path} is not a model card: {error}") from error
+    if not isinstance(card, dict):
+        raise WeightsError(f"{path} is not a model card: it must hold a JSON object")
+    missing = [key for key in _REQUIRED if key not in card]
+    if missing:
+        raise WeightsError(f"{path} is not a model card: it lacks {', '.join(missing)}")
+    if card["format"] != FORMAT:
+        raise WeightsError(
+            f"{path} has format {card['format']}, but this version reads format {FORMAT}"
+        )
+    return card
+
+
+def _network_config(entries: Any, weights: Path) -> NetworkConfig:
+    known = {field.name for field in fields(NetworkConfig)}
+    if not isinstance(entries, dict) or set(entries) - known:
+        raise WeightsError(
+            f"the card of {weights} describes the network as {entries!r}, but it may only say "
+            f"{', '.join(sorted(known))}"
+        )
+    return NetworkConfig(**entries)

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+
+import lcpfn
+
+VALUES = [0.2, 0.35, 0.42, 0.5, 0.51, 0.55, 0.56, 0.58]
+
+
+@pytest.fixture(scope="module")
+def post(reference: lcpfn.LCPFN) -> lcpfn.Extrapolation:
+    return reference.extrapolate(VALUES, horizon=40)
+
+
+def test_cdf_inverts_quantile_and_matches_prob_better(post: lcpfn.Extrapolation) -> None:
+    median = post.median
+    np.testing.assert_allclose(post.cdf(median), 0.5, atol=1e-9)
+    assert post.prob_better(float(median[-1])) == pytest.approx(0.5, abs=1e-9)
+    assert post.prob_better(float(median[4]), at=post.steps[4]) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_prob_better_follows_the_goal(reference: lcpfn.LCPFN) -> None:
+    loss = reference.extrapolate([1 - value for value in VALUES], horizon=40, goal="minimize")
+    assert loss.prob_better(0.9) > 0.99 and loss.prob_better(0.01) < 0.05
+
+
+def test_prob_better_at_a_step_that_was_not_asked_before(reference: lcpfn.LCPFN) -> None:
+    only_final = reference.extrapolate(VALUES, horizon=40, query=[40])
+    everything = reference.extrapolate(VALUES, horizon=40)
+    assert only_final.prob_better(0.6, at=20) == pytest.approx(
+        everything.prob_better(0.6, at=20), abs=1e-5
+    )
+
+
+def test_trajectories_are_joint(post: lcpfn.Extrapolation) -> None:
+    draws = post.sample(400, torch.Generator().manual_seed(0))
+    assert draws.shape == (400, 32)
+    levels = np.quantile(draws, [0.1, 0.5, 0.9], axis=0)
+    spread = post.quantile(0.9) - post.quantile(0.1)
+    np.testing.assert_allclose(levels[1], post.median, atol=0.25 * spread.max())
+    # Neighbouring steps share the uncertain level: independent margins would not correlate.
+    late = np.corrcoef(draws[:, 20:].T)
+    assert late[np.triu_indices(12, 1)].mean() > 0.3
+
+
+def test_trajectories_take_torch_and_numpy_generators(post: lcpfn.Extrapolation) -> None:
+    for make in (lambda: torch.Generator().manual_seed(3), lambda: np.random.default_rng(3)):
+        np.testing.assert_array_equal(post.sample(2, make()), post.sample(2, make()))
+
+
+def test_trajectories_of_a_long_run_share_cells(reference: lcpfn.LCPFN) -> None:
+    long = reference.extrapolate(VALUES, steps=np.arange(1, 9) * 100, horizon=20_000)
+    draws = long.sample(5, torch.Generator().manual_seed(0))
+    assert draws.shape == (5, 192) and np.isfinite(draws).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda post: post.quantile(1.5), "q is 1.5, but must be one or several numbers"),
+        (lambda post: post.quantile([0.1, float("nan")]), "q is .*nan"),
+        (lambda post: post.prob_better(float("nan")), "than is nan"),
+        (lambda post: post.prob_better(0.5, at=8), "query holds 8, but must come after"),
+        (lambda post: post.prob_better(0.5, at=41), "query holds 41, but must not pass"),
+        (lambda post: post.sample(0), "n is 0, but must be at least 1"),
+        (lambda post: post.cdf([0.1, 0.2]), r"y has shape \(2,\), but must be a number or"),
+    ],
+)
+def test_bad_questions_name_the_rule(post: lcpfn.Extrapolation, call: object, message: str) -> None:
+    with pytest.raises(lcpfn.InputError, match=message):
+        call(post)  # type: ignore[operator]
+
+
+def test_repr_says_what_is_forecast(post: lcpfn.Extrapolation) -> None:
+    assert repr(post).startswith("Extrapolation(8 records to step 8; at 40: median 0.")

@@ -1,0 +1,79 @@
+import math
+
+import pytest
+
+import lcpfn
+from lcpfn import Decision, InputError, StoppingRule
+
+HOPELESS = [0.40, 0.42, 0.43, 0.43, 0.44, 0.44]
+
+
+@pytest.fixture(scope="module")
+def post(reference: lcpfn.LCPFN) -> lcpfn.Extrapolation:
+    return reference.extrapolate(HOPELESS, horizon=50)
+
+
+def test_stops_the_hopeless_and_keeps_the_promising(post: lcpfn.Extrapolation) -> None:
+    stop = StoppingRule().decide(post, incumbent=0.95)
+    assert stop.stop and stop.prob_better < 0.05
+    assert (
+        "P(final value at step 50 beats 0.95)" in stop.reason and "after 6 records" in stop.reason
+    )
+    keep = StoppingRule().decide(post, incumbent=0.42)
+    assert not keep.stop and keep.prob_better > 0.5
+
+
+def test_the_goal_turns_the_comparison(reference: lcpfn.LCPFN) -> None:
+    loss = reference.extrapolate([1 - value for value in HOPELESS], horizon=50, goal="minimize")
+    assert StoppingRule().decide(loss, incumbent=0.05).stop
+    assert not StoppingRule().decide(loss, incumbent=0.59).stop
+
+
+def test_without_an_incumbent_nothing_is_stopped(post: lcpfn.Extrapolation) -> None:
+    decision = StoppingRule().decide(post, incumbent=None)
+    assert not decision.stop and math.isnan(decision.prob_better)
+    assert "no incumbent" in decision.reason
+
+
+def test_min_steps(post: lcpfn.Extrapolation) -> None:
+    decision = StoppingRule(min_steps=7).decide(post, incumbent=0.95)
+    assert not decision.stop and "no decision before 7 records" in decision.reason
+
+
+def test_min_delta_raises_the_bar(post: lcpfn.Extrapolation) -> None:
+    plain = StoppingRule().decide(post, incumbent=0.44)
+    raised = StoppingRule(min_delta=0.2).decide(post, incumbent=0.44)
+    assert raised.prob_better < plain.prob_better
+    assert raised.prob_better == pytest.approx(post.prob_better(0.64))
+
+
+def test_patience_counts_decisions_in_a_row(post: lcpfn.Extrapolation) -> None:
+    rule = StoppingRule(patience=3)
+    decisions: list[Decision] = []
+    for _ in range(3):
+        decisions.append(rule.decide(post, 0.95, earlier=decisions))
+    assert [decision.stop for decision in decisions] == [False, False, True]
+    interrupted = [decisions[0], Decision(False, 0.5, ""), decisions[1]]
+    assert not rule.decide(post, 0.95, earlier=interrupted).stop
+    assert "2 of 3 times" in rule.decide(post, 0.95, earlier=interrupted).reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"threshold": 1.0}, "threshold is 1.0, but must be at least 0 and below 1"),
+        ({"threshold": -0.1}, "threshold is -0.1"),
+        ({"min_steps": 0}, "min_steps is 0, but must be at least 1"),
+        ({"patience": 0}, "patience is 0, but must be at least 1"),
+        ({"min_delta": -1.0}, "min_delta is -1.0, but must be finite and at least 0"),
+        ({"min_delta": math.nan}, "min_delta is nan"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        StoppingRule(**arguments)  # type: ignore[arg-type]
+
+
+def test_nan_incumbent(post: lcpfn.Extrapolation) -> None:
+    with pytest.raises(InputError, match="incumbent is nan"):
+        StoppingRule().decide(post, incumbent=math.nan)

@@ -1,0 +1,85 @@
+import math
+
+import numpy as np
+import pytest
+
+import lcpfn
+from lcpfn.priors import CurveBatch
+
+LEVELS = [0.02, 0.5, 0.98]
+
+
+@pytest.fixture(scope="module", params=lcpfn.available())
+def model(request: pytest.FixtureRequest) -> lcpfn.LCPFN:
+    return lcpfn.load(request.param)
+
+
+@pytest.mark.parametrize(
+    ("goal", "bounds", "horizon"),
+    [
+        ("maximize", None, 100),
+        ("maximize", "auto", 100),
+        ("minimize", "auto", 120),
+        ("minimize", None, 700),
+    ],
+)
+def test_streaming_equals_extrapolating_from_scratch(
+    model: lcpfn.LCPFN, prior_curves: CurveBatch, goal: str, bounds: str | None, horizon: int
+) -> None:
+    values = prior_curves.values[5, :100].double().numpy()
+    if goal == "minimize":
+        # Rises above its start: the scaling of an absolute model changes on the way.
+        values = 2 - values + np.where(np.arange(100) == 60, 1.5, 0.0)
+    stream = model.stream(horizon=horizon, goal=goal, bounds=bounds)  # type: ignore[arg-type]
+    for count, value in enumerate(values, 1):
+        post = stream.update(value)
+        if count in (1, 2, 3, 10, 60, 61, 62, 99, 100):
+            scratch = model.extrapolate(values[:count], horizon=horizon, goal=goal, bounds=bounds)  # type: ignore[arg-type]
+            spread = np.ptp(values)
+            np.testing.assert_allclose(
+                post.quantile(LEVELS)[:, -1], scratch.quantile(LEVELS)[:, -1], atol=1e-4 * spread
+            )
+            assert post.prob_better(0.8) == pytest.approx(scratch.prob_better(0.8), abs=1e-4)
+
+
+def test_other_steps_than_the_horizon_are_there_too(model: lcpfn.LCPFN) -> None:
+    stream = model.stream(horizon=30)
+    for value in (0.1, 0.3, 0.4):
+        post = stream.update(value)
+    scratch = model.extrapolate([0.1, 0.3, 0.4], horizon=30)
+    np.testing.assert_allclose(post.median, scratch.median, atol=1e-6)
+
+
+def test_steps_and_missing_records(model: lcpfn.LCPFN) -> None:
+    stream = model.stream(horizon=1000)
+    stream.update(0.2, step=10)
+    before = stream.update(0.3, step=20)
+    assert stream.update(math.nan, step=30) is before
+    after = stream.update(0.35)
+    assert after.observed_steps.tolist() == [10, 20, 31]
+
+
+def test_a_refused_update_changes_nothing(model: lcpfn.LCPFN) -> None:
+    stream = model.stream(horizon=5, bounds=(0, 1))
+    with pytest.raises(lcpfn.InputError, match="all 1 values are NaN"):
+        stream.update(math.nan)
+    stream.update(0.4, step=2)
+    for value, step, message in [
+        (0.5, 2, "step is 2, but must come after the last one, 2"),
+        (math.inf, 3, "is inf"),
+        (1.5, 3, "must lie within the stated bounds"),
+        (0.5, 6, "horizon is 5, but must not lie before"),
+    ]:
+        with pytest.raises(lcpfn.InputError, match=message):
+            stream.update(value, step=step)
+    assert stream.update(0.5).observed_steps.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"horizon": -1}, {"goal": "up"}, {"bounds": (1, 1)}], ids=str
+)
+def test_bad_arguments_are_refused_at_once(
+    model: lcpfn.LCPFN, arguments: dict[str, object]
+) -> None:
+    with pytest.raises(lcpfn.InputError):
+        model.stream(**arguments)  # type: ignore[arg-type]
