@@ -33,12 +33,12 @@ class StepAxis:
         """The cell 1..resolution of each step, (n,)."""
         # The small slack keeps step 7 of 100 in cell 7 in spite of rounding.
         position = np.ceil(steps / self.horizon * self.resolution - 1e-6)
-        return np.clip(position, 1, self.resolution).astype(np.int64)
+        return np.minimum(np.maximum(position, 1), self.resolution).astype(np.int64)
 
     def kept(self, steps: Array) -> NDArray[np.int64]:
         """Indices of the records that remain after thinning: the last of each cell."""
         cells = self.cells(steps)
-        last_of_cell = np.append(np.diff(cells) > 0, True)
+        last_of_cell = np.concatenate([cells[1:] > cells[:-1], [True]])
         return np.flatnonzero(last_of_cell)
 
     def fractions(self, steps: Array) -> Array:

@@ -58,6 +58,23 @@ class Curve:
             self.steps[:records], values, self.horizon, self.goal, bounds, self.guessed_bounds
         )
 
+    def extended(self, value: float, step: float) -> Curve | None:
+        """The curve with one more record, or None where the record breaks a rule.
+
+        For streams, where checking the whole curve again at every record would cost as much as
+        the forecast; `read_curve` then finds the words for what is wrong.
+        """
+        low, high = self.bounds
+        within = self.guessed_bounds or (
+            (low is None or value >= low) and (high is None or value <= high)
+        )
+        if not (abs(value) <= _LARGEST and self.steps[-1] < step <= self.horizon and within):
+            return None
+        steps = np.concatenate([self.steps, [step]])
+        values = np.concatenate([self.values, [value]])
+        bounds = guess_bounds(values, self.goal) if self.guessed_bounds else self.bounds
+        return Curve(steps, values, self.horizon, self.goal, bounds, self.guessed_bounds)
+
 
 def read_curve(
     values: ArrayLike,
@@ -165,7 +182,7 @@ def read_query(query: ArrayLike | None, curve: Curve) -> Array:
     """The steps to forecast, (m,), checked against the curve.
 
     The default runs from the last observed step to the horizon in steps of the curve's own usual
-    spacing (1 for a single observation), thinned evenly to at most 200.
+    spacing (1 for a single observation), or in the least multiple of it that needs at most 200.
     """
     last, horizon = curve.steps[-1], curve.horizon
     if query is None:
@@ -190,9 +207,8 @@ def _default_query(curve: Curve) -> Array:
     last, horizon = curve.steps[-1], curve.horizon
     spacing = float(np.median(np.diff(curve.steps))) if len(curve.steps) > 1 else 1.0
     count = max(1, math.ceil((horizon - last) / spacing - 1e-9))
-    if count > _DEFAULT_QUERIES:
-        return np.linspace(last, horizon, _DEFAULT_QUERIES + 1)[1:]
-    steps: Array = last + spacing * np.arange(1, count + 1)
+    stride = math.ceil(count / _DEFAULT_QUERIES)
+    steps: Array = last + spacing * stride * np.arange(1, math.ceil(count / stride) + 1)
     steps[-1] = horizon
     return steps
 

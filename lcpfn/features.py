@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from array_api_compat import array_namespace
 from array_api_compat import device as device_of
@@ -31,7 +33,7 @@ ArrayModule = Any
 AVERAGE_HALF_LIVES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 NOISE_HALF_LIVES = (4.0, 16.0, 64.0)
 _STEP_FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
-_VALUE_FREQUENCIES = (math.pi, 2 * math.pi, 4 * math.pi, 8 * math.pi)
+_LEVEL_FREQUENCIES = (math.pi, 2 * math.pi, 4 * math.pi, 8 * math.pi)
 
 AVERAGES = len(AVERAGE_HALF_LIVES)
 
@@ -89,17 +91,25 @@ def at_least(xp: ArrayModule, least: float, x: Array) -> Array:
     return xp.where(x > least, x, least)
 
 
+@lru_cache(maxsize=16)
+def _constant(numbers: tuple[float, ...], device: Any) -> Array:
+    """A float32 vector on a torch device, or in numpy where the device is its "cpu"."""
+    if isinstance(device, torch.device):
+        return torch.tensor(numbers, device=device)
+    return np.array(numbers, np.float32)
+
+
 def step_features(xp: ArrayModule, fraction: Array) -> Array:
     """Features of a step, given as its fraction of the horizon, (...) -> (..., 10)."""
     log = xp.log(fraction)
-    angles = channels(xp, *(log * frequency for frequency in _STEP_FREQUENCIES))
+    angles = log[..., None] * _constant(_STEP_FREQUENCIES, device_of(log))
     plain = channels(xp, 2 * fraction - 1, 0.5 * log + 1)
     return xp.concat([plain, xp.sin(angles), xp.cos(angles)], axis=-1)
 
 
 def _level_features(xp: ArrayModule, value: Array) -> Array:
     """Where a value lies in [0, 1], the support of the reference prior, (...) -> (..., 9)."""
-    angles = channels(xp, *(value * frequency for frequency in _VALUE_FREQUENCIES))
+    angles = value[..., None] * _constant(_LEVEL_FREQUENCIES, device_of(value))
     return xp.concat([2 * value[..., None] - 1, xp.sin(angles), xp.cos(angles)], axis=-1)
 
 

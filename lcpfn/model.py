@@ -47,19 +47,26 @@ class Encoded:
     """A curve as the network sees it.
 
     Args:
-        kept: (k,) indices of the curve's records that remain after thinning.
-        fractions, values: (k,) float32, in the network's units.
-        metric: the map to these units.
+        fractions, values: (k,) in the network's units, of the records that remain after thinning.
         ceiling: (1,) the best value there can be, infinity where open.
+        metric: the map to these units.
         axis: the step axis.
     """
 
-    kept: NDArray[np.int64]
-    fractions: Tensor
-    values: Tensor
+    fractions: NDArray[np.float32]
+    values: NDArray[np.float32]
+    ceiling: NDArray[np.float32]
     metric: MetricMap
-    ceiling: Tensor
     axis: StepAxis
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Fractions (1, k), values (1, k) and ceiling (1,) as torch tensors."""
+        return (
+            torch.from_numpy(self.fractions[None]),
+            torch.from_numpy(self.values[None]),
+            torch.from_numpy(self.ceiling),
+        )
 
     def observe(self, step: float) -> Tensor:
         """A step as an observed fraction of the horizon, (1,)."""
@@ -250,8 +257,9 @@ class LCPFN:
             return np.full((count, len(steps)), curve.values[-1])
         encoded = self.encode(curve)
         cells = encoded.axis.cells(np.append(curve.steps[-1], steps))
-        fractions = encoded.fractions.expand(count, -1)
-        values = encoded.values.expand(count, -1)
+        fractions, values, ceiling = encoded.tensors
+        fractions, values = fractions.expand(count, -1), values.expand(count, -1)
+        ceiling = ceiling.expand(count)
         cache: Cache | None = None
         last = curve.steps[-1]
         drawn = np.empty((count, len(steps)))
@@ -262,9 +270,7 @@ class LCPFN:
                 forecast, cache = first.expand(count, 1), cache.repeat(count)
             else:
                 known = cache.first(min(cache.length, fractions.shape[1] - 1))
-                forecast, cache = self.network.extend(
-                    known, fractions, values, query, encoded.ceiling.expand(count)
-                )
+                forecast, cache = self.network.extend(known, fractions, values, query, ceiling)
             margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds)
             draw = margin.sample(generator=generator).numpy()
             drawn[:, index] = draw
@@ -281,11 +287,10 @@ class LCPFN:
         kept = axis.kept(curve.steps)
         metric = metric_map(curve, self._frame)
         return Encoded(
-            kept,
-            torch.as_tensor(axis.fractions(curve.steps[kept]), dtype=torch.float32),
-            torch.as_tensor(metric.to_unit(curve.values[kept]), dtype=torch.float32),
+            axis.fractions(curve.steps[kept]).astype(np.float32),
+            metric.to_unit(curve.values[kept]).astype(np.float32),
+            np.array([metric.ceiling(curve.bounds)], np.float32),
             metric,
-            torch.tensor([metric.ceiling(curve.bounds)], dtype=torch.float32),
             axis,
         )
 
@@ -304,9 +309,8 @@ class LCPFN:
             forecasts of batch shape (1, m) and the cache of all kept records.
         """
         asked = torch.ones(1, 1) if queries is None else queries[None]
-        return self.network.extend(
-            cache, encoded.fractions[None], encoded.values[None], asked, encoded.ceiling
-        )
+        fractions, values, ceiling = encoded.tensors
+        return self.network.extend(cache, fractions, values, asked, ceiling)
 
     @cached_property
     def single_token(self) -> SingleToken:
@@ -328,13 +332,13 @@ class LCPFN:
         running.sort(key=lambda index: len(encoded[index].values))
         for begin in range(0, len(running), _CHUNK):
             chosen = running[begin : begin + _CHUNK]
-            fractions = pad_sequence([encoded[i].fractions for i in chosen], True)
-            values = pad_sequence([encoded[i].values for i in chosen], True)
+            fractions = pad_sequence([torch.from_numpy(encoded[i].fractions) for i in chosen], True)
+            values = pad_sequence([torch.from_numpy(encoded[i].values) for i in chosen], True)
             prefixes = torch.tensor([[len(encoded[i].values)] for i in chosen])
             # Padding goes on increasing, as features expect of steps.
             after = torch.arange(1.0, fractions.shape[1] + 1)
             fractions = torch.where(fractions > 0, fractions, after)
-            ceiling = torch.cat([encoded[i].ceiling for i in chosen])
+            ceiling = torch.from_numpy(np.concatenate([encoded[i].ceiling for i in chosen]))
             context = self.network.features(fractions, values, ceiling=ceiling)
             unit = self.network(context, fractions, prefixes, torch.ones(len(chosen), 1))
             for row, i in enumerate(chosen):
@@ -351,11 +355,11 @@ class LCPFN:
             prefix.bounds == curve.bounds and metric_map(prefix, self._frame) == encoded.metric
             for prefix in running
         )
-        if len(encoded.kept) < len(curve.values) or not shared or not running:
+        if len(encoded.values) < len(curve.values) or not shared or not running:
             return self._final_forecasts(prefixes)
-        fractions, values = encoded.fractions[None], encoded.values[None]
+        fractions, values, ceiling = encoded.tensors
         counts = torch.arange(1, len(running) + 1)[None]
-        context = self.network.features(fractions, values, ceiling=encoded.ceiling)
+        context = self.network.features(fractions, values, ceiling=ceiling)
         unit = self.network(context, fractions, counts, torch.ones(1, len(running)))
         finals: list[LazyForecast] = [
             partial(_forecast_at, unit, (0, row), encoded.metric, prefix.bounds)

@@ -30,6 +30,8 @@ _OPEN_RANGE = 0.5
 _MARGIN = 0.5
 _SMALLEST = 1e-290
 _LARGEST_RATIO = 1e6
+# A bound this many units away says nothing, and would not fit float32.
+_FARTHEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class MetricMap:
     def ceiling(self, bounds: Bounds) -> float:
         """The best value there can be, in units; infinity where open."""
         best = bounds[1] if self.gain > 0 else bounds[0]
-        return math.inf if best is None else best * self.gain - self.offset * self.gain
+        ceiling = math.inf if best is None else best * self.gain - self.offset * self.gain
+        return ceiling if ceiling < _FARTHEST else math.inf
 
 
 def metric_map(curve: Curve, frame: Frame) -> MetricMap:

@@ -56,18 +56,20 @@ class Stream:
             raise InputError(
                 f"step is {at:g}, but must come after the last one, {self._last_step:g}"
             )
-        earlier = self._curve
-        steps = _NOTHING if earlier is None else earlier.steps
-        values = _NOTHING if earlier is None else earlier.values
-        curve = read_curve(
-            np.append(values, value),
-            np.append(steps, at),
-            self._horizon,
-            self._goal,
-            self._bounds,
-        )
+        known = self._curve
+        curve = None if known is None else known.extended(value, at)
+        if curve is None:
+            steps = _NOTHING if known is None else known.steps
+            values = _NOTHING if known is None else known.values
+            curve = read_curve(
+                np.append(values, value),
+                np.append(steps, at),
+                self._horizon,
+                self._goal,
+                self._bounds,
+            )
         self._last_step = at
-        if self._post is None or len(curve.values) > len(values):
+        if self._post is None or known is None or len(curve.values) > len(known.values):
             self._curve = curve
             self._post = Extrapolation(curve, None, self._model, self._forecast(curve))
         return self._post
@@ -87,9 +89,9 @@ class Stream:
             self._view = view
         unit = engine.extend(
             self._cache,
-            encoded.fractions[None].numpy(),
-            encoded.values[None].numpy(),
-            ceiling=encoded.ceiling.numpy(),
+            encoded.fractions[None],
+            encoded.values[None],
+            ceiling=encoded.ceiling,
         )
         return partial(_in_metric, unit, encoded.metric, curve.bounds)
 

@@ -86,7 +86,8 @@ def test_default_query_runs_on_in_the_usual_spacing() -> None:
 def test_default_query_of_a_long_run_is_thinned() -> None:
     curve = read_curve([3, 2, 1], None, 1_000_000, "minimize", "auto")
     steps = read_query(None, curve)
-    assert len(steps) == 200 and steps[-1] == 1_000_000 and (np.diff(steps) > 0).all()
+    assert len(steps) == 200 and steps[-1] == 1_000_000
+    assert steps[:2].tolist() == [5003, 10003]
 
 
 @pytest.mark.parametrize(
