@@ -1,0 +1,237 @@
+"""What the commands share: their options, how they report, how they write numbers."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
+
+import typer
+
+from lcpfn.errors import InputError, LCPFNError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lcpfn.curve import BoundsLike
+    from lcpfn.curve_files import RunLog
+    from lcpfn.extrapolation import Extrapolation
+    from lcpfn.model import LCPFN
+
+BAD_INPUT = 2
+# Wide enough for every table where the output is no terminal.
+_WIDTH_WITHOUT_TERMINAL = 110
+
+Parameters = ParamSpec("Parameters")
+
+
+class Goal(str, Enum):
+    """Which way the metric should go."""
+
+    maximize = "maximize"
+    minimize = "minimize"
+
+
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Log of the run: CSV (any delimiter) or JSON-lines; '-' reads standard input.",
+        show_default=False,
+    ),
+]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        "-m",
+        help="Column to forecast. Default: the only column of numbers that is no step or time.",
+        show_default=False,
+    ),
+]
+StepsColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Column that counts the steps. Default: epoch, iteration, step, ..., whichever "
+        "tells the records apart.",
+        show_default=False,
+    ),
+]
+GoalOption = Annotated[
+    Goal, typer.Option("--goal", "-g", help="Which way is better.", show_default=False)
+]
+HorizonOption = Annotated[
+    float,
+    typer.Option(
+        "--horizon",
+        "-n",
+        help="Length of the full run in the unit of the steps, such as 100 for 100 epochs.",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of a bundled model (see `lcpfn info`), or path of a .safetensors file. "
+        "Default: the model for any metric.",
+        show_default=False,
+    ),
+]
+BoundsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|open|LOW,HIGH",
+        help="Values the metric can never pass; leave an end empty where it is open, as in '0,'.",
+    ),
+]
+ObserveOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Use the first so many records only, and show what then happened.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+]
+
+
+def reports_errors(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Turns the errors that users can cause into one line on standard error and exit code 2."""
+
+    @functools.wraps(command)
+    def reporting(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except LCPFNError as error:
+            _fail(str(error))
+        except OSError as error:
+            # Somebody closed the pipe that is written to: typer leaves quietly.
+            if error.errno == errno.EPIPE:
+                raise
+            _fail(str(error))
+
+    return reporting
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"lcpfn: {' '.join(message.split())}", err=True)
+    raise typer.Exit(BAD_INPUT)
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Prints remarks on standard error, where they do not disturb the output."""
+    for note in notes:
+        typer.echo(f"lcpfn: note: {note}", err=True)
+
+
+def output() -> Console:
+    """Where tables and sentences go: standard output."""
+    from rich.console import Console
+
+    # A table folded to a narrow pipe is of no use to anyone.
+    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+    return Console(highlight=False, width=width)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """Prints one JSON object; numbers that are not finite become null.
+
+    Flushed here, so that a closed pipe shows while it can still be handled.
+    """
+    print(json.dumps(_finite(content), indent=2, allow_nan=False), flush=True)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    return content
+
+
+def parse_bounds(text: str) -> BoundsLike:
+    """Reads `auto`, `open` or `LOW,HIGH`, whose ends may be empty or `open`."""
+    if text == "auto":
+        return "auto"
+    if text == "open":
+        return None
+    ends = [end.strip() for end in text.split(",")]
+    if len(ends) != 2:
+        raise InputError(f"--bounds is {text!r}, but must be auto, open or LOW,HIGH")
+    low, high = (_parse_end(end, text) for end in ends)
+    return low, high
+
+
+def _parse_end(end: str, text: str) -> float | None:
+    if end in ("", "open"):
+        return None
+    try:
+        return float(end)
+    except ValueError:
+        raise InputError(
+            f"--bounds is {text!r}, but {end!r} is neither a number nor 'open'"
+        ) from None
+
+
+def forecast(model: LCPFN, log: RunLog, horizon: float, goal: Goal, bounds: str) -> Extrapolation:
+    """The forecast of a log, to a horizon as a person states it.
+
+    Steps of the result are the model's; `log.own_steps` converts them.
+    """
+    return model.extrapolate(
+        log.values,
+        log.model_steps,
+        horizon=log.model_horizon(horizon),
+        goal=goal.value,
+        bounds=parse_bounds(bounds),
+    )
+
+
+def observed_summary(log: RunLog, post: Extrapolation) -> dict[str, Any]:
+    """What a JSON answer says about the observed records."""
+    return {
+        "records": len(post.observed_values),
+        "missing": len(log.values) - len(post.observed_values),
+        "last_step": float(log.own_steps(post.observed_steps[-1:])[0]),
+        "last_value": float(post.observed_values[-1]),
+    }
+
+
+def write_step(step: float) -> str:
+    """A step for a person: 40, 200,000 or 1.5. Beyond 1,000 a fraction says nothing."""
+    return f"{step:,.0f}" if float(step).is_integer() or step >= 1000 else f"{step:.6g}"
+
+
+def number_writer(values: Sequence[float], widths: Sequence[float]) -> Callable[[float], str]:
+    """A function that writes the values of one table with as many decimals as say something.
+
+    Args:
+        values: what will be written.
+        widths: of the intervals that say how exactly the values are known.
+    """
+    largest = max((abs(value) for value in values), default=0.0)
+    narrow = sorted(width for width in widths if width > 0)
+    width = narrow[len(narrow) // 2] if narrow else largest
+    # A thirtieth of an interval is the least that anyone would tell apart.
+    decimals = max(0, math.ceil(math.log10(30 / width))) if width else 2
+    # Very large, or known to very many digits: neither fits a column.
+    if largest >= 1e7 or decimals > 7:
+        return lambda value: f"{value:.4g}"
+    return lambda value: f"{value:,.{decimals}f}"
+
+
+def write_probability(probability: float) -> str:
+    """A probability in percent: 42 %, 3.1 %, < 0.1 %."""
+    if probability < 0.001:
+        return "< 0.1 %"
+    if probability > 0.999:
+        return "> 99.9 %"
+    return f"{100 * probability:.2g} %" if probability < 0.995 else f"{100 * probability:.1f} %"
