@@ -109,8 +109,8 @@ class LCPFN:
 
         >>> import lcpfn
         >>> post = lcpfn.load().extrapolate([0.31, 0.52, 0.58, 0.63], horizon=50)
-        >>> post.steps[0], post.steps[-1]
-        (np.float64(5.0), np.float64(50.0))
+        >>> float(post.steps[0]), float(post.steps[-1])
+        (5.0, 50.0)
         >>> low, high = post.quantile([0.06, 0.94])[:, -1]
         >>> bool(0.5 < low < high < 1)
         True

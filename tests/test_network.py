@@ -1,9 +1,8 @@
 import torch
 
 from lcpfn.binned import BinnedDistribution
-from lcpfn.network import Network
+from lcpfn.network import Network, NetworkConfig
 from lcpfn.priors import CurveBatch
-from lcpfn.single_token import SingleToken
 
 
 def assert_same(left: BinnedDistribution, right: BinnedDistribution) -> None:
@@ -69,23 +68,7 @@ def test_written_out_attention_equals_the_fused_one(
     assert_same(training, fused)
 
 
-@torch.inference_mode()
-def test_single_tokens_equal_the_network(small_network: Network, prior_curves: CurveBatch) -> None:
-    stepper = SingleToken(small_network)
-    cache = stepper.cache(capacity=100)
-    values = prior_curves.values[:1]
-    fractions = prior_curves.fractions.expand_as(values).contiguous()
-    for length in range(1, 100):
-        seen = fractions[:, :length], values[:, :length]
-        streamed = stepper.extend(cache, seen[0].numpy(), seen[1].numpy())()
-        if length in (1, 2, 3, 50, 99):
-            scratch, _ = small_network.extend(None, *seen, torch.ones(1, 1))
-            assert_same(streamed, scratch)
-
-
 def test_an_untrained_network_forecasts_widely(prior_curves: CurveBatch) -> None:
-    from lcpfn.network import NetworkConfig
-
     network = Network(NetworkConfig(width=32, layers=2, heads=2)).initialise(
         torch.Generator().manual_seed(0)
     )
