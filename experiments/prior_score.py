@@ -59,7 +59,7 @@ def main(
     table = Table(
         title=f"{loaded.name} on {len(observed)} curves of {data or 'the reference prior'}"
     )
-    headings = ["observed", "log-likelihood", "standard error"]
+    headings = ["observed", "nats", "std. error"]
     for heading in headings + [f"{level:.0%} covers" for level in CENTRAL]:
         table.add_column(heading, justify="right")
     for cutoff in CUTOFFS:
