@@ -9,12 +9,16 @@ record is always among it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.curve import Array
+
+# Keeps step 7 of 100 in cell 7 in spite of rounding.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,13 @@ class StepAxis:
 
     def cells(self, steps: Array) -> NDArray[np.int64]:
         """The cell 1..resolution of each step, (n,)."""
-        # The small slack keeps step 7 of 100 in cell 7 in spite of rounding.
-        position = np.ceil(steps / self.horizon * self.resolution - 1e-6)
+        position = np.ceil(steps / self.horizon * self.resolution - _ROUNDING)
         return np.minimum(np.maximum(position, 1), self.resolution).astype(np.int64)
+
+    def cell(self, step: float) -> int:
+        """The cell of one step."""
+        position = math.ceil(step / self.horizon * self.resolution - _ROUNDING)
+        return min(max(position, 1), self.resolution)
 
     def kept(self, steps: Array) -> NDArray[np.int64]:
         """Indices of the records that remain after thinning: the last of each cell."""

@@ -14,14 +14,15 @@ operations that the array API standard defines for both.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from array_api_compat import array_namespace
-from array_api_compat import device as device_of
+from array_api_compat import numpy as array_api_numpy
+from array_api_compat import torch as array_api_torch
 
 from lcpfn.averages import running_averages, running_range
 
@@ -33,6 +34,8 @@ ArrayModule = Any
 AVERAGE_HALF_LIVES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 NOISE_HALF_LIVES = (4.0, 16.0, 64.0)
 _STEP_FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
+_MAGNITUDE_FACTORS = (0.5, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0)
+_MAGNITUDE_OFFSETS = (2.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0)
 _LEVEL_FREQUENCIES = (math.pi, 2 * math.pi, 4 * math.pi, 8 * math.pi)
 
 AVERAGES = len(AVERAGE_HALF_LIVES)
@@ -76,9 +79,19 @@ class ContextFeatures:
     frame: Frame
 
 
+def array_module(x: Array) -> ArrayModule:
+    """The array API of an array's kind; a lookup that costs less than the library's own."""
+    return array_api_numpy if isinstance(x, np.ndarray) else array_api_torch
+
+
 def increments(xp: ArrayModule, sequence: Array) -> Array:
     """Each entry of (curves, n) minus the one before it; zero for the first."""
-    return xp.concat([0 * sequence[:, :1], sequence[:, 1:] - sequence[:, :-1]], axis=1)
+    return sequence - xp.concat([sequence[:, :1], sequence[:, :-1]], axis=1)
+
+
+def preceding(xp: ArrayModule, sequence: Array) -> Array:
+    """The entry before each of (curves, n); zero before the first."""
+    return xp.concat([0 * sequence[:, :1], sequence[:, :-1]], axis=1)
 
 
 def channels(xp: ArrayModule, *parts: Array) -> Array:
@@ -91,25 +104,35 @@ def at_least(xp: ArrayModule, least: float, x: Array) -> Array:
     return xp.where(x > least, x, least)
 
 
-@lru_cache(maxsize=16)
-def _constant(numbers: tuple[float, ...], device: Any) -> Array:
-    """A float32 vector on a torch device, or in numpy where the device is its "cpu"."""
-    if isinstance(device, torch.device):
-        return torch.tensor(numbers, device=device)
-    return np.array(numbers, np.float32)
+def _constant(numbers: tuple[float, ...], like: Array) -> Array:
+    """A float32 vector of the kind of `like`."""
+    return _vector(numbers, None if isinstance(like, np.ndarray) else like.device)
+
+
+def counting(start: int, values: Array) -> Array:
+    """Start + 1, ..., n for values (curves, n), as a float32 vector of their kind."""
+    numbers = range(start + 1, values.shape[1] + 1)
+    return _vector(numbers, None if isinstance(values, np.ndarray) else values.device)
+
+
+@lru_cache(maxsize=1024)
+def _vector(numbers: Sequence[float], device: torch.device | None) -> Array:
+    if device is None:
+        return np.array(numbers, np.float32)
+    return torch.tensor(numbers, dtype=torch.float32, device=device)
 
 
 def step_features(xp: ArrayModule, fraction: Array) -> Array:
     """Features of a step, given as its fraction of the horizon, (...) -> (..., 10)."""
     log = xp.log(fraction)
-    angles = log[..., None] * _constant(_STEP_FREQUENCIES, device_of(log))
+    angles = log[..., None] * _constant(_STEP_FREQUENCIES, log)
     plain = channels(xp, 2 * fraction - 1, 0.5 * log + 1)
     return xp.concat([plain, xp.sin(angles), xp.cos(angles)], axis=-1)
 
 
 def _level_features(xp: ArrayModule, value: Array) -> Array:
     """Where a value lies in [0, 1], the support of the reference prior, (...) -> (..., 9)."""
-    angles = value[..., None] * _constant(_LEVEL_FREQUENCIES, device_of(value))
+    angles = value[..., None] * _constant(_LEVEL_FREQUENCIES, value)
     return xp.concat([2 * value[..., None] - 1, xp.sin(angles), xp.cos(angles)], axis=-1)
 
 
@@ -127,14 +150,13 @@ def context_features(
     Returns:
         tokens (curves, n - start, CONTEXT_FEATURES) and their frame.
     """
-    xp = array_namespace(values)
+    xp = array_module(values)
     first = values[:, :1]
     centred = values - first
     change = increments(xp, centred)
     bend = increments(xp, change)
     now = centred[:, start:]
-    count = xp.arange(start + 1, values.shape[1] + 1, dtype=values.dtype, device=device_of(values))
-    count = count + 0 * now
+    count = counting(start, values) + 0 * now
 
     # A second difference of white noise has variance 6 sigma^2. A pseudo-observation keeps the
     # estimate sane while there are only one or two of them.
@@ -148,20 +170,24 @@ def context_features(
     averages = running_averages(centred, AVERAGE_HALF_LIVES, start) - now[..., None]
     log_steps = xp.log(fractions)
     log_step_averages = running_averages(log_steps, AVERAGE_HALF_LIVES, start)
-    gap = xp.concat([fractions[:, :1], fractions[:, 1:] - fractions[:, :-1]], axis=1)[:, start:]
+    before = fractions[:, start - 1 : -1] if start else preceding(xp, fractions)
+    gap = fractions[:, start:] - before
 
     recent = channels(xp, change[:, start:], bend[:, start:], now, now - high, now - low)
     distances = xp.concat([averages, recent], axis=-1) / unit[..., None]
+    spread = high - low
     magnitudes = channels(
         xp,
-        0.5 * xp.log(at_least(xp, 1e-6, gap)) + 2,
-        0.5 * xp.log(count),
-        0.5 * xp.log(unit) + 2,
-        0.5 * xp.log(high - low + unit_floor) + 1,
-        0.5 * xp.log1p((high - low) / unit),
-        xp.log(noise[..., 0] / unit),
-        xp.log(noise[..., 2] / unit),
+        at_least(xp, 1e-6, gap),
+        count,
+        unit,
+        spread + unit_floor,
+        1 + spread / unit,
+        noise[..., 0] / unit,
+        noise[..., 2] / unit,
     )
+    factors, offsets = _constant(_MAGNITUDE_FACTORS, values), _constant(_MAGNITUDE_OFFSETS, values)
+    magnitudes = xp.log(magnitudes) * factors + offsets
     levels = _level_features(xp, channels(xp, values[:, start:], first + 0 * now))
     tokens = xp.concat(
         [
@@ -179,7 +205,7 @@ def context_features(
 
 def query_features(last_fraction: Array, query_fraction: Array) -> Array:
     """Features of a query relative to the last observed step, (...) -> (..., QUERY_FEATURES)."""
-    xp = array_namespace(query_fraction)
+    xp = array_module(query_fraction)
     ratio = xp.log(query_fraction / last_fraction)
     distance = query_fraction - last_fraction
     log_distance = 0.5 * xp.log(at_least(xp, 1e-6, distance)) + 1

@@ -72,6 +72,29 @@ class Encoded:
         """A step as an observed fraction of the horizon, (1,)."""
         return torch.as_tensor(self.axis.fractions(np.array([step])), dtype=torch.float32)
 
+    def extended(self, curve: Curve, metric: MetricMap) -> Encoded | None:
+        """The encoding of the curve with one more record; None where it does more than append.
+
+        Args:
+            curve: with the new record.
+            metric: the map of that curve.
+        """
+        step, before = float(curve.steps[-1]), float(curve.steps[-2])
+        ceiling = metric.ceiling(curve.bounds)
+        if metric != self.metric or ceiling != self.ceiling[0]:
+            return None
+        if self.axis.cell(step) == self.axis.cell(before):
+            return None
+        fraction = max(step / self.axis.horizon, 1 / self.axis.resolution)
+        value = curve.values[-1] * metric.gain - metric.offset * metric.gain
+        return Encoded(
+            np.concatenate([self.fractions, np.array([fraction], np.float32)]),
+            np.concatenate([self.values, np.array([value], np.float32)]),
+            self.ceiling,
+            metric,
+            self.axis,
+        )
+
     def queries(self, steps: Array, last: float) -> Tensor:
         """Steps as asked fractions of the horizon, after the last observed step, (m,)."""
         return torch.as_tensor(self.axis.query_fractions(steps, last), dtype=torch.float32)
@@ -281,8 +304,17 @@ class LCPFN:
                 values = torch.cat([values, unit[:, None]], 1)
         return drawn
 
-    def encode(self, curve: Curve) -> Encoded:
-        """A checked curve as the network sees it: thinned, scaled, in float32."""
+    def encode(self, curve: Curve, before: Encoded | None = None) -> Encoded:
+        """A checked curve as the network sees it: thinned, scaled, in float32.
+
+        Args:
+            curve: to encode.
+            before: the encoding of the same curve without its last record, where there is one.
+        """
+        if before is not None:
+            extended = before.extended(curve, metric_map(curve, self._frame))
+            if extended is not None:
+                return extended
         axis = StepAxis(curve.horizon, int(self.card["resolution"]))
         kept = axis.kept(curve.steps)
         metric = metric_map(curve, self._frame)

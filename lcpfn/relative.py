@@ -17,9 +17,6 @@ from __future__ import annotations
 
 import math
 
-from array_api_compat import array_namespace
-from array_api_compat import device as device_of
-
 from lcpfn.averages import running_averages, running_range
 from lcpfn.features import (
     AVERAGE_HALF_LIVES,
@@ -28,8 +25,10 @@ from lcpfn.features import (
     ArrayModule,
     ContextFeatures,
     Frame,
+    array_module,
     at_least,
     channels,
+    counting,
     increments,
     query_features,
     step_features,
@@ -64,7 +63,7 @@ def _log_share(xp: ArrayModule, share: Array) -> Array:
 
 def relative_query_features(last_fraction: Array, query_fraction: Array) -> Array:
     """Features of a query relative to the last observed step, (...) -> (..., 18)."""
-    xp = array_namespace(query_fraction)
+    xp = array_module(query_fraction)
     clocks = []
     for now, then in zip(
         _annealed_progress(xp, last_fraction), _annealed_progress(xp, query_fraction), strict=True
@@ -93,12 +92,12 @@ def relative_context_features(
     Returns:
         tokens (curves, n - start, RELATIVE_CONTEXT_FEATURES) and their frame.
     """
-    xp = array_namespace(values)
+    xp = array_module(values)
     centred = values - values[:, :1]
     change = increments(xp, centred)
     bend = increments(xp, change)
     now = centred[:, start:]
-    count = xp.arange(start + 1, values.shape[1] + 1, dtype=values.dtype, device=device_of(values))
+    count = counting(start, values)
     count = count + 0 * now
 
     lowest, highest = running_range(centred)

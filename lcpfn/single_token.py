@@ -30,15 +30,13 @@ class TokenCache:
     """Keys and values of one curve, layer by layer, in buffers that leave room to grow."""
 
     def __init__(self, layers: int, heads: int, capacity: int, head_width: int):
-        shape = (layers, heads, capacity, head_width)
-        self.keys = np.empty(shape, np.float32)
-        self.values = np.empty(shape, np.float32)
+        self.pairs = np.empty((layers, 2, heads, capacity, head_width), np.float32)
 
     def fill(self, cache: Cache) -> None:
         """Takes over the observations of a torch cache of one curve."""
         for layer, (key, value) in enumerate(zip(cache.keys, cache.values, strict=True)):
-            self.keys[layer, :, : cache.length] = key[0].numpy()
-            self.values[layer, :, : cache.length] = value[0].numpy()
+            self.pairs[layer, 0, :, : cache.length] = key[0].numpy()
+            self.pairs[layer, 1, :, : cache.length] = value[0].numpy()
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,11 @@ class SingleToken:
 
     def __init__(self, network: Network):
         self._network = network
-        self._heads = network.config.heads
         self._embed_context = _affine(network.embed_context)
         self._embed_prefix = _matrix(network.embed_prefix.weight)
         self._embed_query = _affine(network.embed_query)
         self._blocks = [
-            _BlockWeights.of(cast(Block, block), self._heads) for block in network.blocks
+            _BlockWeights.of(cast(Block, block), network.config.heads) for block in network.blocks
         ]
         self._head = _behind_norm(network.norm, network.head.weight, network.head.bias)
 
@@ -103,9 +100,8 @@ class SingleToken:
         x = np.concatenate([observation, question])
         last_block = len(self._blocks) - 1
         for layer, block in enumerate(self._blocks):
-            keys = cache.keys[layer, :, :length]
-            kept = cache.values[layer, :, :length]
-            x = block.update(x, keys, kept, self._heads, final=layer == last_block)
+            pairs = cache.pairs[layer, :, :, :length]
+            x = block.update(x, pairs, final=layer == last_block)
         out = self._head(_normalise(x))[None]
         return partial(self._interpret, out, context.frame)
 
@@ -134,29 +130,28 @@ class _BlockWeights:
             _matrix(block.contract.weight),
         )
 
-    def update(self, x: Array, keys: Array, kept: Array, heads: int, final: bool) -> Array:
+    def update(self, x: Array, pairs: Array, final: bool) -> Array:
         """Tokens x (2, width), observation and query, after this block.
 
         Args:
-            x: the two tokens.
-            keys, kept: (heads, n, head_width) views of the cache; the last entry is written.
-            heads: how many.
+            x: the two tokens; overwritten.
+            pairs: (2, heads, n, head_width) view of the cache, keys and values; the last entry
+                is written.
             final: return the query only; nobody reads the observation any more.
         """
-        width = x.shape[1]
+        _, heads, _, head_width = pairs.shape
+        width = heads * head_width
         mixed = self.attention(_normalise(x))
-        own = mixed[0, width:].reshape(2, heads, -1)
-        keys[:, -1] = own[0]
-        kept[:, -1] = own[1]
+        pairs[:, :, -1] = mixed[0, width:].reshape(2, heads, head_width)
         if final:
             x, mixed = x[1:], mixed[1:]
-        queries = mixed[:, :width].reshape(len(x), heads, -1).transpose(1, 0, 2)
-        scores = queries @ keys.transpose(0, 2, 1)
+        queries = mixed[:, :width].reshape(-1, heads, head_width).transpose(1, 0, 2)
+        scores = queries @ pairs[0].transpose(0, 2, 1)
         scores -= np.maximum.reduce(scores, -1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= np.add.reduce(scores, -1, keepdims=True)
-        attended = (scores @ kept).transpose(1, 0, 2).reshape(len(x), width)
-        x = x + attended @ self.mix
+        attended = (scores @ pairs[1]).transpose(1, 0, 2).reshape(-1, width)
+        x += attended @ self.mix
         hidden = self.expand(_normalise(x))
         np.maximum(hidden, 0, out=hidden)
         hidden *= hidden
@@ -166,9 +161,9 @@ class _BlockWeights:
 
 def _normalise(x: Array) -> Array:
     width = x.shape[1]
-    centred: Array = x - np.add.reduce(x, 1, keepdims=True) / width
-    variance = np.add.reduce(centred * centred, 1, keepdims=True) / width
-    centred /= np.sqrt(variance + _NORM_EPSILON)
+    centred: Array = x - (np.add.reduce(x, 1) / width)[:, None]
+    variance = np.einsum("tw,tw->t", centred, centred) / width
+    centred /= np.sqrt(variance + _NORM_EPSILON)[:, None]
     return centred
 
 

@@ -16,7 +16,7 @@ from lcpfn.scaling import MetricMap, to_metric
 from lcpfn.single_token import TokenCache
 
 if TYPE_CHECKING:
-    from lcpfn.model import LCPFN
+    from lcpfn.model import LCPFN, Encoded
 
 _NOTHING = np.empty(0)
 
@@ -36,7 +36,7 @@ class Stream:
         self._curve: Curve | None = None
         self._last_step = 0.0
         self._cache: TokenCache | None = None
-        self._view: tuple[MetricMap, Bounds] | None = None
+        self._encoded: Encoded | None = None
         self._post: Extrapolation | None = None
 
     def update(self, value: float, step: float | None = None) -> Extrapolation:
@@ -77,16 +77,19 @@ class Stream:
     def _forecast(self, curve: Curve) -> LazyForecast | None:
         if curve.finished:
             return None
-        encoded = self._model.encode(curve)
-        view = encoded.metric, curve.bounds
+        encoded = self._model.encode(curve, self._encoded)
         engine = self._model.single_token
         # The newest record may have replaced the one before it in its cell of the step axis; all
         # others are in the cache, unless the model now sees the whole curve differently.
-        if self._cache is None or self._view != view:
+        same_view = self._encoded is not None and (
+            encoded.metric == self._encoded.metric
+            and encoded.ceiling[0] == self._encoded.ceiling[0]
+        )
+        if self._cache is None or not same_view:
             self._cache = engine.cache(capacity=encoded.axis.resolution)
             _, cache = self._model.extend(None, encoded)
             self._cache.fill(cache)
-            self._view = view
+        self._encoded = encoded
         unit = engine.extend(
             self._cache,
             encoded.fractions[None],

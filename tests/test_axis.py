@@ -35,3 +35,10 @@ def test_queries_stay_ahead_of_the_last_observation_and_within_the_run() -> None
     fractions = axis.query_fractions(np.array([101.0, 5000.0, 10_000.0]), last=100.0)
     np.testing.assert_allclose(fractions, [0.02, 0.5, 1.0])
     assert axis.query_fractions(np.array([10_000.0]), last=9_999.0)[0] == 1.0
+
+
+def test_a_single_cell_equals_the_vector_of_cells() -> None:
+    for horizon, resolution in ((100, 100), (37, 192), (200_000, 100)):
+        axis = StepAxis(horizon, resolution)
+        steps = np.linspace(horizon / 1000, horizon, 777)
+        assert [axis.cell(step) for step in steps] == axis.cells(steps).tolist()
