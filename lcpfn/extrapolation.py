@@ -157,6 +157,12 @@ class Extrapolation:
         below = float(forecast.cdf(torch.tensor(threshold, dtype=torch.float64)))
         return 1.0 - below if self.goal == "maximize" else below
 
+    def at_horizon(self) -> Extrapolation:
+        """The same forecast of the horizon alone: its arrays have one entry, cheap to compute."""
+        return Extrapolation(
+            self.curve, np.array([self.horizon]), self._engine, lambda: self._final
+        )
+
     def sample(self, n: int, generator: Generator | None = None) -> Array:
         """Joint trajectories through all steps, (n, m).
 

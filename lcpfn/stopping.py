@@ -6,8 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lcpfn.curve import Goal
 from lcpfn.errors import InputError
 from lcpfn.extrapolation import Extrapolation
+
+# A record this many times the size of anything before it is no noise.
+_EXPLOSION = 1e4
+# Forecasts are made of values below this; see `lcpfn.curve.read_curve`.
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -41,21 +47,38 @@ class StoppingRule:
             that is safe: a first record is often taken before training, and says nothing.
         patience: decisions in a row that must agree to stop, at least 1.
         min_delta: by how much the incumbent must be beaten, in the metric's unit, at least 0.
+        keep_top: protects runs that may end among this many best, at least 1: the incumbent is
+            then the final value of the run at that rank; see `incumbent`.
     """
 
     threshold: float = 0.05
     min_steps: int = 2
     patience: int = 1
     min_delta: float = 0.0
+    keep_top: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
             raise InputError(f"threshold is {self.threshold}, but must be at least 0 and below 1")
-        for name in ("min_steps", "patience"):
+        for name in ("min_steps", "patience", "keep_top"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, but must be at least 1")
         if not (self.min_delta >= 0 and math.isfinite(self.min_delta)):
             raise InputError(f"min_delta is {self.min_delta}, but must be finite and at least 0")
+
+    def incumbent(self, finals: Sequence[float], goal: Goal) -> float | None:
+        """The value to beat, given the final values of all finished runs, in any order.
+
+        >>> StoppingRule(keep_top=2).incumbent([0.71, 0.93, 0.88], goal="maximize")
+        0.88
+
+        Returns:
+            the best of them, or with `keep_top` the one at that rank; None while fewer than that
+            have finished.
+        """
+        if len(finals) < self.keep_top:
+            return None
+        return sorted(finals, reverse=goal == "maximize")[self.keep_top - 1]
 
     def decide(
         self,
@@ -100,6 +123,42 @@ class StoppingRule:
                 f"{chance}, below {self.threshold:g} {doubtful} of {self.patience} times",
             )
         return Decision(True, probability, f"{chance}, below {self.threshold:g}")
+
+
+def diverged(values: Sequence[float], goal: Goal) -> Decision | None:
+    """Stops a run whose newest record shows that training broke down; needs no forecast.
+
+    That is a record which is NaN, infinite or beyond 1e150, or one that is worse than any before
+    it by over 10,000 times the largest size among them.
+
+    >>> diverged([2.3, 1.9, 88_000.0], goal="minimize").reason
+    'the newest record is 88000, far beyond all before it: the run has diverged'
+
+    Args:
+        values: the run's records, oldest first.
+        goal: "maximize" or "minimize".
+
+    Returns:
+        a decision to stop, or None when there is no such sign.
+    """
+    if not len(values):
+        return None
+    newest = float(values[-1])
+    if not abs(newest) <= _LARGEST:
+        return Decision(True, math.nan, f"the newest record is {newest:g}: the run has diverged")
+    earlier = [float(value) for value in values[:-1] if abs(value) <= _LARGEST]
+    if not earlier:
+        return None
+    sign = 1 if goal == "minimize" else -1
+    excess = sign * newest - max(sign * value for value in earlier)
+    size = max(abs(value) for value in earlier)
+    if size > 0 and excess > _EXPLOSION * size:
+        return Decision(
+            True,
+            math.nan,
+            f"the newest record is {newest:g}, far beyond all before it: the run has diverged",
+        )
+    return None
 
 
 def _trailing_below(probabilities: Sequence[float], threshold: float) -> int:

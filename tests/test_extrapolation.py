@@ -32,6 +32,14 @@ def test_prob_better_at_a_step_that_was_not_asked_before(reference: lcpfn.LCPFN)
     )
 
 
+def test_at_horizon_is_the_last_of_all_steps(post: lcpfn.Extrapolation) -> None:
+    final = post.at_horizon()
+    assert final.steps.tolist() == [40] and final.horizon == 40
+    assert final.quantile([0.1, 0.9]).shape == (2, 1)
+    np.testing.assert_allclose(final.quantile([0.1, 0.9])[:, 0], post.quantile([0.1, 0.9])[:, -1])
+    assert final.prob_better(0.6) == post.prob_better(0.6)
+
+
 def test_trajectories_are_joint(post: lcpfn.Extrapolation) -> None:
     draws = post.sample(400, torch.Generator().manual_seed(0))
     assert draws.shape == (400, 32)

@@ -4,6 +4,7 @@ import pytest
 
 import lcpfn
 from lcpfn import Decision, InputError, StoppingRule
+from lcpfn.stopping import diverged
 
 HOPELESS = [0.40, 0.42, 0.43, 0.43, 0.44, 0.44]
 
@@ -58,6 +59,35 @@ def test_patience_counts_decisions_in_a_row(post: lcpfn.Extrapolation) -> None:
     assert "2 of 3 times" in rule.decide(post, 0.95, earlier=interrupted).reason
 
 
+def test_keep_top_lowers_the_bar_to_that_rank() -> None:
+    finals = [0.7, 0.9, 0.8]
+    assert StoppingRule().incumbent(finals, "maximize") == 0.9
+    assert StoppingRule().incumbent(finals, "minimize") == 0.7
+    assert StoppingRule(keep_top=2).incumbent(finals, "maximize") == 0.8
+    assert StoppingRule(keep_top=4).incumbent(finals, "maximize") is None
+    assert StoppingRule().incumbent([], "minimize") is None
+
+
+@pytest.mark.parametrize("newest", [math.nan, math.inf, -math.inf, 1e151, 5e4])
+def test_divergence_shows_in_the_newest_record(newest: float) -> None:
+    decision = diverged([2.3, 1.9, newest], "minimize")
+    assert decision is not None and decision.stop and "diverged" in decision.reason
+    assert diverged([2.3, newest, 1.9], "minimize") is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[], [1e9], [2.3, 1.9, 1.8], [2.3, 9000.0], [0.0, 5.0], [math.nan, 3.0], [5e4, 2.3]],
+)
+def test_no_divergence_without_a_sign_of_it(values: list[float]) -> None:
+    assert diverged(values, "minimize") is None
+
+
+def test_far_better_than_before_is_no_divergence() -> None:
+    assert diverged([1.0, 1.2, 5e5], "maximize") is None
+    assert diverged([1.0, 1.2, -5e5], "maximize") is not None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -65,6 +95,7 @@ def test_patience_counts_decisions_in_a_row(post: lcpfn.Extrapolation) -> None:
         ({"threshold": -0.1}, "threshold is -0.1"),
         ({"min_steps": 0}, "min_steps is 0, but must be at least 1"),
         ({"patience": 0}, "patience is 0, but must be at least 1"),
+        ({"keep_top": 0}, "keep_top is 0, but must be at least 1"),
         ({"min_delta": -1.0}, "min_delta is -1.0, but must be finite and at least 0"),
         ({"min_delta": math.nan}, "min_delta is nan"),
     ],

@@ -1,0 +1,435 @@
+"""Optuna: a pruner that stops trials which will hardly beat the best one.
+
+>>> import optuna
+>>> from lcpfn.integrations.optuna import LCPFNPruner
+>>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+>>> def objective(trial):
+...     goal = trial.suggest_float("goal", 0.0, 1.0)
+...     for epoch in range(1, 51):
+...         accuracy = goal * (1 - 0.9**epoch)
+...         trial.report(accuracy, epoch)
+...         if trial.should_prune():
+...             raise optuna.TrialPruned()
+...     return accuracy
+>>> study = optuna.create_study(direction="maximize", pruner=LCPFNPruner(max_steps=50))
+>>> study.enqueue_trial({"goal": 0.9})
+>>> study.enqueue_trial({"goal": 0.3})
+>>> study.optimize(objective, n_trials=2)
+>>> study.trials[1].state.name
+'PRUNED'
+>>> sorted(study.trials[1].user_attrs["lcpfn"])
+['high', 'incumbent', 'low', 'max_steps', 'median', 'prob_better', 'reason', 'step', 'stop']
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+from weakref import WeakKeyDictionary
+
+from lcpfn.curve import BoundsLike, Goal, read_bounds
+from lcpfn.errors import InputError, MissingExtraError
+from lcpfn.extrapolation import Extrapolation
+from lcpfn.model import LCPFN
+from lcpfn.stopping import Decision, StoppingRule, diverged
+from lcpfn.stream import Stream
+from lcpfn.weights import load, read_card
+
+try:
+    from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+    from optuna.logging import get_logger
+    from optuna.pruners import BasePruner
+    from optuna.study import Study, StudyDirection
+    from optuna.trial import FrozenTrial, TrialState
+except ImportError as error:
+    raise MissingExtraError(
+        'LCPFNPruner needs optuna, which is not installed: pip install "lcpfn-stopping[optuna]"'
+    ) from error
+
+ATTRIBUTE = "lcpfn"
+"""The trial's user attribute that holds its latest decision."""
+
+Missing = Literal["prune", "missing"]
+
+# In Optuna's hierarchy, so that `optuna.logging.set_verbosity` governs it.
+_logger = get_logger("optuna.pruners.lcpfn")
+# Running trials whose context is kept between reports, under 1 MiB each.
+_MOST_RUNS = 32
+# More new records than this are cheaper to forecast afresh than to feed into a stream.
+_CATCH_UP = 2
+_BAND = (0.06, 0.5, 0.94)
+
+
+class LCPFNPruner(BasePruner):
+    """Prunes a trial when its final value will hardly beat the best trial's.
+
+    After each report the rest of the trial's learning curve is forecast. The trial is pruned when
+    the probability that its last record beats the incumbent's falls under `threshold`. The
+    direction comes from the study::
+
+        study = optuna.create_study(direction="maximize", pruner=LCPFNPruner(max_steps=50))
+
+    **Incumbent.** The COMPLETE trial with the best objective value (infeasible ones do not count),
+    represented by the record of its last step, so that like is compared with like even when the
+    objective returns something else than it reports, such as the best epoch's value. Where that
+    trial reported nothing, or NaN at its end, its objective value stands in. Nothing but diverged
+    trials is pruned before there is one.
+
+    **Steps** may start at 0 or 1, skip and arrive in any order; records are taken in the order of
+    their steps, and the newest is the one of the highest step. Optuna itself keeps the first of
+    two reports of one step.
+
+    **NaN.** A trial whose newest record is NaN, infinite, or over 10,000 times the size of all
+    before it in the wrong direction is pruned at once, also before any trial has finished. Earlier
+    such records, and with `nan="missing"` every NaN, count as missing.
+
+    **State.** All that decisions rest on is in the study: threads, processes that share a storage,
+    trials that are enqueued, retried or resumed, and studies reopened later decide alike. What
+    the pruner keeps are caches, which pickling leaves out.
+
+    **Record.** `trial.user_attrs["lcpfn"]` holds the latest decision that rests on a forecast or
+    prunes: `step`, `stop`, `prob_better`, the forecast of the last record (`median`, and `low`
+    and `high` of the 88 % band), `incumbent`, `max_steps` and `reason`; None where unknown. At
+    debug level the logger `optuna.pruners.lcpfn` tells every decision.
+
+    Args:
+        max_steps: how many steps a full run has: the last step that it reports when steps start
+            at 1, one more when they start at 0. Steps start at 0 when this or a finished trial
+            reports step 0. None learns it from the COMPLETE trials, as the largest of theirs; a
+            trial that goes beyond is not pruned.
+        model: bundled name or path, as for `lcpfn.load`; None is the default model. Weights are
+            loaded at the first forecast.
+        threshold: prune below this probability to win, at least 0 and below 1.
+        min_steps: records before any decision, at least 1.
+        patience: records in a row whose forecasts must agree to prune, at least 1. Earlier ones
+            are judged against the incumbent of now.
+        min_delta: by how much the incumbent must be beaten, in the metric's unit.
+        keep_top: protects trials that may end among this many best, at least 1.
+        warmup_trials: COMPLETE trials before any decision, at least 1.
+        bounds: (low, high) that the reported metric can never pass, as for `LCPFN.extrapolate`.
+            A trial that does pass them is forecast without, with a logged warning.
+        nan: "prune" takes NaN as divergence, "missing" as a record that is not there.
+        store: whether to write the attribute, which costs a shared storage one write a decision.
+
+    Raises:
+        InputError: an argument breaks its rule.
+        WeightsError: there is no such model.
+    """
+
+    def __init__(
+        self,
+        max_steps: int | None = None,
+        *,
+        model: str | Path | None = None,
+        threshold: float = 0.05,
+        min_steps: int = 2,
+        patience: int = 1,
+        min_delta: float = 0.0,
+        keep_top: int = 1,
+        warmup_trials: int = 1,
+        bounds: BoundsLike = "auto",
+        nan: Missing = "prune",
+        store: bool = True,
+    ) -> None:
+        self._max_steps = None if max_steps is None else _count("max_steps", max_steps)
+        self._warmup_trials = _count("warmup_trials", warmup_trials)
+        self._rule = StoppingRule(threshold, min_steps, patience, min_delta, keep_top)
+        self._bounds: BoundsLike = bounds if bounds == "auto" else read_bounds(bounds)
+        if nan not in get_args(Missing):
+            raise InputError(f"nan is {nan!r}, but must be 'prune' or 'missing'")
+        self._nan = nan
+        self._store = store
+        # A wrong name is told now, not at the first forecast.
+        read_card(model)
+        self._model_name = model
+        self._forget()
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether to prune; called by `Trial.should_prune`.
+
+        Raises:
+            NotImplementedError: the study has several objectives, as Optuna's own.
+        """
+        if len(study.directions) > 1:
+            raise NotImplementedError(
+                "LCPFNPruner is not supported for multi-objective optimization."
+            )
+        if not trial.intermediate_values:
+            return False
+        goal: Goal = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
+        with self._lock:
+            view = self._views.setdefault(study, _View(self._rule.keep_top, goal))
+            view.finished.update(study.get_trials(deepcopy=False))
+        judged = self._judge(view, trial, goal)
+        decision = judged.decision
+        _logger.debug(
+            "Trial %d at step %s: %s: %s",
+            trial.number,
+            trial.last_step,
+            "prune" if decision.stop else "go on",
+            decision.reason,
+        )
+        if self._store and (decision.stop or judged.post is not None):
+            _write(study, trial, judged.attribute(trial.last_step))
+        return decision.stop
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key not in _CACHES}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._views: WeakKeyDictionary[Study, _View] = WeakKeyDictionary()
+        self._loaded: LCPFN | None = None
+
+    def _judge(self, view: _View, trial: FrozenTrial, goal: Goal) -> _Judged:
+        finished = view.finished
+        records = sorted(trial.intermediate_values.items())
+        if self._nan == "missing":
+            records = [(step, value) for step, value in records if not math.isnan(value)]
+        broken = diverged([value for _, value in records], goal)
+        if broken is not None:
+            return _Judged(broken)
+        first = 1 if finished.from_zero or 0 in trial.intermediate_values else 0
+        horizon = finished.length(first) if self._max_steps is None else self._max_steps
+        incumbent = self._rule.incumbent(finished.finals, goal)
+        usable = [
+            (step + first, value) for step, value in records if diverged([value], goal) is None
+        ]
+        if horizon is None:
+            unknown = "no finished trial has reported a step: the length of a full run is unknown"
+            return _Judged(Decision(False, math.nan, unknown), incumbent)
+        waiting = self._waiting(finished.complete, incumbent, horizon, usable)
+        if waiting is not None:
+            return _Judged(Decision(False, math.nan, waiting), incumbent, horizon)
+        post = self._forecast(view, trial._trial_id, usable, horizon, goal)
+        return _Judged(self._decide(post, incumbent, usable), incumbent, horizon, post)
+
+    def _waiting(
+        self,
+        complete: int,
+        incumbent: float | None,
+        horizon: int,
+        records: list[tuple[int, float]],
+    ) -> str | None:
+        """Why there is nothing to decide yet, or no more; None when there is."""
+        if complete < self._warmup_trials:
+            return f"{complete} of {self._warmup_trials} trials have finished"
+        if incumbent is None:
+            return f"fewer than {self._rule.keep_top} feasible trials have finished"
+        if len(records) < self._rule.min_steps:
+            return f"{len(records)} of the {self._rule.min_steps} records before any decision"
+        if records[-1][0] >= horizon:
+            return f"the run has reached its last step, {records[-1][0]} of {horizon}"
+        return None
+
+    def _decide(
+        self, post: Extrapolation, incumbent: float | None, records: list[tuple[int, float]]
+    ) -> Decision:
+        decision = self._rule.decide(post, incumbent)
+        if self._rule.patience == 1 or not decision.prob_better < self._rule.threshold:
+            return decision
+        begin = max(self._rule.min_steps, len(records) - self._rule.patience + 1)
+        earlier = [
+            self._rule.decide(self._fresh(records[:count], post.horizon, post.goal), incumbent)
+            for count in range(begin, len(records))
+        ]
+        return self._rule.decide(post, incumbent, earlier)
+
+    def _fresh(self, records: list[tuple[int, float]], horizon: float, goal: Goal) -> Extrapolation:
+        """The forecast of the horizon, from all records in one go."""
+        steps, values = zip(*records, strict=True)
+        bounds = self._allowed(values)
+        return self._model().extrapolate(values, steps, horizon, goal, bounds, query=[horizon])
+
+    def _forecast(
+        self,
+        view: _View,
+        trial_id: int,
+        records: list[tuple[int, float]],
+        horizon: int,
+        goal: Goal,
+    ) -> Extrapolation:
+        """The forecast of the horizon, from the trial's stream where it has one."""
+        bounds = self._allowed([value for _, value in records])
+        with self._lock:
+            run = view.runs.pop(trial_id, None)
+        if run is None or not run.continues(horizon, bounds, records):
+            run = _Run(self._model().stream(horizon, goal, bounds), horizon, bounds)
+        if len(records) - len(run.records) > _CATCH_UP:
+            return self._fresh(records, horizon, goal)
+        post = run.follow(records)
+        with self._lock:
+            view.runs[trial_id] = run
+            while len(view.runs) > _MOST_RUNS:
+                del view.runs[next(iter(view.runs))]
+        return post.at_horizon()
+
+    def _allowed(self, values: Sequence[float]) -> BoundsLike:
+        """The stated bounds, unless these records show that they are wrong."""
+        if self._bounds is None or isinstance(self._bounds, str):
+            return self._bounds
+        low, high = self._bounds
+        if (low is None or min(values) >= low) and (high is None or max(values) <= high):
+            return self._bounds
+        _logger.warning("A reported value lies outside bounds=%s, which is left out.", (low, high))
+        return None
+
+    def _model(self) -> LCPFN:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = load(self._model_name)
+            return self._loaded
+
+
+_CACHES = ("_lock", "_views", "_loaded")
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A decision and what it rests on."""
+
+    decision: Decision
+    incumbent: float | None = None
+    max_steps: int | None = None
+    post: Extrapolation | None = None
+
+    def attribute(self, step: int | None) -> dict[str, Any]:
+        """What is stored; JSON knows no NaN."""
+        low, median, high = (
+            (None, None, None)
+            if self.post is None
+            else (float(value) for value in self.post.quantile(_BAND)[:, -1])
+        )
+        probability = self.decision.prob_better
+        return {
+            "step": step,
+            "stop": self.decision.stop,
+            "prob_better": None if math.isnan(probability) else probability,
+            "median": median,
+            "low": low,
+            "high": high,
+            "incumbent": self.incumbent,
+            "max_steps": self.max_steps,
+            "reason": self.decision.reason,
+        }
+
+
+class _Finished:
+    """What decisions need to know of finished trials, gathered as they finish.
+
+    Each trial is looked at until it has finished and then no more, so that the cost of a decision
+    does not grow with their number.
+    """
+
+    def __init__(self, keep: int, goal: Goal) -> None:
+        self.complete = 0
+        self.from_zero = False
+        self._keep = keep
+        self._sign = 1 if goal == "maximize" else -1
+        self._last = -1
+        self._best: list[tuple[float, float]] = []
+        self._seen = 0
+        self._running: list[int] = []
+
+    @property
+    def finals(self) -> list[float]:
+        """The last records of the best trials, as many as may be kept on top."""
+        return [final for _, final in self._best]
+
+    def length(self, first: int) -> int | None:
+        """How many steps the longest has, where steps start `first` below 1."""
+        return None if self._last < 0 else self._last + first
+
+    def update(self, trials: list[FrozenTrial]) -> None:
+        waiting = [*self._running, *range(self._seen, len(trials))]
+        self._running = [index for index in waiting if not trials[index].state.is_finished()]
+        self._seen = len(trials)
+        for index in waiting:
+            if trials[index].state == TrialState.COMPLETE:
+                self._add(trials[index])
+
+    def _add(self, trial: FrozenTrial) -> None:
+        self.complete += 1
+        records = trial.intermediate_values
+        if records:
+            self.from_zero = self.from_zero or 0 in records
+            self._last = max(self._last, max(records))
+        value = trial.value
+        if value is None or not _feasible(trial):
+            return
+        final = records[max(records)] if records else value
+        entry = self._sign * value, final if math.isfinite(final) else value
+        # Replaced, not sorted in place: other threads may be reading it.
+        best = sorted([*self._best, entry], key=operator.itemgetter(0), reverse=True)
+        self._best = best[: self._keep]
+
+
+@dataclass
+class _Run:
+    """A running trial's stream and what it has been fed."""
+
+    stream: Stream
+    horizon: int
+    bounds: BoundsLike
+    records: list[tuple[int, float]] = field(default_factory=list)
+    post: Extrapolation | None = None
+
+    def continues(self, horizon: int, bounds: BoundsLike, records: list[tuple[int, float]]) -> bool:
+        return (
+            self.horizon == horizon
+            and self.bounds == bounds
+            and self.records == records[: len(self.records)]
+        )
+
+    def follow(self, records: list[tuple[int, float]]) -> Extrapolation:
+        for step, value in records[len(self.records) :]:
+            self.post = self.stream.update(value, step)
+        self.records = records
+        assert self.post is not None
+        return self.post
+
+
+class _View:
+    """What is remembered of one study."""
+
+    def __init__(self, keep: int, goal: Goal) -> None:
+        self.finished = _Finished(keep, goal)
+        self.runs: dict[int, _Run] = {}
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{name} is {value!r}, but must be an integer of at least 1")
+    return number
+
+
+def _feasible(trial: FrozenTrial) -> bool:
+    """Whether a trial keeps its constraints, in the form of Optuna 4 (a list) or 5 (each)."""
+    violations: list[float] = []
+    for key, value in trial.system_attrs.items():
+        if key == "constraints":
+            violations += value or ()
+        elif key.startswith("constraints:"):
+            violations.append(value)
+    return all(violation <= 0 for violation in violations)
+
+
+def _write(study: Study, trial: FrozenTrial, attribute: dict[str, Any]) -> None:
+    try:
+        study._storage.set_trial_user_attr(trial._trial_id, ATTRIBUTE, attribute)
+    except (KeyError, StorageInternalError, UpdateFinishedTrialError) as error:
+        # The record is a courtesy: a storage that refuses it must not end the trial.
+        _logger.debug("Trial %d: the decision was not stored: %r", trial.number, error)

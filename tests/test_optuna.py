@@ -1,0 +1,529 @@
+"""The pruner, with real Optuna: real studies, storages, threads and processes."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import json
+import logging
+import math
+import pickle
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState, create_trial
+
+import lcpfn
+import lcpfn.integrations.optuna as integration
+from lcpfn import InputError, WeightsError
+from lcpfn.integrations.optuna import LCPFNPruner
+
+EPOCHS = 50
+LEVELS = (0.5, 0.3, 0.62, 0.9, 0.4, 0.55, 0.2, 0.7, 0.35, 0.45)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def accuracy(level: float, epoch: float) -> float:
+    """A run that rises to `level`, its noise as of small validation sets."""
+    return level * (1 - 0.88**epoch) + 0.004 * math.sin(12.9 * epoch + 40 * level)
+
+
+def new_study(
+    pruner: LCPFNPruner | None = None, best: float | None = 0.9, **options: Any
+) -> optuna.Study:
+    """A study to maximize, with one finished run of 50 epochs unless `best` is None."""
+    study = optuna.create_study(
+        direction=options.pop("direction", "maximize"),
+        pruner=pruner or LCPFNPruner(EPOCHS),
+        **options,
+    )
+    if best is not None:
+        study.add_trial(finished(best))
+    return study
+
+
+def finished(level: float, first: int = 1, **options: Any) -> optuna.trial.FrozenTrial:
+    records = {epoch - 1 + first: accuracy(level, epoch) for epoch in range(1, EPOCHS + 1)}
+    return create_trial(
+        value=options.pop("value", records[max(records)]), intermediate_values=records, **options
+    )
+
+
+def report(study: optuna.Study, records: Mapping[int, float]) -> optuna.Trial:
+    """A running trial that has reported these in their order."""
+    trial = study.ask()
+    for step, value in records.items():
+        trial.report(value, step)
+    return trial
+
+
+def rising(level: float, epochs: int, first: int = 1) -> dict[int, float]:
+    return {epoch - 1 + first: accuracy(level, epoch) for epoch in range(1, epochs + 1)}
+
+
+def decision(trial: optuna.Trial) -> dict[str, Any]:
+    return trial.study.trials[trial.number].user_attrs["lcpfn"]  # type: ignore[no-any-return]
+
+
+def objective(sign: int) -> Callable[[optuna.Trial], float]:
+    def run(trial: optuna.Trial) -> float:
+        level = trial.suggest_float("level", 0, 1)
+        for epoch in range(EPOCHS):
+            value = accuracy(level, epoch + 1)
+            value = value if sign > 0 else 1 - value
+            trial.report(value, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned()
+        return value
+
+    return run
+
+
+def test_docstring_example() -> None:
+    assert doctest.testmod(integration, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_saves_epochs_and_keeps_the_best(direction: str, jobs: int) -> None:
+    study = new_study(LCPFNPruner(EPOCHS), None, direction=direction)
+    for level in LEVELS:
+        study.enqueue_trial({"level": level})
+    study.optimize(objective(1 if direction == "maximize" else -1), len(LEVELS), n_jobs=jobs)
+    assert study.best_trial.params == {"level": 0.9}
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    epochs = sum(len(trial.intermediate_values) for trial in study.trials)
+    assert epochs < (0.6 if jobs == 1 else 0.8) * EPOCHS * len(LEVELS)
+    for trial in study.get_trials(states=[TrialState.PRUNED]):
+        assert trial.user_attrs["lcpfn"]["stop"]
+        assert trial.user_attrs["lcpfn"]["prob_better"] < 0.05
+        assert trial.user_attrs["lcpfn"]["step"] == trial.last_step
+
+
+def test_the_decision_is_the_models_and_is_stored() -> None:
+    study = new_study()
+    trial = report(study, rising(0.3, 8))
+    assert trial.should_prune()
+    stored = decision(trial)
+    post = lcpfn.load().extrapolate(list(rising(0.3, 8).values()), horizon=EPOCHS)
+    low, median, high = post.quantile([0.06, 0.5, 0.94])[:, -1]
+    incumbent = accuracy(0.9, EPOCHS)
+    assert stored["prob_better"] == pytest.approx(post.prob_better(incumbent), abs=1e-6)
+    assert stored["median"] == pytest.approx(median)
+    assert (stored["low"], stored["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert (stored["incumbent"], stored["max_steps"], stored["step"]) == (incumbent, EPOCHS, 8)
+    assert stored["stop"] is True and "P(final value at step 50 beats" in stored["reason"]
+    json.dumps(stored, allow_nan=False)
+
+
+def test_following_a_run_decides_as_reading_it_at_once() -> None:
+    study = new_study()
+    followed = study.ask()
+    for step, value in rising(0.85, 12).items():
+        followed.report(value, step)
+        followed.should_prune()
+    at_once = report(study, rising(0.85, 12))
+    at_once.should_prune()
+    assert decision(followed)["prob_better"] == pytest.approx(
+        decision(at_once)["prob_better"], abs=1e-4
+    )
+
+
+def test_asking_twice_gives_the_same() -> None:
+    trial = report(new_study(), rising(0.3, 8))
+    assert [trial.should_prune() for _ in range(3)] == [True] * 3
+
+
+def test_steps_from_zero_and_from_one_decide_alike() -> None:
+    decisions = []
+    for first in (0, 1):
+        study = new_study(best=None)
+        study.add_trial(finished(0.9, first))
+        trial = report(study, rising(0.8, 8, first))
+        trial.should_prune()
+        decisions.append(decision(trial))
+    assert decisions[0]["prob_better"] == decisions[1]["prob_better"]
+    assert [entry["step"] for entry in decisions] == [7, 8]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_max_steps_is_learned_from_finished_trials(first: int) -> None:
+    study = new_study(LCPFNPruner(), None)
+    running = report(study, rising(0.3, 8, first))
+    assert not running.should_prune()
+    assert "lcpfn" not in study.trials[0].user_attrs
+    study.add_trial(create_trial(value=0.9))
+    assert not running.should_prune(), "a trial that reported nothing tells no length"
+    study.add_trial(finished(0.9, first))
+    assert running.should_prune()
+    assert decision(running)["max_steps"] == EPOCHS
+    beyond = report(study, rising(0.3, EPOCHS + 5, first))
+    assert not beyond.should_prune()
+
+
+def test_a_run_at_its_last_step_is_left_alone() -> None:
+    for first in (0, 1):
+        study = new_study(best=None)
+        study.add_trial(finished(0.9, first))
+        assert report(study, rising(0.3, EPOCHS - 1, first)).should_prune()
+        assert not report(study, rising(0.3, EPOCHS, first)).should_prune()
+
+
+def test_order_of_arrival_does_not_matter() -> None:
+    study = new_study()
+    records = rising(0.8, 10)
+    ordered = report(study, records)
+    ordered.should_prune()
+    shuffled = study.ask()
+    for step in (3, 1, 2, 7, 4, 10, 5, 6, 9, 8):
+        shuffled.report(records[step], step)
+        shuffled.should_prune()
+    assert decision(shuffled)["prob_better"] == decision(ordered)["prob_better"]
+
+
+def test_a_repeated_step_keeps_its_first_record() -> None:
+    study = new_study()
+    trial = report(study, rising(0.3, 8))
+    assert trial.should_prune()
+    before = decision(trial)
+    with pytest.warns(UserWarning, match="already reported"):
+        trial.report(0.99, 8)
+    assert trial.should_prune()
+    assert decision(trial) == before
+
+
+def test_skipped_steps_stay_where_they_are() -> None:
+    study = new_study()
+    records = {step: accuracy(0.85, step) for step in (5, 10, 20)}
+    trial = report(study, records)
+    trial.should_prune()
+    post = lcpfn.load().extrapolate(list(records.values()), list(records), EPOCHS)
+    assert decision(trial)["median"] == pytest.approx(post.median[-1])
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(math.nan, "is nan"), (math.inf, "is inf"), (-1e200, "is -1e+200"), (-9e5, "far beyond")],
+)
+def test_diverged_trials_are_pruned_before_any_has_finished(value: float, words: str) -> None:
+    study = new_study(LCPFNPruner(), None)
+    trial = report(study, {**rising(0.9, 4), 5: value})
+    assert trial.should_prune()
+    stored = decision(trial)
+    assert words in stored["reason"] and stored["prob_better"] is None
+    json.dumps(stored, allow_nan=False)
+
+
+def test_nan_can_mean_missing() -> None:
+    study = new_study(LCPFNPruner(EPOCHS, nan="missing"))
+    trial = report(study, rising(0.85, 8))
+    trial.should_prune()
+    before = decision(trial)["prob_better"]
+    trial.report(math.nan, 9)
+    assert not trial.should_prune()
+    assert decision(trial)["prob_better"] == before
+    assert report(study, {1: 0.2, 2: math.inf}).should_prune()
+    assert not report(study, {1: math.nan, 2: math.nan}).should_prune()
+
+
+def test_earlier_nan_is_missing() -> None:
+    study = new_study()
+    records = rising(0.85, 8)
+    gap = report(study, {**records, 3: math.nan})
+    gap.should_prune()
+    values = [math.nan if step == 3 else value for step, value in records.items()]
+    post = lcpfn.load().extrapolate(values, horizon=EPOCHS)
+    assert decision(gap)["median"] == pytest.approx(post.median[-1])
+
+
+def test_trials_that_report_nothing() -> None:
+    study = new_study(best=None)
+    assert not study.ask().should_prune()
+    study.add_trial(create_trial(value=0.9))
+    trial = report(study, rising(0.3, 8))
+    assert trial.should_prune()
+    assert decision(trial)["incumbent"] == 0.9
+
+
+def test_the_incumbent_is_the_best_trials_last_record() -> None:
+    study = new_study(best=None)
+    study.add_trial(finished(0.7, value=0.99))
+    study.add_trial(finished(0.8, value=0.5))
+    study.add_trial(finished(0.95, state=TrialState.PRUNED))
+    trial = report(study, rising(0.3, 8))
+    assert trial.should_prune()
+    assert decision(trial)["incumbent"] == accuracy(0.7, EPOCHS)
+    ends_in_nan = {**rising(0.9, EPOCHS), EPOCHS: math.nan}
+    study.add_trial(create_trial(value=0.995, intermediate_values=ends_in_nan))
+    assert trial.should_prune()
+    assert decision(trial)["incumbent"] == 0.995
+
+
+@pytest.mark.parametrize("attributes", [{"constraints": [0.5, -1]}, {"constraints:size": 1.0}])
+def test_infeasible_trials_are_no_incumbents(attributes: dict[str, Any]) -> None:
+    study = new_study(best=None)
+    study.add_trial(finished(0.9, system_attrs=attributes))
+    trial = report(study, rising(0.3, 8))
+    assert not trial.should_prune()
+    study.add_trial(finished(0.7, system_attrs={"constraints": [0.0]}))
+    assert trial.should_prune()
+    assert decision(trial)["incumbent"] == accuracy(0.7, EPOCHS)
+
+
+def test_min_steps_and_warmup_trials() -> None:
+    study = new_study(LCPFNPruner(EPOCHS, min_steps=6, warmup_trials=2))
+    assert not report(study, rising(0.3, 8)).should_prune()
+    study.add_trial(finished(0.4))
+    assert report(study, rising(0.3, 8)).should_prune()
+    assert not report(study, rising(0.3, 5)).should_prune()
+
+
+def test_keep_top() -> None:
+    study = new_study(LCPFNPruner(EPOCHS, keep_top=3))
+    study.add_trial(finished(0.85))
+    assert not report(study, rising(0.1, 8)).should_prune()
+    study.add_trial(finished(0.6))
+    study.add_trial(finished(0.5))
+    trial = report(study, rising(0.1, 8))
+    assert trial.should_prune()
+    assert decision(trial)["incumbent"] == accuracy(0.6, EPOCHS)
+
+
+def test_patience_counts_records_not_calls() -> None:
+    study = new_study(LCPFNPruner(EPOCHS, min_steps=4, patience=3))
+    trial = study.ask()
+    answers = []
+    for step, value in rising(0.2, 7).items():
+        trial.report(value, step)
+        answers.append([trial.should_prune() for _ in range(2)][1])
+    assert answers == [False] * 5 + [True] * 2
+
+
+def test_threshold_zero_prunes_only_divergence() -> None:
+    study = new_study(LCPFNPruner(EPOCHS, threshold=0.0))
+    assert not report(study, rising(0.1, 30)).should_prune()
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """What the pruner logs; pytest's own fixtures do not see past Optuna's handler."""
+    logged: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("optuna.pruners.lcpfn")
+    logger.addHandler(handler)
+    yield logged
+    logger.removeHandler(handler)
+
+
+def test_wrong_bounds_warn_and_do_not_end_the_search(messages: list[str]) -> None:
+    study = new_study(LCPFNPruner(EPOCHS, bounds=(0, 0.5)))
+    assert not report(study, rising(0.95, 20)).should_prune()
+    assert any("outside bounds=(0.0, 0.5)" in message for message in messages)
+
+
+def test_decisions_are_logged_at_debug(messages: list[str]) -> None:
+    trial = report(new_study(), rising(0.3, 8))
+    trial.should_prune()
+    assert messages == []
+    optuna.logging.set_verbosity(optuna.logging.DEBUG)
+    trial.should_prune()
+    (message,) = messages
+    assert message.startswith("Trial 1 at step 8: prune: P(final value at step 50 beats")
+
+
+def test_an_enqueued_trial_that_resumes_from_a_checkpoint() -> None:
+    study = new_study()
+    study.add_trial(create_trial(state=TrialState.WAITING, intermediate_values=rising(0.3, 6)))
+    resumed = study.ask()
+    resumed.report(accuracy(0.3, 7), 7)
+    assert resumed.should_prune()
+    late = report(study, {step: accuracy(0.3, step) for step in range(20, 26)})
+    assert late.should_prune()
+
+
+def test_storing_is_optional_and_a_refusal_does_no_harm() -> None:
+    study = new_study(LCPFNPruner(EPOCHS, store=False))
+    trial = report(study, rising(0.3, 8))
+    assert trial.should_prune()
+    assert study.trials[trial.number].user_attrs == {}
+    study.pruner = LCPFNPruner(EPOCHS)
+    study.tell(trial, state=TrialState.FAIL)
+    assert study.pruner.prune(study, study.trials[trial.number])
+    assert study.trials[trial.number].user_attrs == {}
+
+
+def test_a_pickled_pruner_is_small_and_decides_the_same() -> None:
+    pruner = LCPFNPruner(EPOCHS)
+    study = new_study(pruner)
+    trial = report(study, rising(0.3, 8))
+    assert trial.should_prune()
+    before = decision(trial)
+    content = pickle.dumps(pruner)
+    assert len(content) < 2000
+    study.pruner = pickle.loads(content)
+    assert trial.should_prune()
+    assert decision(trial) == before
+
+
+def test_finished_trials_are_looked_at_once() -> None:
+    looked_at: list[int] = []
+
+    class Counting(list[optuna.trial.FrozenTrial]):
+        def __getitem__(self, index: Any) -> Any:
+            looked_at.append(index)
+            return super().__getitem__(index)
+
+    done, running = finished(0.5), create_trial(state=TrialState.RUNNING)
+    seen = integration._Finished(1, "maximize")
+    seen.update(Counting([done, running, *[done] * 100]))
+    looked_at.clear()
+    seen.update(Counting([done, finished(0.9), *[done] * 101]))
+    assert set(looked_at) == {1, 102}
+    assert seen.complete == 103
+    assert seen.finals == [accuracy(0.9, EPOCHS)]
+
+
+def test_several_objectives() -> None:
+    pruner = LCPFNPruner(EPOCHS)
+    study = optuna.create_study(directions=["maximize", "minimize"], pruner=pruner)
+    trial = study.ask()
+    with pytest.raises(NotImplementedError, match="multi-objective"):
+        trial.should_prune()
+    with pytest.raises(NotImplementedError, match="LCPFNPruner is not supported for multi-obj"):
+        pruner.prune(study, study.trials[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_steps": 0}, "max_steps is 0, but must be an integer of at least 1"),
+        ({"max_steps": 2.5}, "max_steps is 2.5, but must be an integer"),
+        ({"warmup_trials": 0}, "warmup_trials is 0, but must be an integer of at least 1"),
+        ({"threshold": 1.5}, "threshold is 1.5"),
+        ({"min_steps": 0}, "min_steps is 0"),
+        ({"patience": 0}, "patience is 0"),
+        ({"keep_top": 0}, "keep_top is 0"),
+        ({"min_delta": -1.0}, "min_delta is -1.0"),
+        ({"bounds": (1, 0)}, "low must be below high"),
+        ({"bounds": "atuo"}, "bounds is 'atuo', but must be 'auto'"),
+        ({"nan": "ignore"}, "nan is 'ignore', but must be 'prune' or 'missing'"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LCPFNPruner(**arguments)
+    with pytest.raises(WeightsError, match="there is no model 'nonesuch'"):
+        LCPFNPruner(model="nonesuch")
+
+
+def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna.exceptions", None)
+    spec = importlib.util.spec_from_file_location("probe", integration.__file__)
+    assert spec is not None and spec.loader is not None
+    with pytest.raises(lcpfn.MissingExtraError, match=r"lcpfn-stopping\[optuna\]"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_study_reopened_goes_on_deciding_the_same(kind: str, tmp_path: Path) -> None:
+    def storage() -> Any:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / 'study.db'}"
+        return JournalStorage(JournalFileBackend(str(tmp_path / "study.log")))
+
+    study = new_study(storage=storage(), study_name="search")
+    trial = report(study, rising(0.85, 7))
+    trial.should_prune()
+    before = decision(trial)
+    assert not before["stop"]
+    again = optuna.load_study(study_name="search", storage=storage(), pruner=LCPFNPruner(EPOCHS))
+    assert again.trials[trial.number].user_attrs["lcpfn"] == before
+    assert not again.pruner.prune(again, again.trials[trial.number])
+    after = again.trials[trial.number].user_attrs["lcpfn"]
+    assert after["prob_better"] == pytest.approx(before["prob_better"], abs=1e-4)
+    assert after["incumbent"] == before["incumbent"]
+
+
+WORKER = """
+    import sys, time, math, pathlib
+    import optuna
+    import torch
+    from lcpfn.integrations.optuna import LCPFNPruner
+
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    database, role = sys.argv[1:]
+
+    def objective(trial):
+        level = trial.suggest_float("level", 0, 1)
+        for epoch in range(20):
+            value = level * (1 - 0.75**(epoch + 1))
+            trial.report(value, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned()
+            if role == "victim" and epoch == 3:
+                pathlib.Path(database).with_suffix(".running").touch()
+                time.sleep(600)
+        return value
+
+    study = optuna.load_study(
+        study_name="search", storage=f"sqlite:///{database}", pruner=LCPFNPruner()
+    )
+    study.optimize(objective, n_trials=3)
+"""
+
+
+def test_processes_on_one_database_one_of_them_killed(tmp_path: Path) -> None:
+    database = tmp_path / "study.db"
+    worker = tmp_path / "worker.py"
+    worker.write_text(textwrap.dedent(WORKER))
+    study = optuna.create_study(
+        direction="maximize", storage=f"sqlite:///{database}", study_name="search"
+    )
+    levels = (0.55, 0.5, 0.9, 0.2, 0.4, 0.3, 0.45, 0.35, 0.25, 0.1)
+    for level in levels:
+        study.enqueue_trial({"level": level})
+
+    def start(role: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(worker), str(database), role])
+
+    victim = start("victim")
+    others = []
+    try:
+        deadline = time.monotonic() + 120
+        while not database.with_suffix(".running").exists():
+            assert victim.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        others = [start("worker") for _ in range(3)]
+        time.sleep(0.2)
+        victim.kill()
+        assert [process.wait(timeout=240) for process in others] == [0, 0, 0]
+    finally:
+        for process in (victim, *others):
+            process.kill()
+            process.wait()
+    states = [trial.state for trial in study.trials]
+    assert states.count(TrialState.RUNNING) == 1
+    assert set(states) <= {TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED}
+    assert study.best_trial.params == {"level": 0.9}
+    study.pruner = LCPFNPruner()
+    late = report(study, {epoch: 0.1 * (1 - 0.75 ** (epoch + 1)) for epoch in range(6)})
+    assert late.should_prune()
+    assert decision(late)["max_steps"] == 20
