@@ -101,10 +101,10 @@ def channels(xp: ArrayModule, *parts: Array) -> Array:
 
 def at_least(xp: ArrayModule, least: float, x: Array) -> Array:
     """The larger of x and `least`."""
-    return xp.where(x > least, x, least)
+    return np.maximum(x, np.float32(least)) if xp is array_api_numpy else x.clamp_min(least)
 
 
-def _constant(numbers: tuple[float, ...], like: Array) -> Array:
+def constant_of(numbers: tuple[float, ...], like: Array) -> Array:
     """A float32 vector of the kind of `like`."""
     return _vector(numbers, None if isinstance(like, np.ndarray) else like.device)
 
@@ -125,14 +125,14 @@ def _vector(numbers: Sequence[float], device: torch.device | None) -> Array:
 def step_features(xp: ArrayModule, fraction: Array) -> Array:
     """Features of a step, given as its fraction of the horizon, (...) -> (..., 10)."""
     log = xp.log(fraction)
-    angles = log[..., None] * _constant(_STEP_FREQUENCIES, log)
+    angles = log[..., None] * constant_of(_STEP_FREQUENCIES, log)
     plain = channels(xp, 2 * fraction - 1, 0.5 * log + 1)
     return xp.concat([plain, xp.sin(angles), xp.cos(angles)], axis=-1)
 
 
 def _level_features(xp: ArrayModule, value: Array) -> Array:
     """Where a value lies in [0, 1], the support of the reference prior, (...) -> (..., 9)."""
-    angles = value[..., None] * _constant(_LEVEL_FREQUENCIES, value)
+    angles = value[..., None] * constant_of(_LEVEL_FREQUENCIES, value)
     return xp.concat([2 * value[..., None] - 1, xp.sin(angles), xp.cos(angles)], axis=-1)
 
 
@@ -186,7 +186,10 @@ def context_features(
         noise[..., 0] / unit,
         noise[..., 2] / unit,
     )
-    factors, offsets = _constant(_MAGNITUDE_FACTORS, values), _constant(_MAGNITUDE_OFFSETS, values)
+    factors, offsets = (
+        constant_of(_MAGNITUDE_FACTORS, values),
+        constant_of(_MAGNITUDE_OFFSETS, values),
+    )
     magnitudes = xp.log(magnitudes) * factors + offsets
     levels = _level_features(xp, channels(xp, values[:, start:], first + 0 * now))
     tokens = xp.concat(

@@ -28,8 +28,10 @@ from lcpfn.features import (
     array_module,
     at_least,
     channels,
+    constant_of,
     counting,
     increments,
+    preceding,
     query_features,
     step_features,
 )
@@ -43,6 +45,9 @@ _NORMAL_ROOT_MEAN = 2**0.25 * math.gamma(0.75) / math.sqrt(math.pi)
 _PRIOR_NOISE = 0.1
 _CEILING_REACH = 12.0
 _LEAST_PROGRESS = 1e-5
+_LEAST_GAP = 1e-6
+_LOG_FACTORS = (0.5, 0.5, 0.4, 0.5, 0.5, 0.3, 0.3, 0.3)
+_LOG_OFFSETS = (2.0, 0.0, 2.0, 0.0, 0.0, 1.0, 1.0, 2.0)
 _LEAST_CHANGE = 1e-6
 _LEAST_ROOM = 1e-6
 
@@ -103,7 +108,9 @@ def relative_context_features(
     lowest, highest = running_range(centred)
     low, high = lowest[:, start:], highest[:, start:]
     constant = high <= low
-    spread = xp.where(constant, _fallback_spread(xp, values[:, start:], ceiling), high - low)
+    spread = high - low
+    if constant.any():
+        spread = xp.where(constant, _fallback_spread(xp, values[:, start:], ceiling), spread)
 
     # A second difference of white noise has variance 6 sigma^2. The mean of square roots weighs
     # a record a hundred times too large no more than ten ordinary ones.
@@ -119,7 +126,8 @@ def relative_context_features(
     log_steps = xp.log(fractions)
     log_step_averages = running_averages(log_steps, AVERAGE_HALF_LIVES, start)
     log_step = log_steps[:, start:]
-    gap = xp.concat([fractions[:, :1], fractions[:, 1:] - fractions[:, :-1]], axis=1)[:, start:]
+    before = fractions[:, start - 1 : -1] if start else preceding(xp, fractions)
+    gap = fractions[:, start:] - before
 
     # Of the latest record that was the best so far.
     was_best = xp.where(centred >= highest, log_steps, log_steps[:, :1])
@@ -132,27 +140,29 @@ def relative_context_features(
     cosine, linear = _annealed_progress(xp, fractions[:, start:])
     # The slowing down of a curve tells how its learning rate falls; logarithms make it linear.
     velocity = abs(change[:, start:]) / gap
-    zero = 0 * values
-    ties = running_averages(xp.where(change == 0, zero + 1, zero), (16.0,), start, skip=1)
-    magnitudes = channels(
+    ties = running_averages(xp.astype(change == 0, values.dtype), (16.0,), start, skip=1)
+    positive = channels(
         xp,
-        0.5 * xp.log(at_least(xp, 1e-6, gap)) + 2,
-        0.5 * xp.log(count),
-        0.4 * xp.log(unit / spread) + 2,
-        0.5 * xp.log(noise[..., 0] / unit),
-        0.5 * xp.log(noise[..., 2] / unit),
-        log_step - best_log_step,
-        xp.where(constant, 1 + 0 * now, 0 * now),
-        ties[..., 0],
-        _log_share(xp, 1 - cosine),
-        _log_share(xp, 1 - linear),
-        0.3 * xp.log(velocity / spread + _LEAST_CHANGE) + 2,
+        at_least(xp, _LEAST_GAP, gap),
+        count,
+        unit / spread,
+        noise[..., 0] / unit,
+        noise[..., 2] / unit,
+        at_least(xp, _LEAST_PROGRESS, 1 - cosine),
+        at_least(xp, _LEAST_PROGRESS, 1 - linear),
+        velocity / spread + _LEAST_CHANGE,
     )
+    factors, offsets = constant_of(_LOG_FACTORS, values), constant_of(_LOG_OFFSETS, values)
+    logarithms = xp.log(positive) * factors + offsets
+    flags = channels(xp, log_step - best_log_step, xp.astype(constant, values.dtype))
     tokens = xp.concat(
         [
             step_features(xp, fractions[:, start:]),
             log_step_averages - log_step[..., None],
-            magnitudes,
+            logarithms[..., :5],
+            flags,
+            ties,
+            logarithms[..., 5:],
             0.5 * xp.log((drift + floor) / unit[..., None]),
             0.3 * xp.log(drift / spread[..., None] + _LEAST_CHANGE) + 2,
             0.5 * xp.asinh(in_units),
@@ -202,19 +212,13 @@ def _ceiling_features(
     finite = xp.isfinite(ceiling)
     known = xp.where(finite[:, None], zero + 1, zero)
     room = xp.where(finite, ceiling, 0.0)[:, None] - values
-
-    def log_ratio(distance: Array, scale: Array) -> Array:
-        ratio = xp.log(at_least(xp, _LEAST_ROOM, distance / spread) * (spread / scale))
-        return 0.3 * known * xp.clip(ratio, -_CEILING_REACH, _CEILING_REACH)
-
-    return channels(
-        xp,
-        known,
-        log_ratio(room, unit),
-        log_ratio(room, spread),
-        log_ratio(room + below_high, spread),
-        log_ratio(room + above_low, spread),
-    )
+    distances = channels(xp, room, room, room + below_high, room + above_low)
+    scales = channels(xp, unit, spread, spread, spread)
+    spread = spread[..., None]
+    ratios = xp.log(at_least(xp, _LEAST_ROOM, distances / spread) * (spread / scales))
+    ratios = -at_least(xp, -_CEILING_REACH, -at_least(xp, -_CEILING_REACH, ratios))
+    known = known[..., None]
+    return xp.concat([known, 0.3 * known * ratios], axis=-1)
 
 
 CEILING_FEATURES = 5
