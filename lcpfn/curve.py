@@ -128,6 +128,14 @@ def read_curve(
     return Curve(at, observed, last, checked_goal, checked, guessed)
 
 
+def read_number(name: str, number: Any) -> float:
+    """Checks that a single argument is a number; NaN and infinities pass."""
+    try:
+        return float(number)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {number!r}, but must be a number") from None
+
+
 def read_goal(goal: str) -> Goal:
     """Checks a goal."""
     if goal not in get_args(Goal):

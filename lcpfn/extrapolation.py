@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from lcpfn.binned import BinnedDistribution
-from lcpfn.curve import Array, Bounds, Curve, Goal, read_query
+from lcpfn.curve import Array, Bounds, Curve, Goal, read_number, read_query
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
@@ -146,14 +146,14 @@ class Extrapolation:
             than: the value to beat, such as the incumbent's final one.
             at: a step after the last observed one; default the horizon.
         """
-        threshold = float(than)
+        threshold = read_number("than", than)
         if np.isnan(threshold):
             raise InputError("than is nan, but must be a number to compare with")
-        if at is None:
-            forecast = self._final
-        else:
-            step = read_query([at], self.curve)
-            forecast = self._engine.forecast(self.curve, step)[0]
+        step = None if at is None else read_query([at], self.curve)
+        if self.curve.finished:
+            final = float(self.curve.values[-1])
+            return float(final > threshold if self.goal == "maximize" else final < threshold)
+        forecast = self._final if step is None else self._engine.forecast(self.curve, step)[0]
         below = float(forecast.cdf(torch.tensor(threshold, dtype=torch.float64)))
         return 1.0 - below if self.goal == "maximize" else below
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lcpfn.curve import Goal
+from lcpfn.curve import Goal, read_number
 from lcpfn.errors import InputError
 from lcpfn.extrapolation import Extrapolation
 
@@ -95,10 +95,11 @@ class StoppingRule:
             earlier: this run's decisions so far, oldest first; needed for a patience above 1.
 
         Raises:
-            InputError: the incumbent is NaN.
+            InputError: the incumbent is NaN or no number.
         """
         if incumbent is None:
             return Decision(False, math.nan, "no incumbent yet: nothing to compare with")
+        incumbent = read_number("incumbent", incumbent)
         if math.isnan(incumbent):
             raise InputError("incumbent is nan, but must be a number, or None before there is one")
         to_beat = incumbent + (self.min_delta if post.goal == "maximize" else -self.min_delta)

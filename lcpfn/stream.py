@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lcpfn.binned import BinnedDistribution
-from lcpfn.curve import Bounds, BoundsLike, Curve, Goal, read_curve
+from lcpfn.curve import Bounds, BoundsLike, Curve, Goal, read_curve, read_number
 from lcpfn.errors import InputError
 from lcpfn.extrapolation import Extrapolation, LazyForecast
 from lcpfn.scaling import MetricMap, to_metric
@@ -39,19 +40,20 @@ class Stream:
         self._encoded: Encoded | None = None
         self._post: Extrapolation | None = None
 
-    def update(self, value: float, step: float | None = None) -> Extrapolation:
+    def update(self, value: float | None, step: float | None = None) -> Extrapolation:
         """Adds a record and returns the forecast.
 
         The horizon is forecast at once, other steps when they are first asked for.
 
         Args:
-            value: the metric; NaN for a missing record, which repeats the forecast before it.
+            value: the metric; NaN or None where missing, which repeats the forecast before it.
             step: later than the record before; default one after it (1 for the first).
 
         Raises:
             InputError: as `LCPFN.extrapolate`; the stream stays as it was before the call.
         """
-        at = self._last_step + 1 if step is None else float(step)
+        value = math.nan if value is None else read_number("value", value)
+        at = self._last_step + 1 if step is None else read_number("step", step)
         if not at > self._last_step:
             raise InputError(
                 f"step is {at:g}, but must come after the last one, {self._last_step:g}"

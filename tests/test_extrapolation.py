@@ -68,6 +68,7 @@ def test_trajectories_of_a_long_run_share_cells(reference: lcpfn.LCPFN) -> None:
         (lambda post: post.quantile(1.5), "q is 1.5, but must be one or several numbers"),
         (lambda post: post.quantile([0.1, float("nan")]), "q is .*nan"),
         (lambda post: post.prob_better(float("nan")), "than is nan"),
+        (lambda post: post.prob_better("good"), "than is 'good', but must be a number"),
         (lambda post: post.prob_better(0.5, at=8), "query holds 8, but must come after"),
         (lambda post: post.prob_better(0.5, at=41), "query holds 41, but must not pass"),
         (lambda post: post.sample(0), "n is 0, but must be at least 1"),

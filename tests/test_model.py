@@ -133,6 +133,8 @@ def test_a_finished_run_forecasts_what_happened(model: lcpfn.LCPFN) -> None:
     assert post.steps.tolist() == [3]
     np.testing.assert_allclose(final(post), 0.55, rtol=1e-6)
     assert post.prob_better(0.54) == 1 and post.prob_better(0.56) == 0
+    assert post.prob_better(0.55) == 0, "a tie does not beat"
+    assert post.prob_better(0.54, at=3) == 1
     assert (post.sample(3) == 0.55).all()
 
 

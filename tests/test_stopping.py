@@ -105,6 +105,11 @@ def test_wrong_arguments(arguments: dict[str, float], message: str) -> None:
         StoppingRule(**arguments)  # type: ignore[arg-type]
 
 
+def test_incumbents_that_are_no_numbers(post: lcpfn.Extrapolation) -> None:
+    with pytest.raises(InputError, match=r"incumbent is '0\.9x', but must be a number"):
+        StoppingRule().decide(post, incumbent="0.9x")  # type: ignore[arg-type]
+
+
 def test_nan_incumbent(post: lcpfn.Extrapolation) -> None:
     with pytest.raises(InputError, match="incumbent is nan"):
         StoppingRule().decide(post, incumbent=math.nan)

@@ -65,13 +65,15 @@ def test_a_refused_update_changes_nothing(model: lcpfn.LCPFN) -> None:
         stream.update(math.nan)
     stream.update(0.4, step=2)
     for value, step, message in [
+        ("high", 3, "value is 'high', but must be a number"),
+        (0.5, "late", "step is 'late', but must be a number"),
         (0.5, 2, "step is 2, but must come after the last one, 2"),
         (math.inf, 3, "is inf"),
         (1.5, 3, "must lie within the stated bounds"),
         (0.5, 6, "horizon is 5, but must not lie before"),
     ]:
         with pytest.raises(lcpfn.InputError, match=message):
-            stream.update(value, step=step)
+            stream.update(value, step=step)  # type: ignore[arg-type]
     assert stream.update(0.5).observed_steps.tolist() == [2, 3]
 
 
