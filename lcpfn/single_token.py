@@ -2,8 +2,9 @@
 
 A streamed update sends two tokens through the network. For arrays this small, torch spends more
 time dispatching operations than computing them, so the same arithmetic is written out in numpy
-here. Norms are folded into the matrices behind them; the results equal `Network.extend` to
-float32 rounding.
+here. Norms are folded into the matrices around them: their gains and offsets into those behind,
+their centring into those before, as nobody reads a token but through a norm. The results equal
+`Network.extend` to float32 rounding.
 """
 
 from __future__ import annotations
@@ -57,9 +58,16 @@ class SingleToken:
 
     def __init__(self, network: Network):
         self._network = network
-        self._embed_context = _affine(network.embed_context)
-        self._embed_prefix = _matrix(network.embed_prefix.weight)
-        self._embed_query = _affine(network.embed_query)
+        # What an observation adds to the token of its own and to that of the query.
+        self._embed_context = _Affine(
+            np.concatenate(
+                [_centred(network.embed_context.weight), _centred(network.embed_prefix.weight)], 1
+            ),
+            np.concatenate(
+                [_centred(network.embed_context.bias), _centred(network.embed_query.bias)]
+            ),
+        )
+        self._embed_query = _centred(network.embed_query.weight)
         self._blocks = [
             _BlockWeights.of(cast(Block, block), network.config.heads) for block in network.blocks
         ]
@@ -102,9 +110,8 @@ class SingleToken:
         asked = self._network.query_features(
             last, np.full_like(last, query), last_schedule, query_schedule
         )[0]
-        observation = self._embed_context(token)
-        question = self._embed_query(asked) + token @ self._embed_prefix
-        x = np.concatenate([observation, question])
+        x = self._embed_context(token).reshape(2, -1)
+        x[1:] += asked @ self._embed_query
         last_block = len(self._blocks) - 1
         for layer, block in enumerate(self._blocks):
             pairs = cache.pairs[layer, :, :, :length]
@@ -132,9 +139,9 @@ class _BlockWeights:
         attention = torch.cat([damped, block.key_value.weight])
         return _BlockWeights(
             _behind_norm(block.norm_attention, attention, None),
-            _matrix(block.mix.weight),
+            _centred(block.mix.weight),
             _behind_norm(block.norm_feed, block.expand.weight, None),
-            _matrix(block.contract.weight),
+            _centred(block.contract.weight),
         )
 
     def update(self, x: Array, pairs: Array, final: bool) -> Array:
@@ -167,19 +174,19 @@ class _BlockWeights:
 
 
 def _normalise(x: Array) -> Array:
-    width = x.shape[1]
-    centred: Array = x - (np.add.reduce(x, 1) / width)[:, None]
-    variance = np.einsum("tw,tw->t", centred, centred) / width
-    centred /= np.sqrt(variance + _NORM_EPSILON)[:, None]
-    return centred
+    """A layer norm without gain and offset, of tokens that are centred already."""
+    variance = np.einsum("tw,tw->t", x, x) / x.shape[1]
+    normed: Array = x / np.sqrt(variance + _NORM_EPSILON)[:, None]
+    return normed
 
 
 def _matrix(weight: torch.Tensor) -> Array:
     return np.ascontiguousarray(weight.detach().numpy().T)
 
 
-def _affine(layer: torch.nn.Linear) -> _Affine:
-    return _Affine(_matrix(layer.weight), layer.bias.detach().numpy())
+def _centred(weight: torch.Tensor) -> Array:
+    """A bias (width,), or the matrix of a weight, less its mean over the outputs."""
+    return _matrix(weight - weight.mean(0))
 
 
 def _behind_norm(
