@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from lcpfn.priors.broad import BroadConfig, BroadPrior
+from lcpfn.priors import effects
+from lcpfn.priors.broad import BroadConfig, BroadPrior, Range
 from lcpfn.priors.protocol import CurveBatch
 from lcpfn.priors.resemblance import RECORDS, Resemblance, describe
 
 _LEAST_DRAWS = 512
 _DRAWS_PER_CURVE = 12
+# A quantised record leaves no noise, but a density needs some width.
+_ROUNDING_NOISE = 0.2
 
 
 @lru_cache(maxsize=1)
@@ -27,7 +31,9 @@ class RealisticPrior:
 
     A draw is kept with probability min(1, r / exp(strictness)), where r is the density ratio of
     real to simulated curves. A share of the curves is drawn without looking, so that nothing the
-    broad prior can do becomes impossible. Stateless.
+    broad prior can do becomes impossible. Some curves are then rounded: accuracies that count
+    examples and losses logged with few digits, which the benchmarks behind the density ratio do not
+    hold. Stateless.
 
     >>> import torch
     >>> batch = RealisticPrior().sample(8, torch.Generator().manual_seed(0))
@@ -41,6 +47,8 @@ class RealisticPrior:
         strictness: log density ratio from which on every draw is kept.
         lengths: records of a curve, one more than a divisor or a multiple of 48.
         length_weights: how often each is drawn.
+        rounded_rate: share of curves whose values are rounded.
+        rounded_step: log-uniform ends of the step of these, in units of the curve's range.
     """
 
     broad: BroadConfig = field(default_factory=BroadConfig)
@@ -49,6 +57,8 @@ class RealisticPrior:
     strictness: float = 2.0
     lengths: tuple[int, ...] = (7, 13, 25, 49, 97, 193)
     length_weights: tuple[float, ...] = (0.05, 0.12, 0.18, 0.4, 0.17, 0.08)
+    rounded_rate: float = 0.12
+    rounded_step: Range = (1e-3, 0.3)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> CurveBatch:
         """Draws `count` curves, all with the same random number of records."""
@@ -72,6 +82,7 @@ class RealisticPrior:
         if drawn > length:
             skip_first = bool(torch.rand((), generator=generator, device=device) < 0.5)
             curves = _thinned(curves, (drawn - 1) // (length - 1), skip_first)
+        curves = self._rounded(curves, generator)
         known = torch.rand(count, generator=generator, device=device) < self.broad.ceiling_rate
         return replace(curves, ceiling=torch.where(known, _ceiling(curves), torch.inf))
 
@@ -83,6 +94,27 @@ class RealisticPrior:
             chance = torch.exp(self.resemblance.log_ratio(statistics) - self.strictness)
         draws = torch.rand(len(values), generator=generator, device=values.device)
         return _rows(batch, draws < chance)
+
+    def _rounded(self, batch: CurveBatch, generator: torch.Generator | None) -> CurveBatch:
+        """Some curves counted in steps from their ceiling: what is to be forecast is the count."""
+        draws = torch.rand(
+            (2, len(batch.values), 1), generator=generator, device=batch.values.device
+        )
+        low, high = (math.log(end) for end in self.rounded_step)
+        size = batch.values.amax(1, keepdim=True) - batch.values.amin(1, keepdim=True)
+        step = size * torch.exp(low + (high - low) * draws[0])
+        happens = (draws[1] < self.rounded_rate) & (step > 0)
+        ceiling = _ceiling(batch)[:, None]
+        counted = ceiling - effects.quantise(ceiling - batch.values, step)
+        values = torch.where(happens, counted, batch.values)
+        start = values[:, :1]
+        return replace(
+            batch,
+            values=values - start,
+            clean=torch.where(happens, values, batch.clean) - start,
+            noise=torch.where(happens, _ROUNDING_NOISE * step, batch.noise),
+            ceiling=_ceiling(batch) - start[:, 0],
+        )
 
 
 def _ceiling(batch: CurveBatch) -> Tensor:
