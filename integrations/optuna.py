@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
-from lcpfn.curve import BoundsLike, Goal, read_bounds
+from lcpfn.curve import BoundsLike, Goal, bounds_that_hold, read_bounds
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.model import LCPFN
@@ -211,7 +211,10 @@ class LCPFNPruner(BasePruner):
         if waiting is not None:
             return _Judged(Decision(False, math.nan, waiting), incumbent, horizon)
         post = self._forecast(view, trial._trial_id, usable, horizon, goal)
-        return _Judged(self._decide(post, incumbent, usable), incumbent, horizon, post)
+        decision = self._rule.decide_replayed(
+            post, incumbent, lambda count: self._fresh(usable[:count], horizon, goal)
+        )
+        return _Judged(decision, incumbent, horizon, post)
 
     def _waiting(
         self,
@@ -230,19 +233,6 @@ class LCPFNPruner(BasePruner):
         if records[-1][0] >= horizon:
             return f"the run has reached its last step, {records[-1][0]} of {horizon}"
         return None
-
-    def _decide(
-        self, post: Extrapolation, incumbent: float | None, records: list[tuple[int, float]]
-    ) -> Decision:
-        decision = self._rule.decide(post, incumbent)
-        if self._rule.patience == 1 or not decision.prob_better < self._rule.threshold:
-            return decision
-        begin = max(self._rule.min_steps, len(records) - self._rule.patience + 1)
-        earlier = [
-            self._rule.decide(self._fresh(records[:count], post.horizon, post.goal), incumbent)
-            for count in range(begin, len(records))
-        ]
-        return self._rule.decide(post, incumbent, earlier)
 
     def _fresh(self, records: list[tuple[int, float]], horizon: float, goal: Goal) -> Extrapolation:
         """The forecast of the horizon, from all records in one go."""
@@ -275,13 +265,10 @@ class LCPFNPruner(BasePruner):
 
     def _allowed(self, values: Sequence[float]) -> BoundsLike:
         """The stated bounds, unless these records show that they are wrong."""
-        if self._bounds is None or isinstance(self._bounds, str):
-            return self._bounds
-        low, high = self._bounds
-        if (low is None or min(values) >= low) and (high is None or max(values) <= high):
-            return self._bounds
-        _logger.warning("A reported value lies outside bounds=%s, which is left out.", (low, high))
-        return None
+        allowed = bounds_that_hold(self._bounds, values)
+        if allowed != self._bounds:
+            _logger.warning("A reported value lies outside bounds=%s: left out.", self._bounds)
+        return allowed
 
     def _model(self) -> LCPFN:
         with self._lock:

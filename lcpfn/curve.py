@@ -222,6 +222,15 @@ def guess_bounds(values: Array, goal: Goal) -> Bounds:
     return None, None
 
 
+def bounds_that_hold(bounds: BoundsLike, values: Sequence[float]) -> BoundsLike:
+    """The stated bounds, or None where these values show that they are wrong."""
+    if bounds is None or isinstance(bounds, str):
+        return bounds
+    low, high = bounds
+    inside = (low is None or min(values) >= low) and (high is None or max(values) <= high)
+    return bounds if inside else None
+
+
 def read_query(query: ArrayLike | None, curve: Curve) -> Array:
     """The steps to forecast, (m,), checked against the curve.
 

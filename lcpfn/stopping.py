@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lcpfn.curve import Goal, read_number
@@ -128,6 +128,27 @@ class StoppingRule:
                 f"{chance}, below {self.threshold:g} {doubtful} of {self.patience} times",
             )
         return Decision(True, probability, f"{chance}, below {self.threshold:g}")
+
+    def decide_replayed(
+        self,
+        post: Extrapolation,
+        incumbent: float | None,
+        forecast: Callable[[int], Extrapolation],
+    ) -> Decision:
+        """Decides where earlier decisions were not kept: those that patience needs are made again.
+
+        Args:
+            post: forecast of the run.
+            incumbent: as for `decide`; earlier decisions are judged by today's.
+            forecast: gives the forecast from the run's first records, for a number of them.
+        """
+        decision = self.decide(post, incumbent)
+        if self.patience == 1 or not decision.prob_better < self.threshold:
+            return decision
+        observed = len(post.observed_values)
+        begin = max(self.min_steps, observed - self.patience + 1)
+        earlier = [self.decide(forecast(count), incumbent) for count in range(begin, observed)]
+        return self.decide(post, incumbent, earlier)
 
 
 def diverged(values: Sequence[float], goal: Goal) -> Decision | None:

@@ -69,6 +69,17 @@ def test_patience_counts_from_min_steps_on(reference: lcpfn.LCPFN) -> None:
     assert [decision.stop for decision in decisions] == [False, False, False, True]
 
 
+def test_patience_without_kept_decisions_says_the_same(reference: lcpfn.LCPFN) -> None:
+    rule = StoppingRule(min_steps=3, patience=2)
+    posts = [reference.extrapolate(HOPELESS[:count], horizon=50) for count in range(1, 6)]
+    decisions: list[Decision] = []
+    for post in posts:
+        decisions.append(rule.decide(post, 0.99, earlier=decisions))
+    replayed = [rule.decide_replayed(post, 0.99, lambda count: posts[count - 1]) for post in posts]
+    assert replayed == decisions
+    assert [decision.stop for decision in replayed] == [False, False, False, True, True]
+
+
 def test_keep_top_lowers_the_bar_to_that_rank() -> None:
     finals = [0.7, 0.9, 0.8]
     assert StoppingRule().incumbent(finals, "maximize") == 0.9

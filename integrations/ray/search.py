@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lcpfn.curve import BoundsLike, Goal
+from lcpfn.curve import BoundsLike, Goal, bounds_that_hold
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.integrations.ray.settings import Settings
 from lcpfn.model import LCPFN
@@ -190,7 +189,9 @@ class Search:
             return Verdict("continue", waiting, incumbent=self.incumbent)
         post = self._forecast(usable)
         self._medians[trial_id] = float(post.median[-1])
-        decision = self._decide(post, usable)
+        decision = self._rule.decide_replayed(
+            post, self.incumbent, lambda count: self._forecast(usable[:count])
+        )
         action: Action = "stop" if decision.stop else "continue"
         return Verdict(action, decision.reason, decision.prob_better, self.incumbent, post)
 
@@ -233,20 +234,10 @@ class Search:
             return f"{len(records)} of the {self._rule.min_steps} records before any decision"
         return None
 
-    def _decide(self, post: Extrapolation, records: list[tuple[float, float]]) -> Decision:
-        decision = self._rule.decide(post, self.incumbent)
-        if self._rule.patience == 1 or not decision.prob_better < self._rule.threshold:
-            return decision
-        begin = max(self._rule.min_steps, len(records) - self._rule.patience + 1)
-        earlier = [
-            self._rule.decide(self._forecast(records[:count]), self.incumbent)
-            for count in range(begin, len(records))
-        ]
-        return self._rule.decide(post, self.incumbent, earlier)
-
     def _forecast(self, records: list[tuple[float, float]]) -> Extrapolation:
         steps, values = zip(*records, strict=True)
-        return self._extrapolate(values, steps, self._allowed(values))
+        bounds = bounds_that_hold(self.settings.bounds, values)
+        return self._extrapolate(values, steps, bounds)
 
     def _extrapolate(
         self, values: ArrayLike, steps: ArrayLike, bounds: BoundsLike
@@ -255,12 +246,3 @@ class Search:
             self._loaded = load(self.settings.model)
         horizon = float(self.settings.max_t)
         return self._loaded.extrapolate(values, steps, horizon, self.goal, bounds, query=[horizon])
-
-    def _allowed(self, values: Sequence[float]) -> BoundsLike:
-        """The stated bounds, unless these values show that they are wrong."""
-        bounds = self.settings.bounds
-        if bounds is None or isinstance(bounds, str):
-            return bounds
-        low, high = bounds
-        inside = (low is None or min(values) >= low) and (high is None or max(values) <= high)
-        return bounds if inside else None
