@@ -16,8 +16,9 @@ from lcpfn.priors.resemblance import RECORDS, Resemblance, describe
 
 _LEAST_DRAWS = 512
 _DRAWS_PER_CURVE = 12
-# A quantised record leaves no noise, but a density needs some width.
+# Rounded and frozen records leave no noise, but a density needs some width.
 _ROUNDING_NOISE = 0.2
+_FROZEN_NOISE = 3e-3
 
 
 @lru_cache(maxsize=1)
@@ -31,9 +32,10 @@ class RealisticPrior:
 
     A draw is kept with probability min(1, r / exp(strictness)), where r is the density ratio of
     real to simulated curves. A share of the curves is drawn without looking, so that nothing the
-    broad prior can do becomes impossible. Some curves are then rounded: accuracies that count
-    examples and losses logged with few digits, which the benchmarks behind the density ratio do not
-    hold. Stateless.
+    broad prior can do becomes impossible. Some curves are then rounded, like accuracies that count
+    examples and losses logged with few digits, and some stand still, like networks whose units
+    have died or that predict one class for long: the benchmarks behind the density ratio hold
+    neither. Stateless.
 
     >>> import torch
     >>> batch = RealisticPrior().sample(8, torch.Generator().manual_seed(0))
@@ -49,6 +51,9 @@ class RealisticPrior:
         length_weights: how often each is drawn.
         rounded_rate: share of curves whose values are rounded.
         rounded_step: log-uniform ends of the step of these, in units of the curve's range.
+        dead_rate: share of curves that never leave their first record.
+        frozen_rate: share of curves that repeat one record from a random moment on.
+        stuck_rate: share of curves that repeat their first record up to a random moment.
     """
 
     broad: BroadConfig = field(default_factory=BroadConfig)
@@ -59,6 +64,9 @@ class RealisticPrior:
     length_weights: tuple[float, ...] = (0.05, 0.12, 0.18, 0.4, 0.17, 0.08)
     rounded_rate: float = 0.12
     rounded_step: Range = (1e-3, 0.3)
+    dead_rate: float = 0.02
+    frozen_rate: float = 0.015
+    stuck_rate: float = 0.015
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> CurveBatch:
         """Draws `count` curves, all with the same random number of records."""
@@ -82,7 +90,7 @@ class RealisticPrior:
         if drawn > length:
             skip_first = bool(torch.rand((), generator=generator, device=device) < 0.5)
             curves = _thinned(curves, (drawn - 1) // (length - 1), skip_first)
-        curves = self._rounded(curves, generator)
+        curves = self._stopped(self._rounded(curves, generator), generator)
         known = torch.rand(count, generator=generator, device=device) < self.broad.ceiling_rate
         return replace(curves, ceiling=torch.where(known, _ceiling(curves), torch.inf))
 
@@ -114,6 +122,32 @@ class RealisticPrior:
             clean=torch.where(happens, values, batch.clean) - start,
             noise=torch.where(happens, _ROUNDING_NOISE * step, batch.noise),
             ceiling=_ceiling(batch) - start[:, 0],
+        )
+
+    def _stopped(self, batch: CurveBatch, generator: torch.Generator | None) -> CurveBatch:
+        """Some curves that never move, stop moving for good, or take long to start."""
+        values = batch.values
+        kind, moment = torch.rand(
+            (2, len(values), 1), generator=generator, device=values.device
+        ).unbind()
+        ends = torch.tensor(
+            [self.dead_rate, self.frozen_rate, self.stuck_rate], device=values.device
+        ).cumsum(0)
+        dead, frozen, stuck = kind < ends[0], kind < ends[1], (kind >= ends[1]) & (kind < ends[2])
+        length = values.shape[1]
+        order = torch.arange(length, device=values.device)
+        halt = torch.where(dead, 0, (moment * length).long())
+        # Log-uniform: the longer nothing happens, the less likely it is that anything will.
+        start = length**moment
+        held = torch.where(stuck, 0, halt)
+        still = (frozen & (order >= halt)) | (stuck & (order < start))
+        size = values.amax(1, keepdim=True) - values.amin(1, keepdim=True)
+        kept = values.gather(1, held)
+        return replace(
+            batch,
+            values=torch.where(still, kept, values),
+            clean=torch.where(still, kept, batch.clean),
+            noise=torch.where(still, _FROZEN_NOISE * size, batch.noise),
         )
 
 

@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from lcpfn.observation import draw_examples
-from lcpfn.priors import BroadConfig, BroadPrior, Prior, RealisticPrior, Resemblance
+from lcpfn.priors import (
+    BroadConfig,
+    BroadPrior,
+    CurveBatch,
+    Prior,
+    RealisticPrior,
+    Resemblance,
+)
 from lcpfn.priors.resemblance import describe
 
 
@@ -90,3 +97,69 @@ def test_saved_and_loaded_classifiers_agree(tmp_path: Path) -> None:
     statistics = torch.randn(20, len(bundled.centre), generator=_generator())
     copied = Resemblance.load(tmp_path / "copy.npz").log_ratio(statistics)
     assert torch.equal(copied, bundled.log_ratio(statistics))
+
+
+def test_rounded_curves_count_from_their_ceiling() -> None:
+    prior = dataclasses.replace(
+        RealisticPrior(),
+        rounded_rate=1.0,
+        dead_rate=0.0,
+        frozen_rate=0.0,
+        stuck_rate=0.0,
+        rounded_step=(0.1, 0.1),
+    )
+    prior = dataclasses.replace(prior, lengths=(49,), length_weights=(1.0,))
+    batch = prior.sample(200, _generator(2))
+    size = batch.values.amax(1) - batch.values.amin(1)
+    # At most 11 levels, and what is to be forecast is the count itself.
+    levels = torch.tensor(
+        [
+            len(torch.unique((row / 1e-3 / top).round()))
+            for row, top in zip(batch.values, size.clamp_min(1e-9), strict=True)
+        ]
+    )
+    assert (levels <= 13).all() and (levels > 3).any()
+    assert torch.equal(batch.values, batch.clean)
+    assert (batch.noise > 0).all()
+
+
+def _still(**rates: float) -> CurveBatch:
+    nothing = {"rounded_rate": 0.0, "dead_rate": 0.0, "frozen_rate": 0.0, "stuck_rate": 0.0}
+    prior = dataclasses.replace(
+        RealisticPrior(), lengths=(49,), length_weights=(1.0,), **{**nothing, **rates}
+    )
+    batch = prior.sample(400, _generator(3))
+    assert (batch.values[:, 0] == 0).all() and (batch.noise >= 0).all()
+    return batch
+
+
+def test_dead_curves_never_move() -> None:
+    batch = _still(dead_rate=1.0)
+    assert (batch.values == 0).all() and (batch.clean == 0).all()
+
+
+def test_frozen_curves_never_move_again() -> None:
+    batch = _still(frozen_rate=1.0)
+    changes = torch.diff(batch.values, dim=1) != 0
+    last_change = torch.where(changes, torch.arange(48), -1).amax(1).float()
+    assert 15 < last_change.mean() < 30 and last_change.max() > 40
+    assert (batch.clean[:, -1] == batch.values[:, -1]).all()
+
+
+def test_stuck_curves_take_long_to_start() -> None:
+    batch = _still(stuck_rate=1.0)
+    moving = (batch.values != 0).any(0)
+    first_change = torch.where(batch.values != 0, torch.arange(49), 49).amin(1)
+    assert moving[1:].any() and not moving[0]
+    # Log-uniform over the run: half of them by the seventh record.
+    assert 5 <= first_change.float().median() <= 9 and (first_change > 30).any()
+
+
+def test_untouched_curves_are_the_same_without_them() -> None:
+    prior = dataclasses.replace(RealisticPrior(), lengths=(49,), length_weights=(1.0,))
+    plain = dataclasses.replace(
+        prior, rounded_rate=0.0, dead_rate=0.0, frozen_rate=0.0, stuck_rate=0.0
+    )
+    changed, unchanged = prior.sample(500, _generator(5)), plain.sample(500, _generator(5))
+    same = (changed.values == unchanged.values).all(1).float().mean()
+    assert 0.75 < same < 0.95
