@@ -26,8 +26,10 @@ import lcpfn
 import lcpfn.integrations.optuna as integration
 from lcpfn import InputError, WeightsError
 from lcpfn.integrations.optuna import LCPFNPruner
+from tests import postgresql_server
 
 EPOCHS = 50
+JOURNAL = "journal:"
 LEVELS = (0.5, 0.3, 0.62, 0.9, 0.4, 0.55, 0.2, 0.7, 0.35, 0.45)
 
 
@@ -441,12 +443,28 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "journal"])
-def test_a_study_reopened_goes_on_deciding_the_same(kind: str, tmp_path: Path) -> None:
+@pytest.fixture
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where an empty storage lies that several processes can use: a URL, or a journal's file."""
+    kind = getattr(request, "param", "sqlite")
+    if kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'study.db'}"
+        return
+    if kind == "journal":
+        yield f"{JOURNAL}{tmp_path / 'study.log'}"
+        return
+    if not postgresql_server.installed():
+        pytest.skip("no PostgreSQL server is installed")
+    with postgresql_server.server() as url:
+        yield url
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "journal"], indirect=True)
+def test_a_study_reopened_goes_on_deciding_the_same(database: str) -> None:
     def storage() -> Any:
-        if kind == "sqlite":
-            return f"sqlite:///{tmp_path / 'study.db'}"
-        return JournalStorage(JournalFileBackend(str(tmp_path / "study.log")))
+        if database.startswith(JOURNAL):
+            return JournalStorage(JournalFileBackend(database.removeprefix(JOURNAL)))
+        return database
 
     study = new_study(storage=storage(), study_name="search")
     trial = report(study, rising(0.85, 7))
@@ -469,7 +487,7 @@ WORKER = """
 
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    database, role, *levels = sys.argv[1:]
+    database, flag, role, *levels = sys.argv[1:]
 
     def objective(trial):
         level = trial.suggest_float("level", 0, 1)
@@ -479,13 +497,11 @@ WORKER = """
             if trial.should_prune():
                 raise optuna.TrialPruned()
             if role == "victim" and epoch == 3:
-                pathlib.Path(database).with_suffix(".running").touch()
+                pathlib.Path(flag).touch()
                 time.sleep(600)
         return value
 
-    study = optuna.load_study(
-        study_name="search", storage=f"sqlite:///{database}", pruner=LCPFNPruner()
-    )
+    study = optuna.load_study(study_name="search", storage=database, pruner=LCPFNPruner())
     # Not enqueued: on SQLite, Optuna may give one waiting trial to two processes.
     for level in levels:
         study.sampler = optuna.samplers.PartialFixedSampler(
@@ -495,22 +511,22 @@ WORKER = """
 """
 
 
-def test_processes_on_one_database_one_of_them_killed(tmp_path: Path) -> None:
-    database = tmp_path / "study.db"
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+def test_processes_on_one_database_one_of_them_killed(tmp_path: Path, database: str) -> None:
+    running = tmp_path / "running"
     worker = tmp_path / "worker.py"
     worker.write_text(textwrap.dedent(WORKER))
-    study = optuna.create_study(
-        direction="maximize", storage=f"sqlite:///{database}", study_name="search"
-    )
+    study = optuna.create_study(direction="maximize", storage=database, study_name="search")
 
     def start(role: str, *levels: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, str(worker), str(database), role, *levels])
+        command = [sys.executable, str(worker), database, str(running), role, *levels]
+        return subprocess.Popen(command)
 
     victim = start("victim", "0.55")
     others = []
     try:
         deadline = time.monotonic() + 120
-        while not database.with_suffix(".running").exists():
+        while not running.exists():
             assert victim.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         shares = (("0.5", "0.9", "0.2"), ("0.4", "0.3", "0.45"), ("0.35", "0.25", "0.1"))
