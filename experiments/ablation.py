@@ -3,11 +3,12 @@
     python experiments/ablation.py ../shared/data --out runs/ablation
 
 Small networks of the default model's shape train on the realistic prior, whole and without one
-effect, with the same seed. The table shows by how much leaving it out changes the CRPS of the
-final value, in percent of the whole prior's, paired over the same curves: above zero, the effect
-is worth having. Standard errors are over curves; how much two trainings of the same prior differ
-by chance is shown by the row of a second seed, and smaller differences mean nothing. A cut-off run
-goes on from its checkpoints.
+effect, with the same seed. The project's own accuracies (experiments/curves, family "curves") are
+judged as well: only they are counts. The table shows by how much leaving an effect out changes the
+CRPS of the final value, in percent of the whole prior's, paired over the same curves: above zero,
+the effect is worth having. Standard errors are over curves; how much two trainings of the same
+prior differ by chance is shown by the row of a second seed, and smaller differences mean nothing.
+A cut-off run goes on from its checkpoints.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -32,26 +33,32 @@ from experiments.small_networks import scores, small_network
 from experiments.tasks import read_tasks
 from lcpfn.priors import BroadConfig, RealisticPrior
 
-_PLAIN = BroadConfig()
-WITHOUT: dict[str, BroadConfig] = {
-    "learning-rate schedules": replace(_PLAIN, schedule_weights=(1.0, 0, 0, 0, 0, 0, 0)),
-    "a first record before training": replace(_PLAIN, untrained_rate=0.0, first_jump_rate=0.0),
-    "loss held up by the rate": replace(_PLAIN, floor_rate=0.0),
-    "overfitting": replace(_PLAIN, overfitting_rate=0.0),
-    "late drops": replace(_PLAIN, late_drop_rate=0.0),
-    "double descent, early instability": replace(_PLAIN, bump_rate=0.0, instability_rate=0.0),
-    "divergence, level shifts, spikes": replace(
-        _PLAIN, divergence_rate=0.0, shift_rate=0.0, spike_rate=0.0
+OWN_CURVES = Path(__file__).parent / "curves"
+
+
+def _broad(**settings: Any) -> RealisticPrior:
+    return RealisticPrior(broad=replace(BroadConfig(), **settings))
+
+
+WITHOUT: dict[str, RealisticPrior] = {
+    "resemblance to real curves": RealisticPrior(share=0.0),
+    "learning-rate schedules": _broad(schedule_weights=(1.0, 0, 0, 0, 0, 0, 0)),
+    "a first record before training": _broad(untrained_rate=0.0, first_jump_rate=0.0),
+    "loss held up by the rate": _broad(floor_rate=0.0),
+    "overfitting": _broad(overfitting_rate=0.0),
+    "late drops": _broad(late_drop_rate=0.0),
+    "double descent, early instability": _broad(bump_rate=0.0, instability_rate=0.0),
+    "divergence, level shifts, spikes": _broad(divergence_rate=0.0, shift_rate=0.0, spike_rate=0.0),
+    "smooth curves, wiggles, kinks": _broad(smooth_rate=0.0, wiggle_rate=0.0, kink_rate=0.0),
+    "autocorrelated noise": _broad(wandering_rate=0.0),
+    "heavy tails": _broad(heavy_rate=0.0),
+    "noise that shrinks": _broad(annealed_noise_rate=0.0, falling_noise_rate=0.0),
+    "flat curves": _broad(flat_rate=0.0),
+    "counts and rounding": replace(_broad(quantised_rate=0.0), rounded_rate=0.0),
+    "curves that stand still": replace(
+        RealisticPrior(), dead_rate=0.0, frozen_rate=0.0, stuck_rate=0.0
     ),
-    "smooth curves, wiggles, kinks": replace(
-        _PLAIN, smooth_rate=0.0, wiggle_rate=0.0, kink_rate=0.0
-    ),
-    "autocorrelated noise": replace(_PLAIN, wandering_rate=0.0),
-    "heavy tails": replace(_PLAIN, heavy_rate=0.0),
-    "noise that shrinks": replace(_PLAIN, annealed_noise_rate=0.0, falling_noise_rate=0.0),
-    "flat curves": replace(_PLAIN, flat_rate=0.0),
-    "counted metrics": replace(_PLAIN, quantised_rate=0.0),
-    "known ceilings": replace(_PLAIN, ceiling_rate=0.0),
+    "known ceilings": _broad(ceiling_rate=0.0),
 }
 
 
@@ -74,13 +81,13 @@ def main(
     markdown: Annotated[Path | None, typer.Option(help="write the tables there too")] = None,
 ) -> None:
     """Leaves out one effect at a time."""
-    tasks = {name: task for name, task in read_tasks(folder.load(data), per_set, seed) if task}
+    recorded = [*folder.load(data), *folder.load(OWN_CURVES, metric="val_accuracy")]
+    tasks = {name: task for name, task in read_tasks(recorded, per_set, seed) if task}
     whole = RealisticPrior()
     runs = {
         "everything": (whole, seed),
         "nothing (a second seed)": (whole, seed + 1),
-        "resemblance to real curves": (replace(whole, share=0.0), seed),
-        **{name: (replace(whole, broad=config), seed) for name, config in WITHOUT.items()},
+        **{name: (prior, seed) for name, prior in WITHOUT.items()},
     }
     pooled = {}
     for number, name in enumerate(track(runs, "training")):

@@ -36,6 +36,7 @@ from lcpfn.curve import BoundsLike, Goal, bounds_that_hold, read_bounds
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.model import LCPFN
+from lcpfn.schedule import Schedule, check_schedule, shifted
 from lcpfn.stopping import Decision, StoppingRule, diverged
 from lcpfn.stream import Stream
 from lcpfn.weights import load, read_card
@@ -113,6 +114,9 @@ class LCPFNPruner(BasePruner):
         warmup_trials: COMPLETE trials before any decision, at least 1.
         bounds: (low, high) that the reported metric can never pass, as for `LCPFN.extrapolate`.
             A trial that does pass them is forecast without, with a logged warning.
+        schedule: learning rate over a full run where all trials share its shape, which makes
+            forecasts sharper: "constant", "linear", "cosine", a callable of the trial's own step
+            or a pair (steps, rates), as for `LCPFN.extrapolate`.
         nan: "prune" takes NaN as divergence, "missing" as a record that is not there.
         store: whether to write the attribute, which costs a shared storage one write a decision.
 
@@ -133,6 +137,7 @@ class LCPFNPruner(BasePruner):
         keep_top: int = 1,
         warmup_trials: int = 1,
         bounds: BoundsLike = "auto",
+        schedule: Schedule | None = None,
         nan: Missing = "prune",
         store: bool = True,
     ) -> None:
@@ -145,7 +150,8 @@ class LCPFNPruner(BasePruner):
         self._nan = nan
         self._store = store
         # A wrong name is told now, not at the first forecast.
-        read_card(model)
+        check_schedule(schedule, read_card(model))
+        self._schedule = schedule
         self._model_name = model
         self._forget()
 
@@ -210,9 +216,10 @@ class LCPFNPruner(BasePruner):
         waiting = self._waiting(finished.complete, incumbent, horizon, usable)
         if waiting is not None:
             return _Judged(Decision(False, math.nan, waiting), incumbent, horizon)
-        post = self._forecast(view, trial._trial_id, usable, horizon, goal)
+        run = _Setting(horizon, goal, shifted(self._schedule, first))
+        post = self._forecast(view, trial._trial_id, usable, run)
         decision = self._rule.decide_replayed(
-            post, incumbent, lambda count: self._fresh(usable[:count], horizon, goal)
+            post, incumbent, lambda count: self._fresh(usable[:count], run)
         )
         return _Judged(decision, incumbent, horizon, post)
 
@@ -234,28 +241,27 @@ class LCPFNPruner(BasePruner):
             return f"the run has reached its last step, {records[-1][0]} of {horizon}"
         return None
 
-    def _fresh(self, records: list[tuple[int, float]], horizon: float, goal: Goal) -> Extrapolation:
+    def _fresh(self, records: list[tuple[int, float]], run: _Setting) -> Extrapolation:
         """The forecast of the horizon, from all records in one go."""
         steps, values = zip(*records, strict=True)
-        bounds = self._allowed(values)
-        return self._model().extrapolate(values, steps, horizon, goal, bounds, query=[horizon])
+        bounds, query = self._allowed(values), [run.horizon]
+        return self._model().extrapolate(
+            values, steps, run.horizon, run.goal, bounds, query, run.schedule
+        )
 
     def _forecast(
-        self,
-        view: _View,
-        trial_id: int,
-        records: list[tuple[int, float]],
-        horizon: int,
-        goal: Goal,
+        self, view: _View, trial_id: int, records: list[tuple[int, float]], setting: _Setting
     ) -> Extrapolation:
         """The forecast of the horizon, from the trial's stream where it has one."""
+        horizon = setting.horizon
         bounds = self._allowed([value for _, value in records])
         with self._lock:
             run = view.runs.pop(trial_id, None)
         if run is None or not run.continues(horizon, bounds, records):
-            run = _Run(self._model().stream(horizon, goal, bounds), horizon, bounds)
+            stream = self._model().stream(horizon, setting.goal, bounds, setting.schedule)
+            run = _Run(stream, horizon, bounds)
         if len(records) - len(run.records) > _CATCH_UP:
-            return self._fresh(records, horizon, goal)
+            return self._fresh(records, setting)
         post = run.follow(records)
         with self._lock:
             view.runs[trial_id] = run
@@ -275,6 +281,15 @@ class LCPFNPruner(BasePruner):
             if self._loaded is None:
                 self._loaded = load(self._model_name)
             return self._loaded
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What a full run is: its length, its goal, and its learning rate where known."""
+
+    horizon: int
+    goal: Goal
+    schedule: Schedule | None
 
 
 _CACHES = ("_lock", "_views", "_loaded")

@@ -179,8 +179,9 @@ class LCPFN:
                 outside.
             query: (m,) increasing steps to forecast; default the steps after the last observed
                 one through the horizon (at most 200 of them).
-            schedule: learning rate over the whole run where known, in any unit: a callable of the
-                step, asked between 0 and the horizon, or a pair (steps, rates), linear in
+            schedule: learning rate over the whole run where known, in any unit: "constant";
+                "linear" or "cosine", falling from the start to zero at the horizon; a callable of
+                the step, asked between 0 and the horizon; or a pair (steps, rates), linear in
                 between, whose last step reaches the horizon. Only for models trained with it:
                 `default` was, `reference` was not.
 

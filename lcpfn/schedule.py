@@ -9,9 +9,9 @@ spent by then.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,11 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 from lcpfn.errors import InputError
 
 Array = NDArray[np.float64]
-Schedule = Callable[[float], float] | tuple[ArrayLike, ArrayLike]
+NamedSchedule = Literal["constant", "linear", "cosine"]
+"""Constant, or falling from the start to zero at the horizon."""
+Schedule = NamedSchedule | Callable[[float], float] | tuple[ArrayLike, ArrayLike]
 
 UNKNOWN = -1.0
 SCHEDULE_CHANNELS = 2
 _CELLS = 512
+_RULE = "None, {}, a callable of the step or a pair (steps, rates)"
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ def read_schedule(schedule: Any, horizon: float) -> LearningRates | None:
     """Checks a schedule and tabulates it.
 
     Args:
-        schedule: None; a callable of the step, asked at steps within (0, horizon); or a pair
-            (steps, rates), linear in between, whose steps reach the horizon.
+        schedule: None; a name; a callable of the step, asked at steps within (0, horizon); or a
+            pair (steps, rates), linear in between, whose steps reach the horizon.
         horizon: last step of the run.
 
     Raises:
@@ -63,7 +66,9 @@ def read_schedule(schedule: Any, horizon: float) -> LearningRates | None:
     if schedule is None:
         return None
     middles = (np.arange(_CELLS) + 0.5) / _CELLS * horizon
-    if callable(schedule):
+    if isinstance(schedule, str):
+        rates = _NAMED[_known_name(schedule)](middles / horizon)
+    elif callable(schedule):
         rates = np.array([_rate(schedule(float(step)), float(step)) for step in middles])
     else:
         rates = np.interp(middles, *_pair(schedule, horizon))
@@ -73,6 +78,58 @@ def read_schedule(schedule: Any, horizon: float) -> LearningRates | None:
     rates = rates / peak
     spent = np.concatenate([[0.0], np.cumsum(rates)])
     return LearningRates(horizon, rates, spent / spent[-1])
+
+
+def check_schedule(schedule: Any, card: Mapping[str, Any]) -> None:
+    """Checks a schedule as far as that is possible before a horizon is known.
+
+    Args:
+        schedule: as for `read_schedule`.
+        card: of the model that is to be told it.
+
+    Raises:
+        InputError: the schedule breaks a rule, or the model was trained without learning rates.
+    """
+    if schedule is None:
+        return
+    if not card["network"].get("schedule", False):
+        raise InputError(
+            f"schedule is given, but model {card['name']!r} was trained without learning rates; "
+            "leave it None"
+        )
+    if isinstance(schedule, str):
+        _known_name(schedule)
+    elif not callable(schedule):
+        _pair(schedule, -math.inf)
+
+
+def shifted(schedule: Schedule | None, by: float) -> Schedule | None:
+    """The same schedule for steps that are `by` larger, as of runs counted from 0 instead of 1.
+
+    A callable is not asked below step 0.
+    """
+    if schedule is None or isinstance(schedule, str) or by == 0:
+        return schedule
+    if callable(schedule):
+        return lambda step: schedule(max(step - by, 0.0))
+    steps, rates = schedule
+    return np.asarray(steps, dtype=np.float64) + by, rates
+
+
+_NAMED: dict[NamedSchedule, Callable[[Array], Array]] = {
+    "constant": np.ones_like,
+    "linear": lambda share: 1 - share,
+    "cosine": lambda share: (1 + np.cos(math.pi * share)) / 2,
+}
+
+
+def _known_name(name: str) -> NamedSchedule:
+    for known in get_args(NamedSchedule):
+        if name == known:
+            found: NamedSchedule = known
+            return found
+    names = ", ".join(repr(known) for known in get_args(NamedSchedule))
+    raise InputError(f"schedule is {name!r}, but must be {_RULE.format(names)}")
 
 
 def _rate(rate: Any, step: float) -> float:
@@ -90,11 +147,13 @@ def _rate(rate: Any, step: float) -> float:
 
 
 def _pair(schedule: Any, horizon: float) -> tuple[Array, Array]:
-    rule = "but must be None, a callable of the step or a pair (steps, rates)"
     try:
         steps, rates = (np.asarray(part, dtype=np.float64) for part in schedule)
     except (TypeError, ValueError):
-        raise InputError(f"schedule is {_short(schedule)}, {rule}") from None
+        names = ", ".join(repr(known) for known in get_args(NamedSchedule))
+        raise InputError(
+            f"schedule is {_short(schedule)}, but must be {_RULE.format(names)}"
+        ) from None
     if steps.ndim != 1 or steps.shape != rates.shape or not len(steps):
         raise InputError(
             f"schedule has steps of shape {steps.shape} and rates of shape {rates.shape}, but "

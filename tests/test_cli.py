@@ -106,6 +106,12 @@ class TestExtrapolate:
             "last_value": losses[-1],
         }
 
+    def test_the_learning_rate_is_told(self, lightning: Path, losses: list[float]) -> None:
+        content = answer("extrapolate", lightning, *LOSS, "--schedule", "cosine")
+        post = lcpfn.load().extrapolate(losses, horizon=100, goal="minimize", schedule="cosine")
+        assert content["median"] == pytest.approx(post.median.tolist())
+        assert content["median"] != pytest.approx(answer("extrapolate", lightning, *LOSS)["median"])
+
     def test_json_quantiles_are_ordered_and_finite(self, lightning: Path) -> None:
         quantiles = answer("extrapolate", lightning, *LOSS)["quantiles"]
         rows = np.array([quantiles[key] for key in sorted(quantiles, key=float)])
@@ -229,6 +235,7 @@ class TestBadInput:
             ["--goal", "minimise", "--horizon", "100"],
             ["--horizon", "many", "--goal", "minimize"],
             ["--horizon", "100"],
+            ["--goal", "minimize", "--horizon", "100", "--schedule", "cosin"],
         ],
     )
     def test_wrong_or_missing_flags(self, lightning: Path, arguments: list[str]) -> None:

@@ -425,6 +425,11 @@ def test_several_objectives() -> None:
         ({"min_delta": -1.0}, "min_delta is -1.0"),
         ({"bounds": (1, 0)}, "low must be below high"),
         ({"bounds": "atuo"}, "bounds is 'atuo', but must be 'auto'"),
+        ({"schedule": "cosin"}, "schedule is 'cosin', but must be None, 'constant', 'linear', 'c"),
+        (
+            {"schedule": "cosine", "model": "reference"},
+            "'reference' was trained without learning rates",
+        ),
         ({"nan": "ignore"}, "nan is 'ignore', but must be 'prune' or 'missing'"),
     ],
 )
@@ -433,6 +438,24 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
         LCPFNPruner(**arguments)
     with pytest.raises(WeightsError, match="there is no model 'nonesuch'"):
         LCPFNPruner(model="nonesuch")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("patience", [1, 2])
+def test_decisions_follow_the_schedule(first: int, patience: int) -> None:
+    def rate(epoch: float) -> float:
+        return 1.0 - (epoch + 1 - first) / EPOCHS
+
+    pruner = LCPFNPruner(EPOCHS, schedule=rate, patience=patience)
+    study = new_study(pruner, best=None)
+    study.add_trial(finished(0.9, first))
+    trial = report(study, rising(0.6, 8, first))
+    assert trial.should_prune()
+    values = [accuracy(0.6, epoch) for epoch in range(1, 9)]
+    told = lcpfn.load().extrapolate(values, horizon=EPOCHS, schedule="linear")
+    untold = lcpfn.load().extrapolate(values, horizon=EPOCHS)
+    assert decision(trial)["median"] == pytest.approx(told.median[-1], rel=5e-4)
+    assert decision(trial)["median"] != pytest.approx(untold.median[-1], rel=5e-4)
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ def settings(**changes: Any) -> Settings:
         "keep_top": 1,
         "warmup_trials": 1,
         "bounds": "auto",
+        "schedule": None,
         "nan": "stop",
     }
     return Settings(**{**defaults, **changes})
@@ -75,6 +76,21 @@ def test_the_verdict_is_the_models() -> None:
     assert "P(final value at step 50 beats" in result["lcpfn/reason"]
     follow(search, "strong", 0.97, 8)
     assert search.judge("strong").action == "continue"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_verdict_follows_the_schedule(first: int) -> None:
+    search = new_search(schedule=lambda step: 1.0 - (step + 1 - first) / EPOCHS)
+    for epoch in range(1, 9):
+        search.observe("trial", epoch - 1 + first, accuracy(0.85, epoch))
+    verdict = search.judge("trial")
+    values = [accuracy(0.85, epoch) for epoch in range(1, 9)]
+    post = lcpfn.load().extrapolate(values, horizon=EPOCHS, schedule="linear")
+    assert verdict.post is not None
+    assert verdict.post.median[-1] == pytest.approx(post.median[-1], rel=5e-4)
+    assert post.median[-1] != pytest.approx(
+        lcpfn.load().extrapolate(values, horizon=EPOCHS).median[-1], rel=5e-4
+    )
 
 
 def test_minimizing() -> None:
@@ -255,6 +271,8 @@ WRONG = [
     ({"min_delta": -1.0}, "min_delta is -1.0"),
     ({"bounds": (1, 0)}, "low must be below high"),
     ({"bounds": "atuo"}, "bounds is 'atuo', but must be 'auto'"),
+    ({"schedule": "cosin"}, "schedule is 'cosin', but must be None, 'constant', 'linear', 'cos"),
+    ({"schedule": "cosine", "model": "reference"}, "'reference' was trained without learning rat"),
     ({"nan": "prune"}, "nan is 'prune', but must be 'stop' or 'missing'"),
 ]
 

@@ -15,7 +15,7 @@ from lcpfn.model import LCPFN
 from lcpfn.network import Network, NetworkConfig
 from lcpfn.observation import draw_examples
 from lcpfn.priors import BroadPrior
-from lcpfn.schedule import LearningRates, read_schedule
+from lcpfn.schedule import LearningRates, read_schedule, shifted
 
 SHAPE = NetworkConfig(
     width=32, layers=2, heads=2, bins=24, unit_floor=3e-5, frame="relative", schedule=True
@@ -55,6 +55,33 @@ def test_callable_and_table_agree_and_the_unit_drops_out() -> None:
     np.testing.assert_allclose(table.at(at), called.at(at), atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("constant", lambda step: 3.0),
+        ("linear", lambda step: 1 - step / 50),
+        ("cosine", cosine),
+    ],
+)
+def test_names_stand_for_their_curves(name: str, rate: Any) -> None:
+    named, called = read_schedule(name, 50), read_schedule(rate, 50)
+    assert named is not None and called is not None
+    np.testing.assert_allclose(named.spent, called.spent, atol=1e-9)
+    np.testing.assert_allclose(named.rates, called.rates, atol=1e-4)
+
+
+def test_a_shifted_schedule_follows_its_steps() -> None:
+    at = np.arange(1.0, 51.0)
+    steps = np.arange(50.0)
+    own = [lambda step: math.exp(-step / 9), (steps, np.exp(-steps / 9))]
+    for schedule in own:
+        moved = read_schedule(shifted(schedule, 1), 50)
+        expected = read_schedule(lambda step: math.exp(-max(step - 1, 0) / 9), 50)
+        assert moved is not None and expected is not None
+        np.testing.assert_allclose(moved.at(at), expected.at(at), atol=2e-3)
+    assert shifted("cosine", 1) == "cosine" and shifted(None, 1) is None
+
+
 def test_an_open_start_is_never_asked_at_zero() -> None:
     rates = read_schedule(lambda step: 1 / math.sqrt(step), 72_000)
     assert rates is not None
@@ -64,8 +91,12 @@ def test_an_open_start_is_never_asked_at_zero() -> None:
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        (0.1, "schedule is 0.1, but must be None, a callable of the step or a pair"),
-        ("cosine", "schedule is 'cosine', but must be None, a callable"),
+        (
+            0.1,
+            "schedule is 0.1, but must be None, 'constant', 'linear', 'cosine', a callable of the "
+            "step or a pair",
+        ),
+        ("cosin", "schedule is 'cosin', but must be None, 'constant', 'linear', 'cosine', a call"),
         (([1, 2], [0.1]), r"steps of shape \(2,\) and rates of shape \(1,\)"),
         (([1, 20], [0.1, 0.1]), "schedule ends at step 20, but must reach the horizon, 50"),
         (([1, 1, 50], [0.1] * 3), "step 1 after 1, but steps must strictly increase"),

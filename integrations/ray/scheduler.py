@@ -22,6 +22,7 @@ from lcpfn.integrations.ray.improvement import expected_improvement, untried_imp
 from lcpfn.integrations.ray.results import read_record, recorded_results
 from lcpfn.integrations.ray.search import ACTION, UNJUDGED, Search, Verdict
 from lcpfn.integrations.ray.settings import Missing, Settings, check_name, read_mode
+from lcpfn.schedule import Schedule
 
 # In Ray's hierarchy, so that its handlers and levels govern it.
 _logger = logging.getLogger("ray.tune.schedulers.lcpfn")
@@ -101,6 +102,9 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         warmup_trials: finished trials before any decision, at least 1.
         bounds: (low, high) that the metric can never pass, as for `LCPFN.extrapolate`. A trial
             that does pass them is forecast without.
+        schedule: learning rate over a full run where all trials share its shape, which makes
+            forecasts sharper: "constant", "linear", "cosine", a callable of `time_attr` or a pair
+            (steps, rates), as for `LCPFN.extrapolate`.
         nan: "stop" takes NaN as divergence, "missing" as a value that is not there.
         freeze: pause a trial below this probability to win, above `threshold` and at most 1; True
             is 0.5, False does not pause.
@@ -125,6 +129,7 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         keep_top: int = 1,
         warmup_trials: int = 1,
         bounds: BoundsLike = "auto",
+        schedule: Schedule | None = None,
         nan: Missing = "stop",
         freeze: bool | float = False,
     ) -> None:
@@ -146,6 +151,7 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
             keep_top=keep_top,
             warmup_trials=warmup_trials,
             bounds=bounds,
+            schedule=schedule,
             nan=nan,
         )
         self._freeze = _read_freeze(freeze, threshold)

@@ -13,6 +13,7 @@ from lcpfn.curve import BoundsLike, Goal, bounds_that_hold
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.integrations.ray.settings import Settings
 from lcpfn.model import LCPFN
+from lcpfn.schedule import shifted
 from lcpfn.stopping import Decision, diverged
 from lcpfn.weights import load
 
@@ -245,4 +246,7 @@ class Search:
         if self._loaded is None:
             self._loaded = load(self.settings.model)
         horizon = float(self.settings.max_t)
-        return self._loaded.extrapolate(values, steps, horizon, self.goal, bounds, query=[horizon])
+        schedule = shifted(self.settings.schedule, self.shift)
+        return self._loaded.extrapolate(
+            values, steps, horizon, self.goal, bounds, [horizon], schedule
+        )

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from lcpfn.curve import BoundsLike, Goal, read_bounds
 from lcpfn.errors import InputError
+from lcpfn.schedule import Schedule, check_schedule
 from lcpfn.stopping import StoppingRule
 from lcpfn.weights import read_card
 
@@ -36,6 +37,7 @@ class Settings:
     keep_top: int
     warmup_trials: int
     bounds: BoundsLike
+    schedule: Schedule | None
     nan: Missing
 
     def __post_init__(self) -> None:
@@ -55,7 +57,7 @@ class Settings:
             object.__setattr__(self, "bounds", read_bounds(self.bounds))
         # A wrong rule or name is told now, not at the first forecast.
         _ = self.rule
-        read_card(self.model)
+        check_schedule(self.schedule, read_card(self.model))
 
     @property
     def rule(self) -> StoppingRule:

@@ -13,6 +13,7 @@ from lcpfn.curve import BoundsLike
 from lcpfn.integrations.ray.results import read_record
 from lcpfn.integrations.ray.search import UNJUDGED, Search
 from lcpfn.integrations.ray.settings import Missing, Settings, check_name, read_mode
+from lcpfn.schedule import Schedule
 
 _logger = logging.getLogger("ray.tune.stopper.lcpfn")
 
@@ -33,7 +34,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
     Args:
         metric, mode: what the trials report, and which direction is better, "min" or "max".
         max_t, time_attr, model, threshold, min_steps, patience, min_delta, keep_top,
-            warmup_trials, bounds, nan: as for `LCPFNScheduler`.
+            warmup_trials, bounds, schedule, nan: as for `LCPFNScheduler`.
 
     Raises:
         InputError: an argument breaks its rule.
@@ -55,6 +56,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
         keep_top: int = 1,
         warmup_trials: int = 1,
         bounds: BoundsLike = "auto",
+        schedule: Schedule | None = None,
         nan: Missing = "stop",
     ) -> None:
         check_name("metric", metric)
@@ -71,6 +73,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
             keep_top=keep_top,
             warmup_trials=warmup_trials,
             bounds=bounds,
+            schedule=schedule,
             nan=nan,
         )
         self._search = Search(settings, goal)

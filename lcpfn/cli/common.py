@@ -37,6 +37,14 @@ class Goal(str, Enum):
     minimize = "minimize"
 
 
+class AnnealedRate(str, Enum):
+    """The shape of a learning rate over a run."""
+
+    constant = "constant"
+    linear = "linear"
+    cosine = "cosine"
+
+
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -87,6 +95,14 @@ BoundsOption = Annotated[
     typer.Option(
         metavar="auto|open|LOW,HIGH",
         help="Values the metric can never pass; leave an end empty where it is open, as in '0,'.",
+    ),
+]
+ScheduleOption = Annotated[
+    AnnealedRate | None,
+    typer.Option(
+        help="The learning rate of the run, where known: constant, or falling along a line or "
+        "a cosine to zero at the horizon. Makes the forecast sharper.",
+        show_default=False,
     ),
 ]
 ObserveOption = Annotated[
@@ -181,7 +197,14 @@ def _parse_end(end: str, text: str) -> float | None:
         ) from None
 
 
-def forecast(model: LCPFN, log: RunLog, horizon: float, goal: Goal, bounds: str) -> Extrapolation:
+def forecast(
+    model: LCPFN,
+    log: RunLog,
+    horizon: float,
+    goal: Goal,
+    bounds: str,
+    schedule: AnnealedRate | None = None,
+) -> Extrapolation:
     """The forecast of a log, to a horizon as a person states it.
 
     Steps of the result are the model's; `log.own_steps` converts them.
@@ -192,6 +215,7 @@ def forecast(model: LCPFN, log: RunLog, horizon: float, goal: Goal, bounds: str)
         horizon=log.model_horizon(horizon),
         goal=goal.value,
         bounds=parse_bounds(bounds),
+        schedule=None if schedule is None else schedule.value,
     )
 
 

@@ -11,7 +11,6 @@ import typer
 
 from lcpfn.cli.common import (
     BoundsOption,
-    Goal,
     GoalOption,
     HorizonOption,
     JsonOption,
@@ -19,6 +18,7 @@ from lcpfn.cli.common import (
     ModelOption,
     ObserveOption,
     RunArgument,
+    ScheduleOption,
     StepsColumnOption,
     forecast,
     number_writer,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lcpfn.curve_files import RunLog
     from lcpfn.extrapolation import Extrapolation
     from lcpfn.model import LCPFN
-    from lcpfn.stopping import Decision
+    from lcpfn.stopping import Decision, StoppingRule
 
 STOP = 10
 # The ends of the central intervals of 50, 88 and 96 %, and the median.
@@ -56,6 +56,7 @@ def extrapolate(
     steps_column: StepsColumnOption = None,
     model: ModelOption = None,
     bounds: BoundsOption = "auto",
+    schedule: ScheduleOption = None,
     observe: ObserveOption = None,
     best: Annotated[
         float | None,
@@ -84,7 +85,7 @@ def extrapolate(
     log = read_run(run, metric, steps_column)
     observed = log if observe is None else log.first(observe)
     loaded = lcpfn.load(model)
-    post = forecast(loaded, observed, horizon, goal, bounds)
+    post = forecast(loaded, observed, horizon, goal, bounds, schedule)
     # Before anything is written, so that bad input leaves no half an answer.
     prob_better = None if best is None else _prob_better(post, best)
     if plot is not None:
@@ -231,6 +232,7 @@ def should_stop(
     min_delta: Annotated[float, typer.Option(help="By how much --best must be beaten.")] = 0.0,
     model: ModelOption = None,
     bounds: BoundsOption = "auto",
+    schedule: ScheduleOption = None,
     observe: ObserveOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -246,7 +248,11 @@ def should_stop(
     if observe is not None:
         log = log.first(observe)
     loaded = lcpfn.load(model)
-    decision, post = _decide(rule, loaded, log, horizon, goal, bounds, best)
+
+    def forecast_first(records: int) -> Extrapolation:
+        return forecast(loaded, log.first(records), horizon, goal, bounds, schedule)
+
+    decision, post = _decide(rule, log, best, forecast_first)
     show_notes(log.notes)
     if as_json:
         print_json(
@@ -274,7 +280,7 @@ def should_stop(
 
 
 def _decide(
-    rule: Any, model: LCPFN, log: RunLog, horizon: float, goal: Goal, bounds: str, best: float
+    rule: StoppingRule, log: RunLog, best: float, forecast_first: Callable[[int], Extrapolation]
 ) -> tuple[Decision, Extrapolation]:
     """The decision after the last record, and its forecast.
 
@@ -288,9 +294,8 @@ def _decide(
     earlier: list[Decision] = []
     for records in range(max(1, count - rule.patience + 1), count):
         if np.isfinite(log.values[:records]).any():
-            post = forecast(model, log.first(records), horizon, goal, bounds)
-            earlier.append(rule.decide(post, best, earlier))
-    post = forecast(model, log, horizon, goal, bounds)
+            earlier.append(rule.decide(forecast_first(records), best, earlier))
+    post = forecast_first(count)
     # A NaN in a log is a missing record; an infinite or exploded one says that training broke.
     broken = diverged(log.values[~np.isnan(log.values)].tolist(), post.goal)
     return broken or rule.decide(post, best, earlier), post
