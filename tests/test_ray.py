@@ -263,24 +263,28 @@ def make_waiting(folder: Path) -> Callable[[dict[str, Any]], None]:
 
 def start_search(pickled: str) -> None:
     """Runs in a process of its own, to be killed."""
-    address, folder, train, levels = ray.cloudpickle.loads(bytes.fromhex(pickled))
+    address, folder, train, levels, scheduler = ray.cloudpickle.loads(bytes.fromhex(pickled))
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "0.2"
     ray.init(address, log_to_driver=False, logging_level="WARNING")
-    search(train, levels, folder, LCPFNScheduler(EPOCHS, min_steps=4))
+    search(train, levels, folder, scheduler)
 
 
-def test_a_driver_killed_and_restored_goes_on_deciding_the_same(
-    cluster: str, tmp_path: Path
-) -> None:
-    levels = (0.9, 0.3, 0.35, 0.4)
-    train = make_waiting(tmp_path)
-    job = ray.cloudpickle.dumps((cluster, tmp_path, train, [{"level": level} for level in levels]))
+def kill_and_restore(
+    cluster: str,
+    folder: Path,
+    train: Callable[[dict[str, Any]], None],
+    levels: tuple[float, ...],
+    scheduler: LCPFNScheduler,
+) -> dict[float, tune.Result]:
+    """Kills the driver of a search once a trial waits, and restores the search."""
+    trials = [{"level": level} for level in levels]
+    job = ray.cloudpickle.dumps((cluster, folder, train, trials, scheduler))
     code = f"from tests.test_ray import start_search; start_search({job.hex()!r})"
     root = Path(__file__).resolve().parents[1]
     driver = subprocess.Popen([sys.executable, "-c", code], cwd=root)
     try:
         deadline = time.monotonic() + 120
-        while not (tmp_path / "reached").exists():
+        while not (folder / "reached").exists():
             assert driver.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         # The state that Tune has saved by now tells of the first two trials.
@@ -288,11 +292,19 @@ def test_a_driver_killed_and_restored_goes_on_deciding_the_same(
     finally:
         driver.kill()
         driver.wait()
-    (tmp_path / "go").touch()
+    (folder / "go").touch()
     tuner = tune.Tuner.restore(
-        str(tmp_path / "search"), tune.with_resources(train, {"cpu": 2}), resume_unfinished=True
+        str(folder / "search"), tune.with_resources(train, {"cpu": 2}), resume_unfinished=True
     )
-    results = by_level(tuner.fit())
+    return by_level(tuner.fit())
+
+
+def test_a_driver_killed_and_restored_goes_on_deciding_the_same(
+    cluster: str, tmp_path: Path
+) -> None:
+    levels = (0.9, 0.3, 0.35, 0.4)
+    scheduler = LCPFNScheduler(EPOCHS, min_steps=4)
+    results = kill_and_restore(cluster, tmp_path, make_waiting(tmp_path), levels, scheduler)
     ends = {level: result.metrics["training_iteration"] for level, result in results.items()}
     rule, incumbent = StoppingRule(min_steps=4), accuracy(0.9, EPOCHS)
     assert ends == {
@@ -304,11 +316,16 @@ def test_a_driver_killed_and_restored_goes_on_deciding_the_same(
     assert results[0.35].metrics_dataframe["training_iteration"].iloc[0] == 1, "it began again"
 
 
-def make_resumable(report_every: int) -> Callable[[dict[str, Any]], None]:
+def make_resumable(
+    report_every: int, waiting: Path | None = None
+) -> Callable[[dict[str, Any]], None]:
+    """A function that goes on from its checkpoints; the best trial waits for a file in a folder."""
+
     def train(config: dict[str, Any]) -> None:
         import json
         import math
         import tempfile
+        import time
         from pathlib import Path
 
         level, first = config["trial"]["level"], 1
@@ -317,6 +334,10 @@ def make_resumable(report_every: int) -> Callable[[dict[str, Any]], None]:
             with checkpoint.as_directory() as folder:
                 first = json.loads(Path(folder, "state.json").read_text())["epoch"] + 1
         for epoch in range(first, 31):
+            if waiting is not None and level == 0.9 and epoch == 3:
+                (waiting / "reached").touch()
+                while not (waiting / "go").exists():
+                    time.sleep(0.05)
             value = level * (1 - 0.7**epoch) + 0.004 * math.sin(12.9 * epoch + 40 * level)
             with tempfile.TemporaryDirectory() as folder:
                 Path(folder, "state.json").write_text(json.dumps({"epoch": epoch}))
@@ -356,6 +377,28 @@ def test_freeze_and_thaw(cluster: str, tmp_path: Path, told: list[str], report_e
     assert thawed and all((first - 1) % report_every == 0 for first in thawed)
     used = sum(result.metrics["epoch"] for result in results.values())
     assert used < 0.75 * EPOCHS * len(levels)
+
+
+def test_trials_that_were_frozen_when_the_driver_was_killed_go_on(
+    cluster: str, tmp_path: Path
+) -> None:
+    levels = (0.5, 0.6, 0.68, 0.9, 0.62, 0.2)
+    scheduler = LCPFNScheduler(EPOCHS, "epoch", min_steps=4, threshold=0.03, freeze=1.0)
+    train = make_resumable(1, tmp_path)
+    results = kill_and_restore(cluster, tmp_path, train, levels, scheduler)
+    assert {level: result.error for level, result in results.items()} == dict.fromkeys(levels)
+    frozen = {
+        level: result
+        for level, result in results.items()
+        if "pause" in list(result.metrics_dataframe["lcpfn/action"])
+    }
+    assert len(frozen) >= 2 and results[0.9].metrics["epoch"] == EPOCHS
+    # What was frozen went on from its checkpoint, and nothing was reported twice.
+    assert any(result.metrics["first"] > 1 for result in frozen.values())
+    for result in frozen.values():
+        epochs = list(result.metrics_dataframe["epoch"])
+        assert epochs == list(range(1, len(epochs) + 1))
+    assert all(result.metrics["epoch"] < EPOCHS for level, result in results.items() if level < 0.5)
 
 
 def test_a_function_without_checkpoints_is_not_frozen(
