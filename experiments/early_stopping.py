@@ -50,6 +50,7 @@ from experiments.replay_optuna import pruners, through_optuna
 from experiments.score_tables import write
 from lcpfn.atomic import write_atomically
 from lcpfn.integrations.optuna import LCPFNPruner
+from lcpfn.schedule import NamedSchedule
 
 OWN_CURVES = Path(__file__).parent / "curves"
 THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -64,14 +65,16 @@ def rule_name(threshold: float) -> str:
     return f"rule, threshold {threshold:g}"
 
 
-def methods(model: str, without: Sequence[str] = ()) -> dict[str, Method]:
+def methods(
+    model: str, without: Sequence[str] = (), schedule: NamedSchedule | None = None
+) -> dict[str, Method]:
     """All that runs through somebody's real code, with the two ends to compare with."""
     found: dict[str, Method] = {"none": no_stopping, "oracle": oracle}
-    found |= {name: through_optuna(make) for name, make in pruners(model).items()}
+    found |= {name: through_optuna(make) for name, make in pruners(model, schedule).items()}
     if find_spec("ray") is not None:
         from experiments.replay_ray import schedulers, through_ray
 
-        found |= {name: through_ray(make) for name, make in schedulers(model).items()}
+        found |= {name: through_ray(make) for name, make in schedulers(model, schedule).items()}
     return {name: method for name, method in found.items() if name not in without}
 
 
@@ -83,12 +86,17 @@ def default_rule() -> lcpfn.StoppingRule:
 
 
 def score(
-    runs: RecordedRuns, model: lcpfn.LCPFN, replayed: dict[str, Method], orders: int, seed: int
+    runs: RecordedRuns,
+    model: lcpfn.LCPFN,
+    replayed: dict[str, Method],
+    orders: int,
+    seed: int,
+    schedule: NamedSchedule | None = None,
 ) -> tuple[Scores, int]:
     """Replays all methods; also counts trials that the two ways to replay ours end differently."""
     scores: Scores = {}
     different = 0
-    forecasts = forecast_all(runs, model)
+    forecasts = forecast_all(runs, model, schedule)
     for number, order in enumerate(runs.orders(orders, seed)):
         search = replace(runs, name=f"{runs.name}-{number}", curves=runs.curves[order])
         replays = {name: method(search) for name, method in replayed.items()}
@@ -242,6 +250,9 @@ def main(
     seed: Annotated[int, typer.Option(help="of the choice of runs and their order")] = 0,
     without: Annotated[list[str] | None, typer.Option(help="a method to leave out")] = None,
     metric: Annotated[str | None, typer.Option(help="array to take instead of the first")] = None,
+    schedule: Annotated[
+        NamedSchedule | None, typer.Option(help="tell our rules the learning rate")
+    ] = None,
     each: Annotated[bool, typer.Option(help="also print every data set")] = False,
     save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
@@ -251,7 +262,7 @@ def main(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
     loaded = lcpfn.load(model)
-    replayed = methods(model, without or ())
+    replayed = methods(model, without or (), schedule)
     settings = {
         "model": loaded.card["sha256"],
         "rule": astuple(default_rule()),
@@ -261,6 +272,7 @@ def main(
         "orders": orders,
         "seed": seed,
         "metric": metric,
+        "schedule": schedule,
     }
     record = Record(save, json.loads(json.dumps(settings)))
     tables: list[Table] = []
@@ -273,7 +285,7 @@ def main(
             key = f"{folder.name}/{runs.name}"
             found = record.get(key)
             if found is None:
-                found = score(runs, loaded, replayed, orders, seed)
+                found = score(runs, loaded, replayed, orders, seed, schedule)
                 record.put(key, *found)
             sets[runs.name] = found[0]
             different += found[1]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import lcpfn
 from experiments.replay import RecordedRuns, Replay
+from lcpfn.schedule import NamedSchedule
 from lcpfn.stopping import Decision, StoppingRule, diverged
 
 
@@ -30,13 +31,19 @@ class RunForecasts:
     diverges: bool
 
 
-def forecast_all(runs: RecordedRuns, model: lcpfn.LCPFN) -> list[RunForecasts]:
-    """Forecasts the end of every run from each of its prefixes."""
+def forecast_all(
+    runs: RecordedRuns, model: lcpfn.LCPFN, schedule: NamedSchedule | None = None
+) -> list[RunForecasts]:
+    """Forecasts the end of every run from each of its prefixes, told the learning rate or not."""
     horizon = runs.curves.shape[1]
     forecasts = []
     for curve in runs.curves:
         usable = _usable(runs, curve)
-        posts = model.backtest(curve[:usable], horizon=horizon, goal=runs.goal) if usable else []
+        posts = (
+            model.backtest(curve[:usable], horizon=horizon, goal=runs.goal, schedule=schedule)
+            if usable
+            else []
+        )
         forecasts.append(RunForecasts(posts, usable < horizon))
     return forecasts
 

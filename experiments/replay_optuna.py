@@ -18,13 +18,18 @@ from optuna.pruners import (
 
 from experiments.replay import Method, RecordedRuns, Replay
 from lcpfn.integrations.optuna import LCPFNPruner
+from lcpfn.schedule import NamedSchedule
 
 MakePruner = Callable[[int], BasePruner]
 """Makes a pruner for runs of so many records."""
 
 
-def pruners(model: str | None = None) -> dict[str, MakePruner]:
+def pruners(
+    model: str | None = None, schedule: NamedSchedule | None = None
+) -> dict[str, MakePruner]:
     """Optuna's, and ours with its default settings for a model by name or path.
+
+    Ours is told the learning rate where one is given.
 
     Median and Percentile wait for five trials and five records; the halving ones keep a third.
     """
@@ -33,7 +38,9 @@ def pruners(model: str | None = None) -> dict[str, MakePruner]:
         "Optuna Percentile 25": lambda records: PercentilePruner(25.0, 5, 5),
         "Optuna Hyperband": lambda records: HyperbandPruner(1, records, 3),
         "Optuna SuccessiveHalving": lambda records: SuccessiveHalvingPruner(1, 3),
-        "LCPFNPruner": lambda records: LCPFNPruner(max_steps=records, model=model),
+        "LCPFNPruner": lambda records: LCPFNPruner(
+            max_steps=records, model=model, schedule=schedule
+        ),
     }
 
 

@@ -19,6 +19,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
 
 from experiments.replay import Method, RecordedRuns, Replay
+from lcpfn.schedule import NamedSchedule
 
 TIME, METRIC = "training_iteration", "value"
 
@@ -26,15 +27,19 @@ MakeScheduler = Callable[[int, str], TrialScheduler]
 """Makes a scheduler for runs of so many records, given "min" or "max"."""
 
 
-def schedulers(model: str | None = None) -> dict[str, MakeScheduler]:
+def schedulers(
+    model: str | None = None, schedule: NamedSchedule | None = None
+) -> dict[str, MakeScheduler]:
     """Ray's, and ours with its default settings for a model by name or path.
+
+    Ours is told the learning rate where one is given.
 
     ASHA keeps a third at each rung, the first after one record; median stopping waits for five
     records and five trials.
     """
     found: dict[str, MakeScheduler] = {"Ray ASHA": _asha, "Ray MedianStopping": _median}
     if find_spec("lcpfn.integrations.ray") is not None:
-        found["LCPFNScheduler"] = partial(_lcpfn, model=model)
+        found["LCPFNScheduler"] = partial(_lcpfn, model=model, schedule=schedule)
     return found
 
 
@@ -46,10 +51,12 @@ def _median(records: int, mode: str) -> TrialScheduler:
     return MedianStoppingRule(TIME, METRIC, mode, grace_period=5, min_samples_required=5)
 
 
-def _lcpfn(records: int, mode: str, model: str | None) -> TrialScheduler:
+def _lcpfn(
+    records: int, mode: str, model: str | None, schedule: NamedSchedule | None
+) -> TrialScheduler:
     from lcpfn.integrations.ray import LCPFNScheduler
 
-    return LCPFNScheduler(max_t=records, time_attr=TIME, metric=METRIC, mode=mode, model=model)
+    return LCPFNScheduler(records, TIME, METRIC, mode, model=model, schedule=schedule)
 
 
 class _Controller:
