@@ -90,7 +90,7 @@ class RealisticPrior:
         if drawn > length:
             skip_first = bool(torch.rand((), generator=generator, device=device) < 0.5)
             curves = _thinned(curves, (drawn - 1) // (length - 1), skip_first)
-        curves = self._stopped(self._rounded(curves, generator), generator)
+        curves = self._standing_still(self._rounded(curves, generator), generator)
         known = torch.rand(count, generator=generator, device=device) < self.broad.ceiling_rate
         return replace(curves, ceiling=torch.where(known, _ceiling(curves), torch.inf))
 
@@ -124,7 +124,7 @@ class RealisticPrior:
             ceiling=_ceiling(batch) - start[:, 0],
         )
 
-    def _stopped(self, batch: CurveBatch, generator: torch.Generator | None) -> CurveBatch:
+    def _standing_still(self, batch: CurveBatch, generator: torch.Generator | None) -> CurveBatch:
         """Some curves that never move, stop moving for good, or take long to start."""
         values = batch.values
         kind, moment = torch.rand(

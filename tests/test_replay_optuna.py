@@ -33,6 +33,15 @@ def test_the_pruner_and_shared_forecasts_agree(
     assert real.decisions == real.spent.sum() and real.seconds > 0
 
 
+def test_a_told_learning_rate_reaches_both_replays() -> None:
+    runs, rule = losses(), lcpfn.StoppingRule()
+    real = through_optuna(pruners(schedule="cosine")["LCPFNPruner"])(runs)
+    told = forecast_all(runs, lcpfn.load(), "cosine")
+    assert through_forecasts(runs, told, rule).spent.tolist() == real.spent.tolist()
+    untold = forecast_all(runs, lcpfn.load())
+    assert told[0].posts[8].median[-1] != untold[0].posts[8].median[-1]
+
+
 @pytest.mark.parametrize("name", list(pruners()))
 def test_every_pruner_replays_runs_of_which_one_diverges(name: str) -> None:
     replay = through_optuna(pruners()[name])(losses())
