@@ -47,8 +47,8 @@ from experiments.replay import (
 )
 from experiments.replay_forecasts import forecast_all, through_forecasts
 from experiments.replay_optuna import pruners, through_optuna
+from experiments.saved_results import SavedResults
 from experiments.score_tables import write
-from lcpfn.atomic import write_atomically
 from lcpfn.integrations.optuna import LCPFNPruner
 from lcpfn.schedule import NamedSchedule
 
@@ -117,19 +117,11 @@ class Record:
     """Outcomes of finished data sets in a file, so that a run can be cut off and go on."""
 
     def __init__(self, path: Path | None, settings: dict[str, Any]):
-        self.path = path
-        self.content: dict[str, Any] = {"settings": settings, "sets": {}}
-        if path is not None and path.exists():
-            before = json.loads(path.read_text())
-            if before["settings"] != settings:
-                raise typer.BadParameter(
-                    f"{path} holds scores of other settings, {before['settings']}; give another"
-                )
-            self.content = before
+        self._saved = SavedResults(path, settings)
 
     def get(self, name: str) -> tuple[Scores, int] | None:
         """What is known of a data set."""
-        stored = self.content["sets"].get(name)
+        stored = self._saved.sets.get(name)
         if stored is None:
             return None
         scores = {
@@ -141,9 +133,8 @@ class Record:
     def put(self, name: str, scores: Scores, different: int) -> None:
         """Keeps the outcomes of a data set."""
         rows = {method: [astuple(one) for one in outcomes] for method, outcomes in scores.items()}
-        self.content["sets"][name] = {"scores": rows, "different": different}
-        if self.path is not None:
-            write_atomically(self.path, json.dumps(self.content).encode())
+        self._saved.sets[name] = {"scores": rows, "different": different}
+        self._saved.keep()
 
 
 def mean_and_error(sets: Sequence[Scores], method: str, column: str) -> tuple[float, float]:

@@ -21,7 +21,6 @@ run goes on from there; a new model is scored alone.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,10 +50,10 @@ from experiments.baselines import (
 from experiments.benchmarks import LOADERS
 from experiments.benchmarks.recorded import choose
 from experiments.real_curves_figure import draw_good_and_bad
+from experiments.saved_results import SavedResults
 from experiments.score_tables import BASELINE, coverage_table, ratio_table, worse_table, write
 from experiments.scores import Forecaster, Scores, SetScores, first_curves, pool, score
 from experiments.tasks import LARGEST, Task, read_tasks
-from lcpfn.atomic import write_atomically
 from lcpfn.errors import LCPFNError
 
 MCMC = "MCMC, squashed"
@@ -63,22 +62,14 @@ SCHEDULED = "{} with schedule"
 
 
 class Record:
-    """Scores in a file, by data set and forecaster, so that a run can be cut off and go on."""
+    """Scores in a file, so that a run can be cut off and go on."""
 
     def __init__(self, path: Path | None, settings: dict[str, Any]):
-        self.path = path
-        self.content: dict[str, Any] = {"settings": settings, "sets": {}}
-        if path is not None and path.exists():
-            before = json.loads(path.read_text())
-            if before["settings"] != settings:
-                raise typer.BadParameter(
-                    f"{path} holds scores of other settings, {before['settings']}; give another"
-                )
-            self.content = before
+        self._saved = SavedResults(path, settings)
 
     def get(self, task: str, forecaster: str, version: str) -> Scores | None:
         """What is known of a forecaster on a data set."""
-        stored = self.content["sets"].get(task, {}).get(forecaster)
+        stored = self._saved.sets.get(task, {}).get(forecaster)
         if stored is None or stored["version"] != version:
             return None
         parts = (stored["crps"], stored["median_error"], stored["covered"])
@@ -86,14 +77,13 @@ class Record:
 
     def put(self, task: str, forecaster: str, version: str, scores: Scores) -> None:
         """Keeps the scores of a forecaster on a data set."""
-        self.content["sets"].setdefault(task, {})[forecaster] = {
+        self._saved.sets.setdefault(task, {})[forecaster] = {
             "version": version,
             "crps": scores.crps.tolist(),
             "median_error": scores.median_error.tolist(),
             "covered": scores.covered.tolist(),
         }
-        if self.path is not None:
-            write_atomically(self.path, json.dumps(self.content).encode())
+        self._saved.keep()
 
 
 def run(
