@@ -116,7 +116,8 @@ class LCPFNPruner(BasePruner):
             A trial that does pass them is forecast without, with a logged warning.
         schedule: learning rate over a full run where all trials share its shape, which makes
             forecasts sharper: "constant", "linear", "cosine", a callable of the trial's own step
-            or a pair (steps, rates), as for `LCPFN.extrapolate`.
+            or a pair (steps, rates), as for `LCPFN.extrapolate`. A pruner that is pickled needs
+            one that can be.
         nan: "prune" takes NaN as divergence, "missing" as a record that is not there.
         store: whether to write the attribute, which costs a shared storage one write a decision.
 
@@ -150,7 +151,9 @@ class LCPFNPruner(BasePruner):
         self._nan = nan
         self._store = store
         # A wrong name is told now, not at the first forecast.
-        check_schedule(schedule, read_card(model))
+        # Steps may start at 0: a full run's last is then one less.
+        last = -math.inf if self._max_steps is None else self._max_steps - 1
+        check_schedule(schedule, read_card(model), last)
         self._schedule = schedule
         self._model_name = model
         self._forget()

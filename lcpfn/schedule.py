@@ -80,12 +80,13 @@ def read_schedule(schedule: Any, horizon: float) -> LearningRates | None:
     return LearningRates(horizon, rates, spent / spent[-1])
 
 
-def check_schedule(schedule: Any, card: Mapping[str, Any]) -> None:
-    """Checks a schedule as far as that is possible before a horizon is known.
+def check_schedule(schedule: Any, card: Mapping[str, Any], last: float = -math.inf) -> None:
+    """Checks a schedule as far as that is possible before a run is there.
 
     Args:
         schedule: as for `read_schedule`.
         card: of the model that is to be told it.
+        last: a step that the schedule must reach, where one is known.
 
     Raises:
         InputError: the schedule breaks a rule, or the model was trained without learning rates.
@@ -100,7 +101,7 @@ def check_schedule(schedule: Any, card: Mapping[str, Any]) -> None:
     if isinstance(schedule, str):
         _known_name(schedule)
     elif not callable(schedule):
-        _pair(schedule, -math.inf)
+        _pair(schedule, last)
 
 
 def shifted(schedule: Schedule | None, by: float) -> Schedule | None:
@@ -171,7 +172,7 @@ def _pair(schedule: Any, horizon: float) -> tuple[Array, Array]:
         )
     if steps[-1] < horizon:
         raise InputError(
-            f"schedule ends at step {steps[-1]:g}, but must reach the horizon, {horizon:g}"
+            f"schedule ends at step {steps[-1]:g}, but must reach the end of the run, {horizon:g}"
         )
     return steps, rates
 

@@ -425,6 +425,10 @@ def test_several_objectives() -> None:
         ({"min_delta": -1.0}, "min_delta is -1.0"),
         ({"bounds": (1, 0)}, "low must be below high"),
         ({"bounds": "atuo"}, "bounds is 'atuo', but must be 'auto'"),
+        (
+            {"max_steps": 50, "schedule": ([0, 48], [1, 0])},
+            "schedule ends at step 48, but must reach the end of the run, 49",
+        ),
         ({"schedule": "cosin"}, "schedule is 'cosin', but must be None, 'constant', 'linear', 'c"),
         (
             {"schedule": "cosine", "model": "reference"},

@@ -98,7 +98,7 @@ def test_an_open_start_is_never_asked_at_zero() -> None:
         ),
         ("cosin", "schedule is 'cosin', but must be None, 'constant', 'linear', 'cosine', a call"),
         (([1, 2], [0.1]), r"steps of shape \(2,\) and rates of shape \(1,\)"),
-        (([1, 20], [0.1, 0.1]), "schedule ends at step 20, but must reach the horizon, 50"),
+        (([1, 20], [0.1, 0.1]), "schedule ends at step 20, but must reach the end of the run, 50"),
         (([1, 1, 50], [0.1] * 3), "step 1 after 1, but steps must strictly increase"),
         (
             ([1, 50], [0.1, -0.1]),
