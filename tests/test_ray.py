@@ -211,6 +211,17 @@ def test_a_scheduler_is_pickled_saved_and_restored(plain: Any, tmp_path: Path) -
         assert again.judge("new").action == "stop"
 
 
+def test_a_scheduler_with_a_local_schedule_is_saved(tmp_path: Path) -> None:
+    rate = 0.97
+    scheduler = LCPFNScheduler(EPOCHS, metric="accuracy", mode="max", schedule=lambda s: rate**s)
+    scheduler.save(str(tmp_path / "state"))
+    restored = LCPFNScheduler()
+    restored.restore(str(tmp_path / "state"))
+    schedule = restored._settings.schedule
+    assert callable(schedule) and schedule(2) == rate**2
+    assert len(ray.cloudpickle.dumps(LCPFNStopper("a", "max", schedule=lambda s: rate))) < 5000
+
+
 def test_side_by_side_nested_metric_and_buffered_results(
     cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.tune.callback import Callback, CallbackList
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -281,12 +281,13 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
     def save(self, checkpoint_path: str) -> None:
         """Writes all that is known of the search to a file."""
         with open(checkpoint_path, "wb") as file:
-            pickle.dump(self.__getstate__(), file)
+            # Ray's, because a schedule may be a local function or a lambda.
+            cloudpickle.dump(self.__getstate__(), file)
 
     def restore(self, checkpoint_path: str) -> None:
         """Reads what `save` wrote."""
         with open(checkpoint_path, "rb") as file:
-            self.__dict__.update(pickle.load(file))
+            self.__dict__.update(cloudpickle.load(file))
 
     def take_decision(self, trial_id: str) -> dict[str, Any]:
         """The decision on a trial's newest result, once, as it is added to that result."""
