@@ -11,7 +11,7 @@ more than `--regret` on all the others, and what it does on the one left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from itertools import product
 from pathlib import Path
@@ -27,27 +27,38 @@ from experiments.early_stopping import Record, Scores, default_rule, mean_and_er
 from experiments.replay import RecordedRuns, outcome, read_runs
 from experiments.replay_forecasts import forecast_all, through_forecasts
 
+THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2)
+MIN_STEPS = (2, 3, 4)
+PATIENCES = (1, 2)
 COLUMNS = ("epochs", "regret", "kept")
 
 
-def rules() -> dict[str, lcpfn.StoppingRule]:
-    """The rules to compare, by what sets them apart."""
+Rules = dict[str, lcpfn.StoppingRule]
+"""By what sets them apart."""
+
+
+def rules(
+    thresholds: Sequence[float], least_records: Sequence[int], patiences: Sequence[int]
+) -> Rules:
+    """The rules to compare: every combination."""
     return {
         f"threshold {threshold:g}, min_steps {least}, patience {patience}": lcpfn.StoppingRule(
             threshold, least, patience
         )
-        for patience, least, threshold in product((1, 2), (2, 3, 4), (0.01, 0.02, 0.05, 0.1, 0.2))
+        for patience, least, threshold in product(patiences, least_records, thresholds)
     }
 
 
-def score(runs: RecordedRuns, model: lcpfn.LCPFN, orders: int, seed: int) -> Scores:
+def score(
+    runs: RecordedRuns, model: lcpfn.LCPFN, compared: Rules, orders: int, seed: int
+) -> Scores:
     """Replays all rules in each order."""
     forecasts = forecast_all(runs, model)
-    scores: Scores = {name: [] for name in rules()}
+    scores: Scores = {name: [] for name in compared}
     for order in runs.orders(orders, seed):
         search = RecordedRuns(runs.name, runs.curves[order], runs.goal)
         known = [forecasts[index] for index in order]
-        for name, rule in rules().items():
+        for name, rule in compared.items():
             scores[name].append(outcome(search, through_forecasts(search, known, rule)))
     return scores
 
@@ -59,7 +70,8 @@ Means = dict[str, tuple[float, ...]]
 def choose(folders: Iterable[Means], most_regret: float) -> str | None:
     """The rule with the fewest epochs, on average, that keeps within the regret in each folder."""
     listed = list(folders)
-    allowed = [name for name in rules() if all(means[name][1] <= most_regret for means in listed)]
+    names = listed[0]
+    allowed = [name for name in names if all(means[name][1] <= most_regret for means in listed)]
     return min(allowed, key=lambda name: sum(means[name][0] for means in listed), default=None)
 
 
@@ -70,14 +82,18 @@ def main(
     orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="of the choice of runs and their order")] = 1,
     regret: Annotated[float, typer.Option(help="mean regret that is still allowed")] = 0.01,
+    threshold: Annotated[list[float] | None, typer.Option(help="of the rules; repeatable")] = None,
+    min_steps: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
+    patience: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
     save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
 ) -> None:
     """Compares stopping rules."""
+    compared = rules(threshold or THRESHOLDS, min_steps or MIN_STEPS, patience or PATIENCES)
     torch.set_num_threads(1)
     loaded = lcpfn.load(model)
     settings = {
         "model": loaded.card["sha256"],
-        "rules": [astuple(rule) for rule in rules().values()],
+        "rules": [astuple(rule) for rule in compared.values()],
         "per_set": per_set,
         "orders": orders,
         "seed": seed,
@@ -90,21 +106,21 @@ def main(
             key = f"{folder.name}/{runs.name}"
             found = record.get(key)
             if found is None:
-                found = score(runs, loaded, orders, seed), 0
+                found = score(runs, loaded, compared, orders, seed), 0
                 record.put(key, *found)
             sets.append(found[0])
         if not sets:
             raise typer.BadParameter(f"{folder} has no .npz file with a known metric")
         folders[folder.name] = {
             name: tuple(mean_and_error(sets, name, column)[0] for column in COLUMNS)
-            for name in rules()
+            for name in compared
         }
     console = Console(width=110)
     table = Table(title="epochs used / mean regret / best kept")
     for heading in ("rule", *folders):
         table.add_column(heading)
     default = default_rule()
-    for name, rule in rules().items():
+    for name, rule in compared.items():
         cells = ("{:.3f} / {:.4f} / {:.2f}".format(*means[name]) for means in folders.values())
         table.add_row(f"{name} (default)" if rule == default else name, *cells)
     console.print(table)

@@ -77,7 +77,7 @@ def test_rules_are_chosen_without_the_folder_they_are_judged_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = {"cautious": StoppingRule(0.001, 4), "bold": StoppingRule(0.3, 2)}
-    monkeypatch.setattr(rule_choice, "rules", lambda: few)
+    monkeypatch.setattr(rule_choice, "rules", lambda *_: few)
     rule_choice.main([folder], orders=1)
     text = capsys.readouterr().out
     assert "cautious" in text and "bold" in text
@@ -86,3 +86,9 @@ def test_rules_are_chosen_without_the_folder_they_are_judged_on(
     assert rule_choice.choose([better], 0.01) == "bold"
     assert rule_choice.choose([better, worse], 0.01) == "cautious"
     assert rule_choice.choose([worse], -1.0) is None
+
+
+def test_every_combination_of_settings_is_a_rule() -> None:
+    rules = rule_choice.rules([0.05, 0.1], [2], [1, 3])
+    assert rules["threshold 0.1, min_steps 2, patience 3"] == StoppingRule(0.1, 2, 3)
+    assert len(rules) == 4
