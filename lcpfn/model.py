@@ -104,7 +104,11 @@ class Encoded:
             self.ceiling,
             metric,
             self.axis,
-            None if self.rates is None else self.rates.at(curve.steps),
+            (
+                None
+                if self.schedule is None or self.rates is None
+                else np.concatenate([self.schedule, self.rates.at(np.array([step]))])
+            ),
             self.rates,
         )
 

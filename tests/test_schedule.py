@@ -134,6 +134,16 @@ def test_every_door_sees_the_same_schedule(model: LCPFN) -> None:
         np.testing.assert_allclose(post.at_horizon().quantile(levels)[:, 0], expected, rtol=1e-4)
 
 
+def test_a_stream_of_a_dense_log_follows_the_schedule(model: LCPFN) -> None:
+    losses = 2 + np.exp(-np.arange(1, 61) / 20)
+    options: dict[str, Any] = {"horizon": 2000, "goal": "minimize", "schedule": "cosine"}
+    stream = model.stream(**options)
+    for count, loss in enumerate(losses, 1):
+        streamed = stream.update(loss).at_horizon().quantile([0.06, 0.5, 0.94])
+        whole = model.extrapolate(losses[:count], query=[2000], **options)
+        np.testing.assert_allclose(streamed, whole.quantile([0.06, 0.5, 0.94]), rtol=1e-4)
+
+
 def test_joint_draws_follow_the_schedule(model: LCPFN) -> None:
     post = model.extrapolate(LOSSES, horizon=50, goal="minimize", query=[10, 50], schedule=cosine)
     draws = post.sample(4000, torch.Generator().manual_seed(0))
