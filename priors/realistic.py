@@ -109,8 +109,7 @@ class RealisticPrior:
             (2, len(batch.values), 1), generator=generator, device=batch.values.device
         )
         low, high = (math.log(end) for end in self.rounded_step)
-        size = batch.values.amax(1, keepdim=True) - batch.values.amin(1, keepdim=True)
-        step = size * torch.exp(low + (high - low) * draws[0])
+        step = _range(batch.values) * torch.exp(low + (high - low) * draws[0])
         happens = (draws[1] < self.rounded_rate) & (step > 0)
         ceiling = _ceiling(batch)[:, None]
         counted = ceiling - effects.quantise(ceiling - batch.values, step)
@@ -133,22 +132,28 @@ class RealisticPrior:
         ends = torch.tensor(
             [self.dead_rate, self.frozen_rate, self.stuck_rate], device=values.device
         ).cumsum(0)
-        dead, frozen, stuck = kind < ends[0], kind < ends[1], (kind >= ends[1]) & (kind < ends[2])
+        dead, frozen, stuck = (
+            (kind >= low) & (kind < high) for low, high in zip((0.0, *ends[:-1]), ends, strict=True)
+        )
         length = values.shape[1]
-        order = torch.arange(length, device=values.device)
-        halt = torch.where(dead, 0, (moment * length).long())
+        begin = torch.where(frozen, (moment * length).long(), 0)
         # Log-uniform: the longer nothing happens, the less likely it is that anything will.
-        start = length**moment
-        held = torch.where(stuck, 0, halt)
-        still = (frozen & (order >= halt)) | (stuck & (order < start))
-        size = values.amax(1, keepdim=True) - values.amin(1, keepdim=True)
-        kept = values.gather(1, held)
+        end = torch.where(stuck, length**moment, torch.where(dead | frozen, float(length), 0.0))
+        order = torch.arange(length, device=values.device)
+        still = (order >= begin) & (order < end)
+        kept = values.gather(1, begin)
+        size = _range(values)
         return replace(
             batch,
             values=torch.where(still, kept, values),
             clean=torch.where(still, kept, batch.clean),
             noise=torch.where(still, _FROZEN_NOISE * size, batch.noise),
         )
+
+
+def _range(values: Tensor) -> Tensor:
+    """(curves, 1) best minus worst."""
+    return values.amax(1, keepdim=True) - values.amin(1, keepdim=True)
 
 
 def _ceiling(batch: CurveBatch) -> Tensor:
