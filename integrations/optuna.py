@@ -151,9 +151,7 @@ class LCPFNPruner(BasePruner):
         self._nan = nan
         self._store = store
         # A wrong name is told now, not at the first forecast.
-        # Steps may start at 0: a full run's last is then one less.
-        last = -math.inf if self._max_steps is None else self._max_steps - 1
-        check_schedule(schedule, read_card(model), last)
+        check_schedule(schedule, read_card(model), self._max_steps)
         self._schedule = schedule
         self._model_name = model
         self._forget()
@@ -219,10 +217,10 @@ class LCPFNPruner(BasePruner):
         waiting = self._waiting(finished.complete, incumbent, horizon, usable)
         if waiting is not None:
             return _Judged(Decision(False, math.nan, waiting), incumbent, horizon)
-        run = _Setting(horizon, goal, shifted(self._schedule, first))
-        post = self._forecast(view, trial._trial_id, usable, run)
+        setting = _Setting(horizon, goal, shifted(self._schedule, first))
+        post = self._forecast(view, trial._trial_id, usable, setting)
         decision = self._rule.decide_replayed(
-            post, incumbent, lambda count: self._fresh(usable[:count], run)
+            post, incumbent, lambda count: self._fresh(usable[:count], setting)
         )
         return _Judged(decision, incumbent, horizon, post)
 
@@ -244,12 +242,12 @@ class LCPFNPruner(BasePruner):
             return f"the run has reached its last step, {records[-1][0]} of {horizon}"
         return None
 
-    def _fresh(self, records: list[tuple[int, float]], run: _Setting) -> Extrapolation:
+    def _fresh(self, records: list[tuple[int, float]], setting: _Setting) -> Extrapolation:
         """The forecast of the horizon, from all records in one go."""
         steps, values = zip(*records, strict=True)
-        bounds, query = self._allowed(values), [run.horizon]
+        bounds, horizon = self._allowed(values), setting.horizon
         return self._model().extrapolate(
-            values, steps, run.horizon, run.goal, bounds, query, run.schedule
+            values, steps, horizon, setting.goal, bounds, [horizon], setting.schedule
         )
 
     def _forecast(

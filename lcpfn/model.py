@@ -37,7 +37,7 @@ from lcpfn.scaling import (
     same_map_throughout,
     to_metric,
 )
-from lcpfn.schedule import LearningRates, Schedule, read_schedule
+from lcpfn.schedule import LearningRates, Schedule, check_told, read_schedule
 from lcpfn.single_token import SingleToken
 from lcpfn.stream import Stream
 
@@ -460,7 +460,7 @@ class LCPFN:
             ceiling=encoded.ceiling,
             schedule=encoded.observed_schedule,
         ).as_torch()
-        fractions, _, _ = encoded.tensors
+        fractions = torch.from_numpy(encoded.fractions[None])
         counts = torch.arange(1, len(running) + 1)[None]
         schedule, asked = _batched_schedules([encoded])
         if asked is not None:
@@ -477,11 +477,7 @@ class LCPFN:
         return finals
 
     def _check_schedule(self, schedule: Schedule | None) -> None:
-        if schedule is not None and not self.network.config.schedule:
-            raise InputError(
-                f"schedule is given, but model {self.name!r} was trained without learning rates; "
-                "leave it None"
-            )
+        check_told(schedule, self.network.config.schedule, self.name)
 
 
 def _batched_schedules(encoded: Sequence[Encoded]) -> tuple[Tensor | None, Tensor | None]:

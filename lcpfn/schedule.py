@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,6 @@ Schedule = NamedSchedule | Callable[[float], float] | tuple[ArrayLike, ArrayLike
 UNKNOWN = -1.0
 SCHEDULE_CHANNELS = 2
 _CELLS = 512
-_RULE = "None, {}, a callable of the step or a pair (steps, rates)"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def read_schedule(schedule: Any, horizon: float) -> LearningRates | None:
         return None
     middles = (np.arange(_CELLS) + 0.5) / _CELLS * horizon
     if isinstance(schedule, str):
-        rates = _NAMED[_known_name(schedule)](middles / horizon)
+        rates = _named(schedule)(middles / horizon)
     elif callable(schedule):
         rates = np.array([_rate(schedule(float(step)), float(step)) for step in middles])
     else:
@@ -80,28 +79,43 @@ def read_schedule(schedule: Any, horizon: float) -> LearningRates | None:
     return LearningRates(horizon, rates, spent / spent[-1])
 
 
-def check_schedule(schedule: Any, card: Mapping[str, Any], last: float = -math.inf) -> None:
+def check_told(schedule: Any, told: bool, name: str) -> None:
+    """Checks that a model which is given a schedule was trained with learning rates.
+
+    Args:
+        schedule: None where nothing is given.
+        told: whether the model was trained with them.
+        name: of the model.
+
+    Raises:
+        InputError: it was not.
+    """
+    if schedule is not None and not told:
+        raise InputError(
+            f"schedule is given, but model {name!r} was trained without learning rates; "
+            "leave it None"
+        )
+
+
+def check_schedule(schedule: Any, card: Mapping[str, Any], horizon: float | None) -> None:
     """Checks a schedule as far as that is possible before a run is there.
 
     Args:
         schedule: as for `read_schedule`.
         card: of the model that is to be told it.
-        last: a step that the schedule must reach, where one is known.
+        horizon: how many steps a full run has, counted from 0 or 1; None where unknown.
 
     Raises:
         InputError: the schedule breaks a rule, or the model was trained without learning rates.
     """
     if schedule is None:
         return
-    if not card["network"].get("schedule", False):
-        raise InputError(
-            f"schedule is given, but model {card['name']!r} was trained without learning rates; "
-            "leave it None"
-        )
+    check_told(schedule, card["network"].get("schedule", False), card["name"])
     if isinstance(schedule, str):
-        _known_name(schedule)
+        _named(schedule)
     elif not callable(schedule):
-        _pair(schedule, last)
+        # Where steps start at 0, the last is one less.
+        _pair(schedule, -math.inf if horizon is None else horizon - 1)
 
 
 def shifted(schedule: Schedule | None, by: float) -> Schedule | None:
@@ -117,20 +131,25 @@ def shifted(schedule: Schedule | None, by: float) -> Schedule | None:
     return np.asarray(steps, dtype=np.float64) + by, rates
 
 
-_NAMED: dict[NamedSchedule, Callable[[Array], Array]] = {
+_NAMED: dict[str, Callable[[Array], Array]] = {
     "constant": np.ones_like,
     "linear": lambda share: 1 - share,
     "cosine": lambda share: (1 + np.cos(math.pi * share)) / 2,
 }
 
 
-def _known_name(name: str) -> NamedSchedule:
-    for known in get_args(NamedSchedule):
-        if name == known:
-            found: NamedSchedule = known
-            return found
-    names = ", ".join(repr(known) for known in get_args(NamedSchedule))
-    raise InputError(f"schedule is {name!r}, but must be {_RULE.format(names)}")
+def _named(name: str) -> Callable[[Array], Array]:
+    if name not in _NAMED:
+        raise _no_schedule(name)
+    return _NAMED[name]
+
+
+def _no_schedule(schedule: Any) -> InputError:
+    names = ", ".join(repr(name) for name in _NAMED)
+    return InputError(
+        f"schedule is {_short(schedule)}, but must be None, {names}, a callable of the step or a "
+        "pair (steps, rates)"
+    )
 
 
 def _rate(rate: Any, step: float) -> float:
@@ -151,10 +170,7 @@ def _pair(schedule: Any, horizon: float) -> tuple[Array, Array]:
     try:
         steps, rates = (np.asarray(part, dtype=np.float64) for part in schedule)
     except (TypeError, ValueError):
-        names = ", ".join(repr(known) for known in get_args(NamedSchedule))
-        raise InputError(
-            f"schedule is {_short(schedule)}, but must be {_RULE.format(names)}"
-        ) from None
+        raise _no_schedule(schedule) from None
     if steps.ndim != 1 or steps.shape != rates.shape or not len(steps):
         raise InputError(
             f"schedule has steps of shape {steps.shape} and rates of shape {rates.shape}, but "

@@ -57,8 +57,7 @@ class Settings:
             object.__setattr__(self, "bounds", read_bounds(self.bounds))
         # A wrong rule or name is told now, not at the first forecast.
         _ = self.rule
-        # Steps may start at 0: a full run's last is then one less.
-        check_schedule(self.schedule, read_card(self.model), self.max_t - 1)
+        check_schedule(self.schedule, read_card(self.model), self.max_t)
 
     @property
     def rule(self) -> StoppingRule:
