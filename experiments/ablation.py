@@ -33,8 +33,6 @@ from experiments.small_networks import scores, small_network
 from experiments.tasks import read_tasks
 from lcpfn.priors import BroadConfig, RealisticPrior
 
-OWN_CURVES = Path(__file__).parent / "curves"
-
 
 def _broad(**settings: Any) -> RealisticPrior:
     return RealisticPrior(broad=replace(BroadConfig(), **settings))
@@ -55,9 +53,7 @@ WITHOUT: dict[str, RealisticPrior] = {
     "noise that shrinks": _broad(annealed_noise_rate=0.0, falling_noise_rate=0.0),
     "flat curves": _broad(flat_rate=0.0),
     "counts and rounding": replace(_broad(quantised_rate=0.0), rounded_rate=0.0),
-    "curves that stand still": replace(
-        RealisticPrior(), dead_rate=0.0, frozen_rate=0.0, stuck_rate=0.0
-    ),
+    "curves that stand still": RealisticPrior(dead_rate=0.0, frozen_rate=0.0, stuck_rate=0.0),
     "known ceilings": _broad(ceiling_rate=0.0),
 }
 
@@ -81,7 +77,7 @@ def main(
     markdown: Annotated[Path | None, typer.Option(help="write the tables there too")] = None,
 ) -> None:
     """Leaves out one effect at a time."""
-    recorded = [*folder.load(data), *folder.load(OWN_CURVES, metric="val_accuracy")]
+    recorded = [*folder.load(data), *folder.load(folder.OWN_CURVES, metric="val_accuracy")]
     tasks = {name: task for name, task in read_tasks(recorded, per_set, seed) if task}
     whole = RealisticPrior()
     runs = {

@@ -19,7 +19,6 @@ later call goes on from there.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Sequence
 from dataclasses import astuple, replace
 from importlib.util import find_spec
@@ -36,6 +35,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 import lcpfn
+from experiments.benchmarks.folder import OWN_CURVES
 from experiments.replay import (
     Method,
     Outcome,
@@ -52,7 +52,6 @@ from experiments.score_tables import write
 from lcpfn.integrations.optuna import LCPFNPruner
 from lcpfn.schedule import NamedSchedule
 
-OWN_CURVES = Path(__file__).parent / "curves"
 THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 DEFAULT = "LCPFNPruner"
 
@@ -265,7 +264,7 @@ def main(
         "metric": metric,
         "schedule": schedule,
     }
-    record = Record(save, json.loads(json.dumps(settings)))
+    record = Record(save, settings)
     tables: list[Table] = []
     notes: list[str] = []
     folders: dict[str, list[Scores]] = {}

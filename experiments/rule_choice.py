@@ -10,7 +10,6 @@ more than `--regret` on all the others, and what it does on the one left out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from itertools import product
@@ -98,7 +97,7 @@ def main(
         "orders": orders,
         "seed": seed,
     }
-    record = Record(save, json.loads(json.dumps(settings)))
+    record = Record(save, settings)
     folders: dict[str, Means] = {}
     for folder in data:
         sets: list[Scores] = []

@@ -16,7 +16,7 @@ class SavedResults:
 
     Args:
         path: the file, read where it exists; None keeps nothing.
-        settings: plain JSON content.
+        settings: of JSON's kinds; tuples count as lists.
 
     Attributes:
         sets: what is known of each data set; `keep` writes it.
@@ -27,11 +27,11 @@ class SavedResults:
 
     def __init__(self, path: Path | None, settings: dict[str, Any]):
         self._path = path
-        self._settings = settings
+        self._settings = json.loads(json.dumps(settings))
         self.sets: dict[str, Any] = {}
         if path is not None and path.exists():
             before = json.loads(path.read_text())
-            if before["settings"] != settings:
+            if before["settings"] != self._settings:
                 raise typer.BadParameter(
                     f"{path} holds scores of other settings, {before['settings']}; give another"
                 )

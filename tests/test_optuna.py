@@ -473,7 +473,7 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Where an empty storage lies that several processes can use: a URL, or a journal's file."""
-    kind = getattr(request, "param", "sqlite")
+    kind = request.param
     if kind == "sqlite":
         yield f"sqlite:///{tmp_path / 'study.db'}"
         return

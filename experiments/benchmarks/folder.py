@@ -17,6 +17,9 @@ from experiments.benchmarks.recorded import Array, MissingDownloadError, Recorde
 from lcpfn.curve import Bounds, Goal
 from lcpfn.errors import InputError
 
+OWN_CURVES = Path(__file__).parents[1] / "curves"
+"""The project's own recorded curves, see `experiments/collect_curves.py`."""
+
 METRICS: Mapping[str, tuple[Goal, Bounds]] = {
     "val_loss": ("minimize", (0.0, None)),
     "valid_loss": ("minimize", (0.0, None)),
