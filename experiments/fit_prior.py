@@ -1,11 +1,11 @@
 """Fits what `RealisticPrior` keeps: the density ratio of real curves to draws of the broad prior.
 
 A small classifier learns to tell real curves from draws by their summary statistics
-(`lcpfn.priors.resemblance.describe`); its odds are the ratio. Every family of benchmarks counts
-alike, every data set of a family too. Networks never see a real curve: they train on the draws
-that are kept.
+(`lcpfn.priors.resemblance.describe`); its odds are the ratio. Losses and accuracies have one each.
+Every family of benchmarks counts alike, every data set of a family too. Networks never see a real
+curve: they train on the draws that are kept.
 
-    python experiments/fit_prior.py fit ../shared/data --out priors/resemblance.npz
+    python experiments/fit_prior.py fit ../shared/data --out priors
     python experiments/fit_prior.py cross-validate ../shared/data --out runs/cross-validation
 
 The second command fits on one family at a time, trains a small network on each prior that results
@@ -17,9 +17,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import numpy as np
 import torch
@@ -39,8 +39,11 @@ from experiments.scores import Scores, pool
 from experiments.small_networks import last_value_scores, scores, small_network
 from experiments.tasks import LARGEST, read_tasks
 from lcpfn.priors import BroadConfig, BroadPrior, Prior, RealisticPrior, Resemblance
-from lcpfn.priors.resemblance import RECORDS, describe
+from lcpfn.priors.resemblance import RECORDS, Metric, describe, file_name
 
+# Accuracies that count examples, as no benchmark's predicted ones do. The project's other four data
+# sets, and all of its losses, are left to judge by.
+_COUNTED = ("breast_cancer", "digits", "moons", "wine")
 _HIDDEN = 48
 _BATCH = 256
 _LEARNING_RATE = 3e-3
@@ -56,12 +59,14 @@ class RealSet:
 
     Args:
         family, name: where they come from.
+        metric: whether they are losses or accuracies.
         values: (curves, n) in units of a power of two near the curve's range.
         ceiling: (curves,) the best value there can be.
     """
 
     family: str
     name: str
+    metric: Metric
     values: Tensor
     ceiling: Tensor
 
@@ -69,6 +74,12 @@ class RealSet:
 def read_family(path: Path) -> list[RealSet]:
     """Every data set of a folder; curves that are not finite or over a million are left out."""
     return [_real_set(recorded) for recorded in folder.load(path)]
+
+
+def counted_accuracies() -> list[RealSet]:
+    """Accuracies of some of the project's own runs."""
+    own = folder.load(folder.OWN_CURVES, "val_accuracy")
+    return [_real_set(recorded) for recorded in own if recorded.name in _COUNTED]
 
 
 def _real_set(recorded: RecordedCurves) -> RealSet:
@@ -85,6 +96,7 @@ def _real_set(recorded: RecordedCurves) -> RealSet:
     return RealSet(
         recorded.benchmark,
         recorded.name,
+        "accuracy" if recorded.goal == "maximize" else "loss",
         torch.tensor((raised - first) / scale[:, None], dtype=torch.float32),
         torch.tensor(room / scale, dtype=torch.float32),
     )
@@ -106,7 +118,11 @@ def fit_resemblance(
         draws: simulated curves to tell them from.
         steps: of AdamW, with a cosine schedule.
     """
-    simulated = _simulated(broad or BroadConfig(), draws, generator)
+    rising = {real.metric == "accuracy" for real in sets}
+    settings = broad or BroadConfig()
+    if len(rising) == 1:
+        settings = replace(settings, rising_rate=float(rising.pop()))
+    simulated = _simulated(settings, draws, generator)
     described = [describe(real.values, real.ceiling) for real in sets]
     real = torch.cat([rows[torch.isfinite(rows).all(1)] for rows in described])
     weights = torch.cat(_weights(sets, described))
@@ -168,17 +184,25 @@ def _weights(sets: Sequence[RealSet], described: Sequence[Tensor]) -> list[Tenso
 @app.command("fit")
 def fit_command(
     data: Data,
-    out: Annotated[Path, typer.Option(help="where the fitted classifier goes")],
+    out: Annotated[Path, typer.Option(help="folder for the fitted classifiers")],
     seed: Annotated[int, typer.Option(help="of draws and weights")] = 0,
 ) -> None:
-    """Fits the density ratio on every family and writes it."""
-    sets = [real for path in _folders(data) for real in read_family(path)]
+    """Fits the density ratios on every family and writes them."""
+    every = [real for path in _folders(data) for real in read_family(path)] + counted_accuracies()
     generator = torch.Generator().manual_seed(seed)
-    resemblance = fit_resemblance(sets, generator)
-    resemblance.save(out)
-    draws = _simulated(BroadConfig(), 20_000, generator)
-    kept = torch.exp((resemblance.log_ratio(draws) - RealisticPrior().strictness).clamp_max(0))
-    table = Table(title=f"{out}: log density ratio, and how many draws are kept")
+    for metric in get_args(Metric):
+        sets = [real for real in every if real.metric == metric]
+        resemblance = fit_resemblance(sets, generator)
+        resemblance.save(out / file_name(metric))
+        Console().print(_summary_table(metric, sets, resemblance, generator))
+
+
+def _summary_table(
+    metric: Metric, sets: Sequence[RealSet], resemblance: Resemblance, generator: torch.Generator
+) -> Table:
+    draws = _simulated(BroadConfig(rising_rate=float(metric == "accuracy")), 20_000, generator)
+    kept = torch.exp((resemblance.log_ratio(draws) - RealisticPrior.strictness).clamp_max(0))
+    table = Table(title=f"{metric}: log density ratio, and how many draws are kept")
     for column in ("curves", "10 %", "median", "90 %", "kept"):
         table.add_column(column, justify="right")
     table.add_row("draws of the broad prior", *_summary(resemblance.log_ratio(draws), kept))
@@ -191,7 +215,7 @@ def fit_command(
             ]
         )
         table.add_row(family, *_summary(ratios, None))
-    Console().print(table)
+    return table
 
 
 def _summary(ratios: Tensor, kept: Tensor | None) -> list[str]:
@@ -214,8 +238,14 @@ def cross_validate(
     generator = torch.Generator().manual_seed(seed)
     priors: dict[str, Prior] = {"nothing (broad prior)": RealisticPrior(share=0.0)}
     every = [real for sets in families.values() for real in sets]
-    for name, sets in [*families.items(), ("all families", every)]:
-        priors[name] = RealisticPrior(resemblance=fit_resemblance(sets, generator))
+    for name, sets in families.items():
+        fitted = fit_resemblance(sets, generator)
+        priors[name] = RealisticPrior(losses=fitted, accuracies=fitted)
+    by_metric = [
+        fit_resemblance([real for real in every if real.metric == metric], generator)
+        for metric in get_args(Metric)
+    ]
+    priors["all families"] = RealisticPrior(losses=by_metric[0], accuracies=by_metric[1])
     results: dict[str, dict[str, Scores]] = {BASELINE: last_value_scores(tasks)}
     for name, prior in track(priors.items(), description="training"):
         model = small_network(prior, out / name.split()[0], curves, seed)

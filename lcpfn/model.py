@@ -54,7 +54,7 @@ class Encoded:
 
     Args:
         fractions, values: (k,) in the network's units, of the records that remain after thinning.
-        ceiling: (1,) the best value there can be, infinity where open.
+        limits: (1, 2) the best and the worst value there can be, infinite where open.
         metric: the map to these units.
         axis: the step axis.
         schedule: (k, 2) learning rates at these records, None where unknown.
@@ -63,7 +63,7 @@ class Encoded:
 
     fractions: NDArray[np.float32]
     values: NDArray[np.float32]
-    ceiling: NDArray[np.float32]
+    limits: NDArray[np.float32]
     metric: MetricMap
     axis: StepAxis
     schedule: NDArray[np.float32] | None
@@ -71,11 +71,11 @@ class Encoded:
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Fractions (1, k), values (1, k) and ceiling (1,) in torch."""
+        """Fractions (1, k), values (1, k) and limits (1, 2) in torch."""
         return (
             torch.from_numpy(self.fractions[None]),
             torch.from_numpy(self.values[None]),
-            torch.from_numpy(self.ceiling),
+            torch.from_numpy(self.limits),
         )
 
     def observe(self, step: float) -> Tensor:
@@ -90,8 +90,8 @@ class Encoded:
             metric: the map of that curve.
         """
         step, before = float(curve.steps[-1]), float(curve.steps[-2])
-        ceiling = metric.ceiling(curve.bounds)
-        if metric != self.metric or ceiling != self.ceiling[0]:
+        limits = metric.limits(curve.bounds)
+        if metric != self.metric or limits != tuple(self.limits[0]):
             return None
         if self.axis.cell(step) == self.axis.cell(before):
             return None
@@ -101,7 +101,7 @@ class Encoded:
         return Encoded(
             np.concatenate([self.fractions, np.array([fraction], np.float32)]),
             np.concatenate([self.values, np.array([value], np.float32)]),
-            self.ceiling,
+            self.limits,
             metric,
             self.axis,
             (
@@ -323,9 +323,9 @@ class LCPFN:
             return np.full((count, len(steps)), curve.values[-1])
         encoded = self.encode(curve)
         cells = encoded.axis.cells(np.append(curve.steps[-1], steps))
-        fractions, values, ceiling = encoded.tensors
+        fractions, values, limits = encoded.tensors
         fractions, values = fractions.expand(count, -1), values.expand(count, -1)
-        ceiling = ceiling.expand(count)
+        limits = limits.expand(count, -1)
         schedule = _repeated(encoded.observed_schedule, count)
         cache: Cache | None = None
         last = curve.steps[-1]
@@ -340,7 +340,7 @@ class LCPFN:
             else:
                 known = cache.first(min(cache.length, fractions.shape[1] - 1))
                 forecast, cache = self.network.extend(
-                    known, fractions, values, query, ceiling, schedule, rates
+                    known, fractions, values, query, limits, schedule, rates
                 )
             margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds)
             draw = margin.sample(generator=generator).numpy()
@@ -371,7 +371,7 @@ class LCPFN:
         return Encoded(
             axis.fractions(curve.steps[kept]).astype(np.float32),
             metric.to_unit(curve.values[kept]).astype(np.float32),
-            np.array([metric.ceiling(curve.bounds)], np.float32),
+            np.array([metric.limits(curve.bounds)], np.float32),
             metric,
             axis,
             None if curve.schedule is None else curve.schedule.at(curve.steps[kept]),
@@ -404,7 +404,7 @@ class LCPFN:
             encoded.fractions[None],
             encoded.values[None],
             asked,
-            encoded.ceiling,
+            encoded.limits,
             encoded.observed_schedule,
             rates,
         )
@@ -435,9 +435,9 @@ class LCPFN:
             # Padding goes on increasing, as features expect of steps.
             after = torch.arange(1.0, fractions.shape[1] + 1)
             fractions = torch.where(fractions > 0, fractions, after)
-            ceiling = torch.from_numpy(np.concatenate([encoded[i].ceiling for i in chosen]))
+            limits = torch.from_numpy(np.concatenate([encoded[i].limits for i in chosen]))
             schedule, asked = _batched_schedules([encoded[i] for i in chosen])
-            context = self.network.features(fractions, values, ceiling=ceiling, schedule=schedule)
+            context = self.network.features(fractions, values, limits=limits, schedule=schedule)
             unit = self.network(
                 context, fractions, prefixes, torch.ones(len(chosen), 1), schedule, asked
             )
@@ -457,7 +457,7 @@ class LCPFN:
         context = self.network.features(
             encoded.fractions[None],
             encoded.values[None],
-            ceiling=encoded.ceiling,
+            limits=encoded.limits,
             schedule=encoded.observed_schedule,
         ).as_torch()
         fractions = torch.from_numpy(encoded.fractions[None])

@@ -36,9 +36,11 @@ from lcpfn.features import (
     query_features,
 )
 from lcpfn.relative import (
+    FLOOR_FEATURES,
     RELATIVE_CONTEXT_FEATURES,
     RELATIVE_QUERY_FEATURES,
     SCHEDULE_FEATURES,
+    floor_features,
     relative_context_features,
     relative_query_features,
     schedule_features,
@@ -63,6 +65,8 @@ class NetworkConfig:
         frame: "absolute" for values in the prior's own unit, "relative" for values of any unit:
             the network then sees ratios of differences only.
         schedule: the network is told learning rates where they are known; relative frame only.
+        floor: the network is told the worst value that the metric can take where it is known, and
+            so whether it is an accuracy or a loss; relative frame only.
     """
 
     width: int = 128
@@ -72,19 +76,22 @@ class NetworkConfig:
     unit_floor: float = 1e-3
     frame: Literal["absolute", "relative"] = "absolute"
     schedule: bool = False
+    floor: bool = False
 
     def __post_init__(self) -> None:
         if self.frame not in FRAMES:
             raise InputError(f"frame is {self.frame!r}, but must be one of {', '.join(FRAMES)}")
-        if self.schedule and self.frame != "relative":
-            raise InputError("schedule is True, but needs frame 'relative'")
+        for name in ("schedule", "floor"):
+            if getattr(self, name) and self.frame != "relative":
+                raise InputError(f"{name} is True, but needs frame 'relative'")
 
     @property
     def context_features(self) -> int:
         """Features of one observation."""
         if self.frame == "absolute":
             return CONTEXT_FEATURES
-        return RELATIVE_CONTEXT_FEATURES + self.schedule * SCHEDULE_FEATURES
+        told = self.floor * FLOOR_FEATURES + self.schedule * SCHEDULE_FEATURES
+        return RELATIVE_CONTEXT_FEATURES + told
 
     @property
     def query_features(self) -> int:
@@ -196,15 +203,17 @@ class Network(nn.Module):
     def take_over(self, start: Network) -> Network:
         """Copies the weights of a network of the same shape, to train on from there.
 
-        A network that is told learning rates may start from one that was not: it begins by
-        ignoring them.
+        A network that is told learning rates, or these and the worst possible value, may start
+        from one that was not: it begins by ignoring them.
 
         Raises:
             InputError: the shapes differ in anything else.
         """
         own, other = self.config.as_dict(), start.config.as_dict()
-        told, told_before = own.pop("schedule"), other.pop("schedule")
-        if own != other or (told_before and not told):
+        told, told_before = (
+            [name for name in ("schedule", "floor") if shape.pop(name)] for shape in (own, other)
+        )
+        if own != other or told[: len(told_before)] != told_before:
             raise InputError(f"cannot start {self.config} from weights of {start.config}")
         known = start.state_dict()
         for name, parameter in self.named_parameters():
@@ -219,20 +228,22 @@ class Network(nn.Module):
         fractions: Array,
         values: Array,
         start: int = 0,
-        ceiling: Array | None = None,
+        limits: Array | None = None,
         schedule: Array | None = None,
     ) -> ContextFeatures:
         """Features of the observations from number `start` on.
 
         In the relative frame, y -> a y + b with a > 0 moves every forecast the same way as long
-        as the values before it are not all equal or the ceiling is known. Otherwise the unit of
-        the forecast is 1: give values divided by |first value|, to within a factor of two.
+        as the values before it are not all equal or the best possible value is known. Otherwise
+        the unit of the forecast is 1: give values divided by |first value|, to within a factor of
+        two.
 
         Args:
             fractions, values: (curves, n) every observation.
             start: leave out the first ones.
-            ceiling: (curves,) the best value the metric can take, inf where unknown. The absolute
-                frame has no use for it.
+            limits: (curves, 2) the best and the worst value the metric can take, infinite where
+                unknown. The absolute frame has no use for them, and only a network with `floor`
+                for the worst.
             schedule: (curves, n, 2) learning rates at the observed steps, see
                 `lcpfn.schedule.LearningRates.at`; -1 where unknown, None for unknown throughout.
                 A network that was not trained with schedules has no use for it.
@@ -241,14 +252,18 @@ class Network(nn.Module):
         with torch.no_grad():
             if self.config.frame == "absolute":
                 return context_features(fractions, values, floor, start)
+            ceiling = None if limits is None else limits[:, 0]
             context = relative_context_features(fractions, values, floor, start, ceiling)
-            if not self.config.schedule:
+            told = []
+            if self.config.schedule:
+                known = _unknown_schedule(values) if schedule is None else schedule
+                told.append(schedule_features(known[:, start:]))
+            if self.config.floor:
+                told.append(floor_features(values, start, limits))
+            if not told:
                 return context
-            if schedule is None:
-                schedule = _unknown_schedule(values)
-            extra = schedule_features(schedule[:, start:])
-            xp = array_module(values)
-            return ContextFeatures(xp.concat([context.tokens, extra], axis=-1), context.frame)
+            tokens = array_module(values).concat([context.tokens, *told], axis=-1)
+            return ContextFeatures(tokens, context.frame)
 
     def query_features(
         self,
@@ -321,7 +336,7 @@ class Network(nn.Module):
         fractions: Array,
         values: Array,
         queries: Array,
-        ceiling: Array | None = None,
+        limits: Array | None = None,
         schedule: Array | None = None,
         query_schedule: Array | None = None,
     ) -> tuple[BinnedDistribution, Cache]:
@@ -335,7 +350,7 @@ class Network(nn.Module):
             fractions: (curves, n) every observed step over the horizon, cached ones included.
             values: (curves, n) every observed value.
             queries: (curves, m).
-            ceiling: (curves,) the best value the metric can take; see `features`.
+            limits: (curves, 2) best and worst value the metric can take; see `features`.
             schedule: (curves, n, 2) learning rates at every observed step; see `features`.
             query_schedule: (curves, m, 2) at the queries.
 
@@ -344,7 +359,7 @@ class Network(nn.Module):
         """
         length = fractions.shape[1]
         start = 0 if cache is None else cache.length
-        context = self.features(fractions, values, start, ceiling, schedule)
+        context = self.features(fractions, values, start, limits, schedule)
         last_schedule = None if schedule is None else schedule[:, -1:]
         asked = self.query_features(fractions[:, -1:], queries, last_schedule, query_schedule)
         tokens, asked = torch.as_tensor(context.tokens), torch.as_tensor(asked)

@@ -34,7 +34,8 @@ class Examples:
         queries: (curves, m) asked steps over the horizon, after the prefix's last step.
         clean: (curves, m) centre of the true value at each query.
         noise: (curves, m) its standard deviation.
-        ceiling: (curves,) the best value the metric can take, inf where unknown, or None.
+        limits: (curves, 2) best and worst value the metric can take, infinite where unknown, or
+            None.
         schedule: (curves, n, 2) learning rates at the observed steps, -1 where hidden, or None.
         query_schedule: (curves, m, 2) at the queries.
     """
@@ -45,7 +46,7 @@ class Examples:
     queries: Tensor
     clean: Tensor
     noise: Tensor
-    ceiling: Tensor | None = None
+    limits: Tensor | None = None
     schedule: Tensor | None = None
     query_schedule: Tensor | None = None
 
@@ -75,7 +76,7 @@ def draw_examples(batch: CurveBatch, queries: int, generator: torch.Generator) -
         fractions.gather(1, asked),
         batch.clean.gather(1, asked),
         batch.noise.expand(curves, steps).gather(1, asked),
-        batch.ceiling,
+        batch.limits,
         schedule,
         query_schedule,
     )

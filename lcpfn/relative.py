@@ -245,7 +245,42 @@ def _ceiling_features(
     return xp.concat([known, 0.3 * known * ratios], axis=-1)
 
 
+def floor_features(values: Array, start: int, limits: Array | None) -> Array:
+    """How far the worst possible value is from the last and the first one, and whether it is known.
+
+    An accuracy has one and a loss has none, and the two do not go on alike. Logarithms of
+    distances in units of the spread (of the room up to the ceiling while there is none), zero
+    where the floor is unknown.
+
+    Args:
+        values: (curves, n), higher is better.
+        start: leave out the first observations.
+        limits: (curves, 2) the best and the worst value the metric can take, infinite where
+            unknown.
+
+    Returns:
+        (curves, n - start, FLOOR_FEATURES).
+    """
+    xp = array_module(values)
+    last = values[:, start:]
+    zero = 0 * last
+    if limits is None:
+        return channels(xp, *[zero] * FLOOR_FEATURES)
+    ceiling, floor = limits[:, 0], limits[:, 1]
+    low, high = running_range(values, start)
+    finite = xp.isfinite(floor)
+    known = xp.where(finite[:, None], zero + 1, zero)
+    level = xp.where(finite, floor, 0.0)[:, None]
+    distances = channels(xp, last - level, values[:, :1] + zero - level)
+    spread = xp.where(high > low, high - low, _fallback_spread(xp, last, ceiling))
+    ratios = xp.log(at_least(xp, _LEAST_ROOM, distances / spread[..., None]))
+    ratios = -at_least(xp, -_CEILING_REACH, -at_least(xp, -_CEILING_REACH, ratios))
+    known = known[..., None]
+    return xp.concat([known, 0.3 * known * ratios], axis=-1)
+
+
 CEILING_FEATURES = 5
+FLOOR_FEATURES = 3
 RELATIVE_CONTEXT_FEATURES = (
     10 + AVERAGES + 11 + 2 * len(_CHANGE_HALF_LIVES) + 4 * (AVERAGES + 5) + CEILING_FEATURES
 )

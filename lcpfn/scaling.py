@@ -48,13 +48,16 @@ class MetricMap:
         unit = metric * self.gain - self.offset * self.gain
         return np.where(np.abs(unit) < LEAST_UNIT, 0.0, unit)
 
-    def ceiling(self, bounds: Bounds) -> float:
-        """The best value there can be, in units; infinity where open."""
-        best = bounds[1] if self.gain > 0 else bounds[0]
-        ceiling = math.inf if best is None else best * self.gain - self.offset * self.gain
-        if abs(ceiling) < LEAST_UNIT:
+    def limits(self, bounds: Bounds) -> tuple[float, float]:
+        """The best and the worst value there can be, in units; infinite where open."""
+        worst, best = bounds if self.gain > 0 else _swap(bounds)
+        return self._limit(best, math.inf), self._limit(worst, -math.inf)
+
+    def _limit(self, bound: float | None, otherwise: float) -> float:
+        unit = otherwise if bound is None else bound * self.gain - self.offset * self.gain
+        if abs(unit) < LEAST_UNIT:
             return 0.0
-        return ceiling if ceiling < _FARTHEST else math.inf
+        return unit if abs(unit) < _FARTHEST else otherwise
 
 
 def metric_map(curve: Curve, frame: Frame) -> MetricMap:
@@ -105,6 +108,11 @@ def _size(spread: float, level: float) -> float:
 
 def _sign(curve: Curve) -> float:
     return 1.0 if curve.goal == "maximize" else -1.0
+
+
+def _swap(bounds: Bounds) -> Bounds:
+    low, high = bounds
+    return high, low
 
 
 def _mirror(bounds: Bounds) -> Bounds:

@@ -84,7 +84,7 @@ class SingleToken:
         fractions: Array,
         values: Array,
         query: float = 1.0,
-        ceiling: Array | None = None,
+        limits: Array | None = None,
         schedule: Array | None = None,
         query_schedule: Array | None = None,
     ) -> Callable[[], BinnedDistribution]:
@@ -95,7 +95,7 @@ class SingleToken:
             fractions: (1, n) every observed step over the horizon.
             values: (1, n) every observed value.
             query: step to forecast, over the horizon.
-            ceiling: (1,) best value the metric can take; see `Network.features`.
+            limits: (1, 2) best and worst value the metric can take; see `Network.features`.
             schedule: (1, n, 2) learning rates at every observed step; see `Network.features`.
             query_schedule: (1, 1, 2) at the query.
 
@@ -103,7 +103,7 @@ class SingleToken:
             gives the forecast, batch shape (1, 1), when it is first needed.
         """
         length = fractions.shape[1]
-        context = self._network.features(fractions, values, length - 1, ceiling, schedule)
+        context = self._network.features(fractions, values, length - 1, limits, schedule)
         token = context.tokens[0]
         last = fractions[:, -1:]
         last_schedule = None if schedule is None else schedule[:, -1:]

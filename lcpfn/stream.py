@@ -95,7 +95,7 @@ class Stream:
         # others are in the cache, unless the model now sees the whole curve differently.
         same_view = self._encoded is not None and (
             encoded.metric == self._encoded.metric
-            and encoded.ceiling[0] == self._encoded.ceiling[0]
+            and np.array_equal(encoded.limits, self._encoded.limits)
         )
         if self._cache is None or not same_view:
             self._cache = engine.cache(capacity=encoded.axis.resolution)
@@ -106,7 +106,7 @@ class Stream:
             self._cache,
             encoded.fractions[None],
             encoded.values[None],
-            ceiling=encoded.ceiling,
+            limits=encoded.limits,
             schedule=encoded.observed_schedule,
             query_schedule=encoded.horizon_schedule,
         )

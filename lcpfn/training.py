@@ -234,7 +234,7 @@ def _train(
         context = network.features(
             examples.fractions,
             examples.values,
-            ceiling=examples.ceiling,
+            limits=examples.limits,
             schedule=examples.schedule,
         )
         with torch.autocast(device.type, torch.bfloat16, enabled=half):

@@ -73,7 +73,7 @@ class BroadConfig:
             with what is left of the drop.
         level: irreducible level. easy_rate: next to none. distant_rate: far above the drop.
         quantised_rate, quantum: steps of a metric that counts.
-        ceiling_rate: the best possible value is known.
+        ceiling_rate: the best possible value is known, and of an accuracy the worst.
         rising_rate: logged as the complement, an accuracy rather than an error.
     """
 
@@ -439,15 +439,19 @@ def _delivered(
     room = start + level
     # The first record of an accuracy is of another size than that of the error.
     rising = draws.happens(config.rising_rate)
-    size = room * torch.where(rising, draws.log_uniform((0.02, 10.0)), 1.0)
-    size = torch.exp2(torch.floor(torch.log2(size.clamp_min(1e-6))))
+    first = room * torch.where(rising, draws.log_uniform((0.02, 10.0)), 1.0)
+    size = torch.exp2(torch.floor(torch.log2(first.clamp_min(1e-6))))
     known = draws.happens(config.ceiling_rate)
     ceiling = torch.where(known, room / size, torch.inf)
+    # No accuracy falls below zero.
+    worst = torch.where(rising, -first / size, -torch.inf)
+    floor = torch.where(known, worst, -torch.inf)
     return CurveBatch(
         fractions,
-        (start - values) / size,
-        (start - clean) / size,
+        torch.maximum((start - values) / size, worst),
+        torch.maximum((start - clean) / size, worst),
         noise / size,
         ceiling[:, 0],
         schedule,
+        floor[:, 0],
     )

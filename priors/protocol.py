@@ -39,6 +39,8 @@ class CurveBatch:
             optimum as the noisy values and far less gradient variance.
         ceiling: (curves,) the best value the metric can take where a user would know it, inf
             elsewhere; None where no curve has one.
+        floor: (curves,) the worst value it can take, as an accuracy's 0, -inf where unknown; None
+            where no curve has one.
         schedule: (curves, steps, 2) learning rate relative to its peak, and share of the summed
             rate spent so far; None where a prior has none.
     """
@@ -49,6 +51,15 @@ class CurveBatch:
     noise: Tensor
     ceiling: Tensor | None = None
     schedule: Tensor | None = None
+    floor: Tensor | None = None
+
+    @property
+    def limits(self) -> Tensor | None:
+        """(curves, 2) best and worst value the metric can take, see `Network.features`."""
+        if self.ceiling is None:
+            return None
+        unknown = torch.full_like(self.ceiling, -torch.inf)
+        return torch.stack([self.ceiling, unknown if self.floor is None else self.floor], -1)
 
 
 @runtime_checkable

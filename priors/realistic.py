@@ -12,7 +12,7 @@ from torch import Tensor
 from lcpfn.priors import effects
 from lcpfn.priors.broad import BroadConfig, BroadPrior, Range
 from lcpfn.priors.protocol import CurveBatch
-from lcpfn.priors.resemblance import RECORDS, Resemblance, describe
+from lcpfn.priors.resemblance import RECORDS, Metric, Resemblance, describe
 
 _LEAST_DRAWS = 512
 _DRAWS_PER_CURVE = 12
@@ -21,9 +21,9 @@ _ROUNDING_NOISE = 0.2
 _FROZEN_NOISE = 3e-3
 
 
-@lru_cache(maxsize=1)
-def _bundled_resemblance() -> Resemblance:
-    return Resemblance.load()
+@lru_cache(maxsize=2)
+def _bundled_resemblance(metric: Metric) -> Resemblance:
+    return Resemblance.bundled(metric)
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class RealisticPrior:
     """Draws from `BroadPrior`, most of them kept by how much they resemble real curves.
 
     A draw is kept with probability min(1, r / exp(strictness)), where r is the density ratio of
-    real to simulated curves. A share of the curves is drawn without looking, so that nothing the
-    broad prior can do becomes impossible. Some curves are then rounded, like accuracies that count
-    examples and losses logged with few digits, and some stand still, like networks whose units
-    have died or that predict one class for long: the benchmarks behind the density ratio hold
-    neither. Stateless.
+    real to simulated curves; losses and accuracies have a ratio each. A share of the curves is
+    drawn without looking, so that nothing the broad prior can do becomes impossible. Some curves
+    are then rounded, like accuracies that count examples and losses logged with few digits, and
+    some stand still, like networks whose units have died or that predict one class for long: the
+    benchmarks behind the density ratios hold hardly any. Stateless.
 
     >>> import torch
     >>> batch = RealisticPrior().sample(8, torch.Generator().manual_seed(0))
@@ -44,7 +44,8 @@ class RealisticPrior:
 
     Args:
         broad: rates and ranges of the draws; its lengths are not used.
-        resemblance: the density ratio.
+        losses, accuracies: the density ratios.
+        accuracy_rate: share of the kept curves that are accuracies.
         share: of the curves that are kept by resemblance.
         strictness: log density ratio from which on every draw is kept.
         lengths: records of a curve, one more than a divisor or a multiple of 48.
@@ -57,7 +58,9 @@ class RealisticPrior:
     """
 
     broad: BroadConfig = field(default_factory=BroadConfig)
-    resemblance: Resemblance = field(default_factory=_bundled_resemblance)
+    losses: Resemblance = field(default_factory=lambda: _bundled_resemblance("loss"))
+    accuracies: Resemblance = field(default_factory=lambda: _bundled_resemblance("accuracy"))
+    accuracy_rate: float = 0.35
     share: float = 0.85
     strictness: float = 2.0
     lengths: tuple[int, ...] = (7, 13, 25, 49, 97, 193)
@@ -69,7 +72,10 @@ class RealisticPrior:
     stuck_rate: float = 0.015
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> CurveBatch:
-        """Draws `count` curves, all with the same random number of records."""
+        """Draws `count` curves, all with the same random number of records.
+
+        Those that are kept by resemblance are all losses or all accuracies.
+        """
         device = torch.device("cpu") if generator is None else generator.device
         weights = torch.tensor(self.length_weights, device=device)
         length = self.lengths[int(torch.multinomial(weights, 1, generator=generator))]
@@ -77,12 +83,15 @@ class RealisticPrior:
         # A curve is judged with its ceiling, whether or not a user would know it.
         config = replace(self.broad, lengths=(drawn,), length_weights=(1.0,), ceiling_rate=1.0)
         prior = BroadPrior(config)
+        rising = bool(torch.rand((), generator=generator, device=device) < self.accuracy_rate)
+        judge = self.accuracies if rising else self.losses
+        judged = BroadPrior(replace(config, rising_rate=float(rising)))
         plain = round(count * (1 - self.share))
         batches = [prior.sample(plain, generator)] if plain else []
         missing = count - plain
         while missing > 0:
             draws = max(_LEAST_DRAWS, _DRAWS_PER_CURVE * missing)
-            kept = self._kept(prior.sample(draws, generator), generator)
+            kept = self._kept(judged.sample(draws, generator), judge, generator)
             batches.append(_rows(kept, slice(missing)))
             missing -= len(batches[-1].values)
         order = torch.randperm(count, generator=generator, device=device)
@@ -92,14 +101,20 @@ class RealisticPrior:
             curves = _thinned(curves, (drawn - 1) // (length - 1), skip_first)
         curves = self._standing_still(self._rounded(curves, generator), generator)
         known = torch.rand(count, generator=generator, device=device) < self.broad.ceiling_rate
-        return replace(curves, ceiling=torch.where(known, _ceiling(curves), torch.inf))
+        return replace(
+            curves,
+            ceiling=torch.where(known, _ceiling(curves), torch.inf),
+            floor=torch.where(known, _floor(curves), -torch.inf),
+        )
 
-    def _kept(self, batch: CurveBatch, generator: torch.Generator | None) -> CurveBatch:
+    def _kept(
+        self, batch: CurveBatch, judge: Resemblance, generator: torch.Generator | None
+    ) -> CurveBatch:
         values = batch.values
         stride = (values.shape[1] - 1) // (RECORDS - 1)
         with torch.no_grad():
             statistics = describe(values[:, ::stride], _ceiling(batch))
-            chance = torch.exp(self.resemblance.log_ratio(statistics) - self.strictness)
+            chance = torch.exp(judge.log_ratio(statistics) - self.strictness)
         draws = torch.rand(len(values), generator=generator, device=values.device)
         return _rows(batch, draws < chance)
 
@@ -121,6 +136,7 @@ class RealisticPrior:
             clean=torch.where(happens, values, batch.clean) - start,
             noise=torch.where(happens, _ROUNDING_NOISE * step, batch.noise),
             ceiling=_ceiling(batch) - start[:, 0],
+            floor=_floor(batch) - start[:, 0],
         )
 
     def _standing_still(self, batch: CurveBatch, generator: torch.Generator | None) -> CurveBatch:
@@ -162,6 +178,12 @@ def _ceiling(batch: CurveBatch) -> Tensor:
     return batch.ceiling
 
 
+def _floor(batch: CurveBatch) -> Tensor:
+    if batch.floor is None:
+        raise ValueError("accuracies have a floor, but the batch has none")
+    return batch.floor
+
+
 def _rows(batch: CurveBatch, rows: Tensor | slice) -> CurveBatch:
     """The batch of some of the curves."""
     return replace(
@@ -171,6 +193,7 @@ def _rows(batch: CurveBatch, rows: Tensor | slice) -> CurveBatch:
         noise=batch.noise.expand_as(batch.values)[rows],
         ceiling=_ceiling(batch)[rows],
         schedule=None if batch.schedule is None else batch.schedule[rows],
+        floor=_floor(batch)[rows],
     )
 
 
@@ -182,6 +205,7 @@ def _joined(batches: list[CurveBatch]) -> CurveBatch:
         torch.cat([batch.noise.expand_as(batch.values) for batch in batches]),
         torch.cat([_ceiling(batch) for batch in batches]),
         torch.cat([batch.schedule for batch in batches if batch.schedule is not None]),
+        torch.cat([_floor(batch) for batch in batches]),
     )
 
 
@@ -197,4 +221,5 @@ def _thinned(batch: CurveBatch, stride: int, skip_first: bool) -> CurveBatch:
         batch.noise.expand_as(batch.values)[:, kept],
         _ceiling(batch) - start[:, 0],
         None if batch.schedule is None else batch.schedule[:, kept],
+        _floor(batch) - start[:, 0],
     )

@@ -13,11 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Metric = Literal["loss", "accuracy"]
 
 RECORDS = 49
 """Records of the curves that are described; denser ones are thinned to about this many first."""
@@ -125,10 +127,9 @@ class Resemblance:
         np.savez_compressed(path, **plain)
 
     @staticmethod
-    def load(path: Path | None = None) -> Resemblance:
-        """Reads a classifier; default the bundled one, see `experiments/fit_prior.py`."""
-        bundled = resources.files("lcpfn.priors").joinpath("resemblance.npz")
-        with (path or bundled).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+    def load(path: Path) -> Resemblance:
+        """Reads a classifier."""
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: torch.from_numpy(stored[name]) for name in stored.files}
         layers = range(sum(name.startswith("weight") for name in arrays))
         return Resemblance(
@@ -137,3 +138,15 @@ class Resemblance:
             tuple(arrays[f"weight{layer}"] for layer in layers),
             tuple(arrays[f"bias{layer}"] for layer in layers),
         )
+
+    @staticmethod
+    def bundled(metric: Metric) -> Resemblance:
+        """The classifier of losses or of accuracies, see `experiments/fit_prior.py`."""
+        stored = resources.files("lcpfn.priors").joinpath(file_name(metric))
+        with resources.as_file(stored) as path:
+            return Resemblance.load(path)
+
+
+def file_name(metric: Metric) -> str:
+    """What the bundled classifier's file is called."""
+    return f"resemblance_{metric}.npz"

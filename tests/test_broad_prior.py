@@ -59,12 +59,22 @@ def test_noise_is_the_soft_target_of_values() -> None:
     assert abs(standard.abs().median() - 0.6745) < 0.05
 
 
-def test_ceiling_reaches_the_examples() -> None:
+def test_limits_reach_the_examples() -> None:
     generator = _generator()
     batch = BroadPrior().sample(8, generator)
     examples = draw_examples(batch, 4, generator)
-    assert examples.ceiling is not None and batch.ceiling is not None
-    assert torch.equal(examples.ceiling, batch.ceiling)
+    assert examples.limits is not None and batch.ceiling is not None and batch.floor is not None
+    assert torch.equal(examples.limits[:, 0], batch.ceiling)
+    assert torch.equal(examples.limits[:, 1], batch.floor)
+
+
+def test_accuracies_and_only_they_have_a_floor() -> None:
+    known = dataclasses.replace(BroadConfig(), ceiling_rate=1.0)
+    for rate in (0.0, 1.0):
+        batch = BroadPrior(dataclasses.replace(known, rising_rate=rate)).sample(200, _generator())
+        assert batch.floor is not None
+        assert (torch.isfinite(batch.floor) == (rate == 1.0)).all()
+        assert (batch.values >= batch.floor[:, None]).all()
 
 
 TIME = torch.linspace(0, 1, 257).expand(1, -1)

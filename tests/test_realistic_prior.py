@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from lcpfn.priors import (
     RealisticPrior,
     Resemblance,
 )
-from lcpfn.priors.resemblance import describe
+from lcpfn.priors.resemblance import Metric, describe
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -49,15 +50,23 @@ def test_ceilings_hold_and_are_known_at_their_rate() -> None:
     assert abs(known - BroadConfig().ceiling_rate) < 0.05
 
 
-def test_what_is_kept_resembles_real_curves_more() -> None:
+@pytest.mark.parametrize("metric", get_args(Metric))
+def test_what_is_kept_resembles_real_curves_more(metric: Metric) -> None:
+    rising = float(metric == "accuracy")
     settings = dataclasses.replace(
-        BroadConfig(), lengths=(49,), length_weights=(1.0,), ceiling_rate=1.0
+        BroadConfig(), lengths=(49,), length_weights=(1.0,), ceiling_rate=1.0, rising_rate=rising
     )
-    judge = Resemblance.load()
+    judge = Resemblance.bundled(metric)
     ratios = []
     for prior in (
         BroadPrior(settings),
-        RealisticPrior(broad=settings, share=1.0, lengths=(49,), length_weights=(1.0,)),
+        RealisticPrior(
+            broad=settings,
+            share=1.0,
+            accuracy_rate=rising,
+            lengths=(49,),
+            length_weights=(1.0,),
+        ),
     ):
         batch = prior.sample(1000, _generator(1))
         assert batch.ceiling is not None
@@ -69,7 +78,7 @@ def test_share_zero_draws_without_looking() -> None:
     never = Resemblance(
         torch.zeros(62), torch.ones(62), (torch.zeros(62, 1),), (torch.tensor([-99.0]),)
     )
-    batch = RealisticPrior(resemblance=never, share=0.0).sample(50, _generator())
+    batch = RealisticPrior(losses=never, accuracies=never, share=0.0).sample(50, _generator())
     assert batch.values.shape[0] == 50
 
 
@@ -88,11 +97,12 @@ def test_statistics_have_no_unit(gain: float, offset: float) -> None:
 
 def test_a_curve_without_change_has_no_resemblance() -> None:
     statistics = describe(torch.zeros(1, 49), torch.ones(1))
-    assert Resemblance.load().log_ratio(statistics).item() == -torch.inf
+    for metric in get_args(Metric):
+        assert Resemblance.bundled(metric).log_ratio(statistics).item() == -torch.inf
 
 
 def test_saved_and_loaded_classifiers_agree(tmp_path: Path) -> None:
-    bundled = Resemblance.load()
+    bundled = Resemblance.bundled("loss")
     bundled.save(tmp_path / "copy.npz")
     statistics = torch.randn(20, len(bundled.centre), generator=_generator())
     copied = Resemblance.load(tmp_path / "copy.npz").log_ratio(statistics)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ def test_percent_becomes_the_unit_interval() -> None:
 def test_a_loss_rises_towards_one() -> None:
     metric, unit = mapped([2.0, 1.0, 0.5], "minimize", "auto")
     np.testing.assert_allclose(unit, [0.2, 0.6, 0.8])
-    assert metric.ceiling((0.0, None)) == pytest.approx(1.0)
+    assert metric.limits((0.0, None)) == (pytest.approx(1.0), -math.inf)
 
 
 @pytest.mark.parametrize("frame", ["absolute", "relative"])
@@ -47,7 +49,8 @@ def test_relative_units_are_a_power_of_two_around_the_first_value() -> None:
     metric, unit = mapped([5.0, 3.0, 2.0], "minimize", "auto", "relative")
     assert metric == MetricMap(5.0, -0.125)
     assert unit.tolist() == [0.0, 0.25, 0.375]
-    assert metric.ceiling((0.0, None)) == 0.625
+    assert metric.limits((0.0, None)) == (0.625, -math.inf)
+    assert metric.limits((None, 9.0)) == (math.inf, -0.5)
 
 
 @pytest.mark.parametrize("frame", ["absolute", "relative"])

@@ -182,5 +182,11 @@ def test_a_network_may_start_from_one_that_knew_no_schedules() -> None:
     torch.testing.assert_close(
         after.quantile(torch.tensor(0.5)), before.quantile(torch.tensor(0.5))
     )
-    with pytest.raises(InputError, match="cannot start"):
-        Network(NetworkConfig(**{**shape, "width": 64})).take_over(plain)  # type: ignore[arg-type]
+    shown = Network(NetworkConfig(**{**SHAPE.as_dict(), "floor": True})).take_over(told)  # type: ignore[arg-type]
+    limits = torch.tensor([[2.0, -1.0]])
+    ignored, _ = shown.extend(None, fractions, values, torch.ones(1, 1), limits, schedule, asked)
+    heeded, _ = told.extend(None, fractions, values, torch.ones(1, 1), limits, schedule, asked)
+    torch.testing.assert_close(ignored.location, heeded.location)
+    for wrong in ({"width": 64}, {"floor": True}):
+        with pytest.raises(InputError, match="cannot start"):
+            Network(NetworkConfig(**{**shape, **wrong})).take_over(told)  # type: ignore[arg-type]

@@ -133,7 +133,7 @@ def score_on_prior(model: LCPFN, prior: Prior, curves: int, seed: int) -> list[P
                     fractions[:, :seen],
                     values[:, :seen],
                     fractions[:, seen:],
-                    batch.ceiling,
+                    batch.limits,
                 )
                 likelihoods.append(forecast.log_prob(values[:, seen:]).double().mean(1))
                 distance = 2 * (forecast.cdf(values[:, seen:]) - 0.5).abs()
