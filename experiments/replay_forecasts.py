@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import lcpfn
 from experiments.replay import RecordedRuns, Replay
+from lcpfn.peers import Peer, standing
 from lcpfn.schedule import NamedSchedule
 from lcpfn.stopping import Decision, StoppingRule, diverged
 
@@ -56,28 +57,47 @@ def _usable(runs: RecordedRuns, curve: NDArray[np.float64]) -> int:
 
 
 def through_forecasts(
-    runs: RecordedRuns, forecasts: Sequence[RunForecasts], rule: StoppingRule
+    runs: RecordedRuns, forecasts: Sequence[RunForecasts], rule: StoppingRule, peers: int = 50
 ) -> Replay:
-    """What the pruner does with a rule, given its forecasts in the order of the runs."""
+    """What the pruner does with a rule, given its forecasts in the order of the runs.
+
+    Args:
+        runs: in the order of trials.
+        forecasts: of the runs.
+        rule: decides.
+        peers: how many of the latest runs each is compared with.
+    """
     trials, records = runs.curves.shape
     spent = np.full(trials, records)
     finished = np.ones(trials, dtype=bool)
     finals: list[float] = []
+    ended: list[Peer] = []
     for index, known in enumerate(forecasts):
-        stopped = _stopped_after(known, rule, rule.incumbent(finals, runs.goal))
+        latest = ended[max(0, len(ended) - peers) :]
+        stopped = _stopped_after(known, rule, rule.incumbent(finals, runs.goal), latest)
         if stopped is None:
             finals.append(float(runs.curves[index, -1]))
         else:
             spent[index], finished[index] = stopped, False
+        ended.append(_peer(runs.curves[index, : spent[index]], stopped is not None))
     return Replay(spent, finished)
 
 
-def _stopped_after(known: RunForecasts, rule: StoppingRule, incumbent: float | None) -> int | None:
+def _peer(records: NDArray[np.float64], stopped: bool) -> Peer:
+    present = np.flatnonzero(~np.isnan(records))
+    return Peer((present + 1).tolist(), records[present].tolist(), stopped)
+
+
+def _stopped_after(
+    known: RunForecasts, rule: StoppingRule, incumbent: float | None, peers: Sequence[Peer]
+) -> int | None:
     """How many records the rule looks at before it stops the run; None when it does not."""
     earlier: list[Decision] = []
     last = len(known.posts) if known.diverges else len(known.posts) - 1
     for post in known.posts[:last] if incumbent is not None else ():
-        decision = rule.decide(post, incumbent, earlier)
+        step, value = float(post.observed_steps[-1]), float(post.observed_values[-1])
+        place = standing(step, value, peers, post.goal)
+        decision = rule.decide(post, incumbent, earlier, place)
         if decision.stop:
             return len(earlier) + 1
         earlier.append(decision)

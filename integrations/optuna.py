@@ -18,7 +18,8 @@
 >>> study.trials[1].state.name
 'PRUNED'
 >>> sorted(study.trials[1].user_attrs["lcpfn"])
-['high', 'incumbent', 'low', 'max_steps', 'median', 'prob_better', 'reason', 'step', 'stop']
+['high', 'incumbent', 'low', 'max_steps', 'median', 'prob_better', 'reason', 'standing', 'step',
+ 'stop']
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from __future__ import annotations
 import math
 import operator
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -36,6 +37,7 @@ from lcpfn.curve import BoundsLike, Goal, bounds_that_hold, read_bounds
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.model import LCPFN
+from lcpfn.peers import Peer, standing
 from lcpfn.schedule import Schedule, check_schedule, shifted
 from lcpfn.stopping import Decision, StoppingRule, diverged
 from lcpfn.stream import Stream
@@ -70,7 +72,9 @@ class LCPFNPruner(BasePruner):
     """Prunes a trial when its final value will hardly beat the best trial's.
 
     After each report the rest of the trial's learning curve is forecast. The trial is pruned when
-    the probability that its last record beats the incumbent's falls under `threshold`. The
+    the probability that its last record beats the incumbent's falls under `threshold`, or under
+    the multiple of it that its standing among the study's latest trials calls for: a trial that
+    trails them is pruned sooner and one that leads them is not pruned (`lcpfn.StoppingRule`). The
     direction comes from the study::
 
         study = optuna.create_study(direction="maximize", pruner=LCPFNPruner(max_steps=50))
@@ -80,6 +84,10 @@ class LCPFNPruner(BasePruner):
     objective returns something else than it reports, such as the best epoch's value. Where that
     trial reported nothing, or NaN at its end, its objective value stands in. Nothing but diverged
     trials is pruned before there is one.
+
+    **Peers** are the latest COMPLETE and PRUNED trials, compared with at the same step; one that
+    had been pruned by then counts as worse. A sampler that learns makes ever better trials, so
+    only the latest say where a new one stands.
 
     **Steps** may start at 0 or 1, skip and arrive in any order; records are taken in the order of
     their steps, and the newest is the one of the highest step. Optuna itself keeps the first of
@@ -95,8 +103,9 @@ class LCPFNPruner(BasePruner):
 
     **Record.** `trial.user_attrs["lcpfn"]` holds the latest decision that rests on a forecast or
     prunes: `step`, `stop`, `prob_better`, the forecast of the last record (`median`, and `low`
-    and `high` of the 88 % band), `incumbent`, `max_steps` and `reason`; None where unknown. At
-    debug level the logger `optuna.pruners.lcpfn` tells every decision.
+    and `high` of the 88 % band), `incumbent`, `standing` (the share of peers that were better),
+    `max_steps` and `reason`; None where unknown. At debug level the logger `optuna.pruners.lcpfn`
+    tells every decision.
 
     Args:
         max_steps: how many steps a full run has: the last step that it reports when steps start
@@ -105,13 +114,16 @@ class LCPFNPruner(BasePruner):
             trial that goes beyond is not pruned.
         model: bundled name or path, as for `lcpfn.load`; None is the default model. Weights are
             loaded at the first forecast.
-        threshold: prune below this probability to win, at least 0 and below 1.
-        min_steps: records before any decision, at least 1.
+        threshold: prune below this probability to win, or its multiple for the trial's standing,
+            at least 0 and below 1.
+        min_steps: records before a decision, at least 1; half as many for a trial that trails its
+            peers.
         patience: records in a row whose forecasts must agree to prune, at least 1. Earlier ones
             are judged against the incumbent of now.
         min_delta: by how much the incumbent must be beaten, in the metric's unit.
         keep_top: protects trials that may end among this many best, at least 1.
         warmup_trials: COMPLETE trials before any decision, at least 1.
+        peers: how many of the latest trials to compare with, at least 0; 0 goes by forecasts alone.
         bounds: (low, high) that the reported metric can never pass, as for `LCPFN.extrapolate`.
             A trial that does pass them is forecast without, with a logged warning.
         schedule: learning rate over a full run where all trials share its shape, which makes
@@ -137,6 +149,7 @@ class LCPFNPruner(BasePruner):
         min_delta: float = 0.0,
         keep_top: int = 1,
         warmup_trials: int = 1,
+        peers: int = 50,
         bounds: BoundsLike = "auto",
         schedule: Schedule | None = None,
         nan: Missing = "prune",
@@ -144,6 +157,7 @@ class LCPFNPruner(BasePruner):
     ) -> None:
         self._max_steps = None if max_steps is None else _count("max_steps", max_steps)
         self._warmup_trials = _count("warmup_trials", warmup_trials)
+        self._peers = _count("peers", peers, least=0)
         self._rule = StoppingRule(threshold, min_steps, patience, min_delta, keep_top)
         self._bounds: BoundsLike = bounds if bounds == "auto" else read_bounds(bounds)
         if nan not in get_args(Missing):
@@ -170,7 +184,7 @@ class LCPFNPruner(BasePruner):
             return False
         goal: Goal = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
         with self._lock:
-            view = self._views.setdefault(study, _View(self._rule.keep_top, goal))
+            view = self._views.setdefault(study, _View(self._rule.keep_top, self._peers, goal))
             view.finished.update(study.get_trials(deepcopy=False))
         judged = self._judge(view, trial, goal)
         decision = judged.decision
@@ -202,6 +216,7 @@ class LCPFNPruner(BasePruner):
         records = sorted(trial.intermediate_values.items())
         if self._nan == "missing":
             records = [(step, value) for step, value in records if not math.isnan(value)]
+        peers = finished.peers
         broken = diverged([value for _, value in records], goal)
         if broken is not None:
             return _Judged(broken)
@@ -214,13 +229,18 @@ class LCPFNPruner(BasePruner):
         if horizon is None:
             unknown = "no finished trial has reported a step: the length of a full run is unknown"
             return _Judged(Decision(False, math.nan, unknown), incumbent)
-        waiting = self._waiting(finished.complete, incumbent, horizon, usable)
+
+        def standing_after(count: int) -> float | None:
+            step, value = usable[count - 1]
+            return standing(step - first, value, peers, goal)
+
+        waiting = self._waiting(finished.complete, incumbent, horizon, usable, standing_after)
         if waiting is not None:
             return _Judged(Decision(False, math.nan, waiting), incumbent, horizon)
         setting = _Setting(horizon, goal, shifted(self._schedule, first))
         post = self._forecast(view, trial._trial_id, usable, setting)
         decision = self._rule.decide_replayed(
-            post, incumbent, lambda count: self._fresh(usable[:count], setting)
+            post, incumbent, lambda count: self._fresh(usable[:count], setting), standing_after
         )
         return _Judged(decision, incumbent, horizon, post)
 
@@ -230,14 +250,15 @@ class LCPFNPruner(BasePruner):
         incumbent: float | None,
         horizon: int,
         records: list[tuple[int, float]],
+        standing_after: Callable[[int], float | None],
     ) -> str | None:
         """Why there is nothing to decide yet, or no more; None when there is."""
         if complete < self._warmup_trials:
             return f"{complete} of {self._warmup_trials} trials have finished"
         if incumbent is None:
             return f"fewer than {self._rule.keep_top} feasible trials have finished"
-        if len(records) < self._rule.min_steps:
-            return f"{len(records)} of the {self._rule.min_steps} records before any decision"
+        if not records or self._rule.too_early(len(records), standing_after(len(records))):
+            return f"{len(records)} of the {self._rule.min_steps} records before a decision"
         if records[-1][0] >= horizon:
             return f"the run has reached its last step, {records[-1][0]} of {horizon}"
         return None
@@ -321,6 +342,7 @@ class _Judged:
             "low": low,
             "high": high,
             "incumbent": self.incumbent,
+            "standing": self.decision.standing,
             "max_steps": self.max_steps,
             "reason": self.decision.reason,
         }
@@ -333,8 +355,10 @@ class _Finished:
     does not grow with their number.
     """
 
-    def __init__(self, keep: int, goal: Goal) -> None:
+    def __init__(self, keep: int, peers: int, goal: Goal) -> None:
         self.complete = 0
+        self.peers: list[Peer] = []
+        self._most_peers = peers
         self.from_zero = False
         self._keep = keep
         self._sign = 1 if goal == "maximize" else -1
@@ -356,9 +380,14 @@ class _Finished:
         waiting = [*self._running, *range(self._seen, len(trials))]
         self._running = [index for index in waiting if not trials[index].state.is_finished()]
         self._seen = len(trials)
-        for index in waiting:
-            if trials[index].state == TrialState.COMPLETE:
-                self._add(trials[index])
+        ended = [trials[index] for index in waiting if trials[index].state in _ENDED]
+        for trial in ended:
+            if trial.state == TrialState.COMPLETE:
+                self._add(trial)
+        # Replaced, not changed in place: other threads may be reading it.
+        latest = [_peer(trial) for trial in ended[max(0, len(ended) - self._most_peers) :]]
+        known = [*self.peers, *latest]
+        self.peers = known[max(0, len(known) - self._most_peers) :]
 
     def _add(self, trial: FrozenTrial) -> None:
         self.complete += 1
@@ -374,6 +403,19 @@ class _Finished:
         # Replaced, not sorted in place: other threads may be reading it.
         best = sorted([*self._best, entry], key=operator.itemgetter(0), reverse=True)
         self._best = best[: self._keep]
+
+
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def _peer(trial: FrozenTrial) -> Peer:
+    records = sorted(trial.intermediate_values.items())
+    known = [(step, value) for step, value in records if not math.isnan(value)]
+    return Peer(
+        [step for step, _ in known],
+        [value for _, value in known],
+        trial.state == TrialState.PRUNED,
+    )
 
 
 @dataclass
@@ -404,18 +446,18 @@ class _Run:
 class _View:
     """What is remembered of one study."""
 
-    def __init__(self, keep: int, goal: Goal) -> None:
-        self.finished = _Finished(keep, goal)
+    def __init__(self, keep: int, peers: int, goal: Goal) -> None:
+        self.finished = _Finished(keep, peers, goal)
         self.runs: dict[int, _Run] = {}
 
 
-def _count(name: str, value: Any) -> int:
+def _count(name: str, value: Any, least: int = 1) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        number = 0
-    if number < 1:
-        raise InputError(f"{name} is {value!r}, but must be an integer of at least 1")
+        number = least - 1
+    if number < least:
+        raise InputError(f"{name} is {value!r}, but must be an integer of at least {least}")
     return number
 
 

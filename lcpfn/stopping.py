@@ -14,6 +14,13 @@ from lcpfn.extrapolation import Extrapolation
 _EXPLOSION = 1e4
 # Forecasts are made of values below this; see `lcpfn.curve.read_curve`.
 _LARGEST = 1e150
+# Chosen on replays of recorded searches, see `experiments.rule_choice`.
+_LEADING = 0.2
+_SPARING = 4.0
+_TRAILING = 0.6
+_FACTOR = 2.0
+_TRAILING_FACTOR = 8.0
+_EVEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -24,16 +31,32 @@ class Decision:
         stop: whether to stop the run.
         prob_better: probability that the final value beats the incumbent; NaN without one.
         reason: a sentence for the log.
+        limit: the probability below which the run would be stopped; NaN where nothing was compared.
+        standing: share of the run's peers that were better at its step; None where unknown.
     """
 
     stop: bool
     prob_better: float
     reason: str
+    limit: float = math.nan
+    standing: float | None = None
 
 
 @dataclass(frozen=True)
 class StoppingRule:
     """Stops a run whose final value will hardly beat the incumbent's.
+
+    Two witnesses are heard: the forecast of the run, and its standing among the other runs of the
+    search at the same step (`lcpfn.peers.standing`). The forecast knows how such curves go on, but
+    not that in this search the slow ones win; the standing knows the search, but not the curve.
+    So the probability below which a run is stopped is a multiple of `threshold`:
+
+    - 1 where the standing is unknown,
+    - 8, at most a probability of 0.5, for a run that trails (3 in 5 of its peers are better), which
+      also needs only half of `min_steps`,
+    - 2 for the others, and less for the best fifth: 2 (standing / 0.2)^(4 - 4 progress), where
+      progress is the observed share of the run. A run that leads all of its peers is not stopped,
+      and standing counts less the more of the curve is known.
 
     >>> import lcpfn
     >>> post = lcpfn.load().extrapolate([0.42, 0.44, 0.45, 0.45, 0.46], horizon=50)
@@ -41,12 +64,12 @@ class StoppingRule:
     True
 
     Args:
-        threshold: stop when the probability to beat the incumbent falls under this, in [0, 1).
-            0.05 gives up one winner in twenty doubtful ones at most, if forecasts are calibrated.
-        min_steps: observed records before any decision, at least 1. A first record is often taken
-            before training, and the next few mislead about slow starters: replays of recorded
-            searches lose several times as many winners with 2 as with the default 4
-            (docs/early_stopping.md).
+        threshold: stop when the probability to beat the incumbent falls under this, or the multiple
+            of it that the standing calls for, in [0, 1). 0 stops nothing but diverged runs.
+        min_steps: observed records before a decision, at least 1; half as many for a run that
+            trails its peers. A first record is often taken before training, and the next few
+            mislead about slow starters: replays of recorded searches lose several times as many
+            winners with 2 as with the default 4 (docs/early_stopping.md).
         patience: decisions in a row that must agree to stop, at least 1.
         min_delta: by how much the incumbent must be beaten, in the metric's unit, at least 0.
         keep_top: protects runs that may end among this many best, at least 1: the incumbent is
@@ -82,20 +105,49 @@ class StoppingRule:
             return None
         return sorted(finals, reverse=goal == "maximize")[self.keep_top - 1]
 
+    def limit(self, records: int, standing: float | None = None, progress: float = 0.0) -> float:
+        """The probability below which a run is stopped; 0 while it is too early to decide.
+
+        >>> rule = StoppingRule(threshold=0.05)
+        >>> [rule.limit(4), rule.limit(4, standing=0.3), rule.limit(2, standing=0.7)]
+        [0.05, 0.1, 0.4]
+
+        Args:
+            records: observed so far.
+            standing: share of the run's peers that were better at its step; None where unknown.
+            progress: share of the run that has been observed.
+        """
+        if self.too_early(records, standing):
+            return 0.0
+        if standing is None:
+            return self.threshold
+        if standing >= _TRAILING:
+            return min(_TRAILING_FACTOR * self.threshold, _EVEN)
+        spared = min(1.0, standing / _LEADING) ** (_SPARING * (1 - progress))
+        return _FACTOR * self.threshold * spared
+
+    def too_early(self, records: int, standing: float | None = None) -> bool:
+        """Whether so many records are too few to decide on, at this standing."""
+        trails = standing is not None and standing >= _TRAILING
+        return records < (math.ceil(self.min_steps / 2) if trails else self.min_steps)
+
     def decide(
         self,
         post: Extrapolation,
         incumbent: float | None,
         earlier: Sequence[Decision] = (),
+        standing: float | None = None,
     ) -> Decision:
-        """Decides from the forecast alone; keeps no state.
+        """Decides from the forecast, and from the standing where there is one; keeps no state.
 
         Args:
             post: forecast of the run.
             incumbent: final value of the best finished run, or None before there is one: then
                 nothing is stopped.
             earlier: this run's decisions so far, one a record, oldest first; needed for a patience
-                above 1. Those before `min_steps` do not count.
+                above 1.
+            standing: share of the run's peers that were better at its newest step, see
+                `lcpfn.peers.standing`; None where unknown.
 
         Raises:
             InputError: the incumbent is NaN or no number.
@@ -112,28 +164,33 @@ class StoppingRule:
             f"P(final value at step {post.horizon:g} beats {to_beat:g}) = {probability:.3g} "
             f"after {observed} record{'s' if observed != 1 else ''}"
         )
-        if observed < self.min_steps:
-            return Decision(
-                False, probability, f"{chance}; no decision before {self.min_steps} records"
-            )
-        if probability >= self.threshold:
-            return Decision(False, probability, f"{chance}, at or above {self.threshold:g}")
-        counted = min(self.patience - 1, observed - self.min_steps, len(earlier))
-        recent = [decision.prob_better for decision in earlier[len(earlier) - counted :]]
-        doubtful = 1 + _trailing_below(recent, self.threshold)
+        progress = float(post.observed_steps[-1]) / post.horizon
+        limit = self.limit(observed, standing, progress)
+        place = "" if standing is None else f", behind {standing:.0%} of its peers"
+
+        def decision(stop: bool, words: str) -> Decision:
+            return Decision(stop, probability, f"{chance}{place}{words}", limit, standing)
+
+        if self.too_early(observed, standing):
+            return decision(False, f"; no decision before {self.min_steps} records")
+        if probability >= limit:
+            return decision(False, f"; not below {limit:.3g}")
+        doubtful = 1
+        for past in reversed(earlier):
+            past_limit = self.threshold if math.isnan(past.limit) else past.limit
+            if not past.prob_better < past_limit:
+                break
+            doubtful += 1
         if doubtful < self.patience:
-            return Decision(
-                False,
-                probability,
-                f"{chance}, below {self.threshold:g} {doubtful} of {self.patience} times",
-            )
-        return Decision(True, probability, f"{chance}, below {self.threshold:g}")
+            return decision(False, f"; below {limit:.3g} {doubtful} of {self.patience} times")
+        return decision(True, f"; below {limit:.3g}")
 
     def decide_replayed(
         self,
         post: Extrapolation,
         incumbent: float | None,
         forecast: Callable[[int], Extrapolation],
+        standing: Callable[[int], float | None] = lambda records: None,
     ) -> Decision:
         """Decides where earlier decisions were not kept: those that patience needs are made again.
 
@@ -141,14 +198,18 @@ class StoppingRule:
             post: forecast of the run.
             incumbent: as for `decide`; earlier decisions are judged by today's.
             forecast: gives the forecast from the run's first records, for a number of them.
+            standing: gives the standing after the run's first records.
         """
-        decision = self.decide(post, incumbent)
-        if self.patience == 1 or not decision.prob_better < self.threshold:
-            return decision
         observed = len(post.observed_values)
-        begin = max(self.min_steps, observed - self.patience + 1)
-        earlier = [self.decide(forecast(count), incumbent) for count in range(begin, observed)]
-        return self.decide(post, incumbent, earlier)
+        decision = self.decide(post, incumbent, (), standing(observed))
+        if self.patience == 1 or not decision.prob_better < decision.limit:
+            return decision
+        begin = max(1, observed - self.patience + 1)
+        earlier = [
+            self.decide(forecast(count), incumbent, (), standing(count))
+            for count in range(begin, observed)
+        ]
+        return self.decide(post, incumbent, earlier, decision.standing)
 
 
 def diverged(values: Sequence[float], goal: Goal) -> Decision | None:
@@ -185,12 +246,3 @@ def diverged(values: Sequence[float], goal: Goal) -> Decision | None:
             f"the newest record is {newest:g}, far beyond all before it: the run has diverged",
         )
     return None
-
-
-def _trailing_below(probabilities: Sequence[float], threshold: float) -> int:
-    count = 0
-    for probability in reversed(probabilities):
-        if not probability < threshold:
-            break
-        count += 1
-    return count

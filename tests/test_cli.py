@@ -289,6 +289,31 @@ class TestShouldStop:
         early = call(*hopeless, "--patience", "3", "--observe", "1", "--min-steps", "1")
         assert early.exit_code == 0
 
+    def test_peers_speed_up_a_run_that_trails_and_spare_one_that_leads(
+        self, lightning: Path, tmp_path: Path
+    ) -> None:
+        doubtful = ("should-stop", lightning, *LOSS, "--best", "0.3", "--observe", "8")
+        alone = answer(*doubtful)
+        assert alone["standing"] is None and alone["limit"] == alone["threshold"]
+        for level, standing, limit in ((0.01, 1.0, 0.4), (9.0, 0.0, 0.0)):
+            peers: list[str] = []
+            for index in range(4):
+                path = tmp_path / f"peer{index}.csv"
+                rows = (f"{epoch},{level + 0.01 * index}" for epoch in range(1, 20))
+                path.write_text("\n".join(["epoch,val_loss", *rows]))
+                peers += ["--peer", str(path)]
+            compared = answer(*doubtful, *peers)
+            assert (compared["standing"], compared["limit"]) == (standing, limit)
+            assert compared["prob_better"] == alone["prob_better"]
+
+    def test_peers_that_cannot_be_read(self, lightning: Path, tmp_path: Path) -> None:
+        hopeless = ("should-stop", lightning, *LOSS, "--best", "0.05", "--peer")
+        assert "missing.csv" in complaint(*hopeless, tmp_path / "missing.csv")
+        long = tmp_path / "long.csv"
+        long.write_text("epoch,val_loss\n1,0.5\n200,0.4\n")
+        line = complaint(*hopeless, long)
+        assert "long.csv" in line and "horizon is 100" in line
+
     def test_wrong_rule(self, lightning: Path) -> None:
         line = complaint("should-stop", lightning, *LOSS, "--best", "0.3", "--threshold", "1.5")
         assert "threshold is 1.5" in line

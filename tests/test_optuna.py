@@ -114,8 +114,11 @@ def test_saves_epochs_and_keeps_the_best(direction: str, jobs: int) -> None:
     assert epochs < (0.6 if jobs == 1 else 0.8) * EPOCHS * len(LEVELS)
     for trial in study.get_trials(states=[TrialState.PRUNED]):
         assert trial.user_attrs["lcpfn"]["stop"]
-        assert trial.user_attrs["lcpfn"]["prob_better"] < 0.05
-        assert trial.user_attrs["lcpfn"]["step"] == trial.last_step
+        stored = trial.user_attrs["lcpfn"]
+        records = len(trial.intermediate_values)
+        limit = lcpfn.StoppingRule().limit(records, stored["standing"], records / EPOCHS)
+        assert stored["prob_better"] < limit
+        assert stored["step"] == trial.last_step
 
 
 def test_the_decision_is_the_models_and_is_stored() -> None:
@@ -384,6 +387,27 @@ def test_a_pickled_pruner_is_small_and_decides_the_same() -> None:
     assert decision(trial) == before
 
 
+def test_a_trial_that_leads_its_peers_is_kept_and_one_that_trails_goes_sooner() -> None:
+    pruners = {peers: LCPFNPruner(EPOCHS, peers=peers) for peers in (0, 50)}
+    study = new_study(None, 0.9)
+    for index in range(40):
+        study.add_trial(
+            create_trial(
+                state=TrialState.PRUNED, intermediate_values=rising(0.4 + 0.005 * index, 6)
+            )
+        )
+    standings = {}
+    for name, level, last in (("leads", 0.62, 6), ("trails", 0.45, 2)):
+        trial = report(study, rising(level, last))
+        frozen = study.trials[trial.number]
+        verdicts = {peers: pruner.prune(study, frozen) for peers, pruner in pruners.items()}
+        assert verdicts == ({0: True, 50: False} if name == "leads" else {0: False, 50: True})
+        standings[name] = decision(trial)["standing"]
+        study.tell(trial, state=TrialState.FAIL)
+    # The finished trial is ahead of all at every step.
+    assert standings["leads"] == pytest.approx(1 / 41) and standings["trails"] > 0.6
+
+
 def test_finished_trials_are_looked_at_once() -> None:
     looked_at: list[int] = []
 
@@ -393,13 +417,14 @@ def test_finished_trials_are_looked_at_once() -> None:
             return super().__getitem__(index)
 
     done, running = finished(0.5), create_trial(state=TrialState.RUNNING)
-    seen = integration._Finished(1, "maximize")
+    seen = integration._Finished(1, 50, "maximize")
     seen.update(Counting([done, running, *[done] * 100]))
     looked_at.clear()
     seen.update(Counting([done, finished(0.9), *[done] * 101]))
     assert set(looked_at) == {1, 102}
     assert seen.complete == 103
     assert seen.finals == [accuracy(0.9, EPOCHS)]
+    assert len(seen.peers) == 50 and seen.peers[-1].values[-1] == accuracy(0.5, EPOCHS)
 
 
 def test_several_objectives() -> None:

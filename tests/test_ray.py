@@ -7,10 +7,11 @@ import logging
 import math
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import lcpfn
 from lcpfn.integrations.ray import LCPFNScheduler, LCPFNStopper
 from lcpfn.integrations.ray.results import read_record, recorded_results
 from lcpfn.integrations.ray.search import Search
+from lcpfn.peers import Peer, standing
 from lcpfn.stopping import StoppingRule
 
 # Ray warns of much that is its own affair.
@@ -75,14 +77,23 @@ def by_level(results: ResultGrid) -> dict[float, tune.Result]:
     return {result.config["trial"]["level"]: result for result in results}
 
 
-def expected_end(level: float, incumbent: float, rule: StoppingRule) -> int:
+def expected_end(
+    level: float, incumbent: float, rule: StoppingRule, peers: Sequence[Peer] = ()
+) -> int:
     """The epoch at which the rule stops a run, by itself."""
     model = lcpfn.load()
-    for epoch in range(rule.min_steps, EPOCHS):
+    for epoch in range(1, EPOCHS):
         values = [accuracy(level, past) for past in range(1, epoch + 1)]
-        if rule.decide(model.extrapolate(values, horizon=EPOCHS), incumbent).stop:
+        place = standing(epoch, values[-1], peers, "maximize")
+        if rule.decide(model.extrapolate(values, horizon=EPOCHS), incumbent, (), place).stop:
             return epoch
     return EPOCHS
+
+
+def peer(level: float, last: int) -> Peer:
+    """An earlier run, stopped unless it was seen to its end."""
+    epochs = range(1, last + 1)
+    return Peer(epochs, [accuracy(level, epoch) for epoch in epochs], last < EPOCHS)
 
 
 # Trainables are made inside functions, so that Ray sends their code to its workers, who then need
@@ -147,7 +158,8 @@ def test_stops_losers_and_keeps_the_best(plain: Any) -> None:
     ends = {level: result.metrics.get("epoch") for level, result in results.items()}
     assert ends[0.85] == ends[0.95] == EPOCHS - 1
     assert ends[0.3] == expected_end(0.3, accuracy(0.85, EPOCHS), rule) - 1
-    assert ends[0.4] == expected_end(0.4, accuracy(0.95, EPOCHS), rule) - 1, (
+    peers = [peer(0.7, 3), peer(0.85, EPOCHS), peer(0.3, ends[0.3] + 1), peer(0.95, EPOCHS)]
+    assert ends[0.4] == expected_end(0.4, accuracy(0.95, EPOCHS), rule, peers) - 1, (
         "repeats change nothing"
     )
     assert ends[0.3] < 8 and ends[0.4] < 8
@@ -280,6 +292,16 @@ def start_search(pickled: str) -> None:
     search(train, levels, folder, scheduler)
 
 
+def state_is_whole(folder: Path) -> bool:
+    """Whether what Tune has saved of a search can be read."""
+    newest = max(folder.glob("experiment_state-*.json"))
+    try:
+        json.loads(newest.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
 def kill_and_restore(
     cluster: str,
     folder: Path,
@@ -300,6 +322,12 @@ def kill_and_restore(
             time.sleep(0.05)
         # The state that Tune has saved by now tells of the first two trials.
         time.sleep(1)
+        driver.send_signal(signal.SIGSTOP)
+        # Tune writes it in place: a kill in between leaves half a file, which nobody can restore.
+        while not state_is_whole(folder / "search"):
+            driver.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+            driver.send_signal(signal.SIGSTOP)
     finally:
         driver.kill()
         driver.wait()

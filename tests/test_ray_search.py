@@ -36,6 +36,7 @@ def settings(**changes: Any) -> Settings:
         "min_delta": 0.0,
         "keep_top": 1,
         "warmup_trials": 1,
+        "peers": 50,
         "bounds": "auto",
         "schedule": None,
         "nan": "stop",
@@ -219,7 +220,7 @@ def test_expected_improvement() -> None:
     expected = np.maximum(draws - 0.85, 0).mean()
     assert expected_improvement(post, 0.85) == pytest.approx(expected, rel=0.02)
     assert expected_improvement(post, 2.0) == 0
-    assert search.chance(post) == post.prob_better(accuracy(0.9, EPOCHS))
+    assert search.decide("trial", post).prob_better == post.prob_better(accuracy(0.9, EPOCHS))
     assert search.forecast("best") is None, "a finished trial has nothing left to forecast"
 
 

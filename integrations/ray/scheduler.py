@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from lcpfn.integrations.ray.results import read_record, recorded_results
 from lcpfn.integrations.ray.search import ACTION, UNJUDGED, Search, Verdict
 from lcpfn.integrations.ray.settings import Missing, Settings, check_name, read_mode
 from lcpfn.schedule import Schedule
+from lcpfn.stopping import Decision
 
 # In Ray's hierarchy, so that its handlers and levels govern it.
 _logger = logging.getLogger("ray.tune.schedulers.lcpfn")
@@ -45,7 +46,9 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
     """Stops a trial when its final value will hardly beat the best finished trial's.
 
     After each result the rest of the trial's learning curve is forecast. The trial is stopped when
-    the probability that its value at `max_t` beats the incumbent's falls under `threshold`.
+    the probability that its value at `max_t` beats the incumbent's falls under `threshold`, or
+    under the multiple of it that its standing among the latest trials calls for: a trial that
+    trails them is stopped sooner and one that leads them is not stopped (`lcpfn.StoppingRule`).
     Metric and mode come from `TuneConfig`::
 
         tune.TuneConfig(metric="accuracy", mode="max", scheduler=LCPFNScheduler(max_t=100))
@@ -53,6 +56,9 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
     **Incumbent.** The final value of the best trial that has run to its end: to `max_t`, where it
     is stopped, or until it ended by itself or by a stopping criterion. Failed trials do not count.
     Nothing but diverged trials is stopped before there is one.
+
+    **Peers** are the latest trials that have ended other than by an error, compared with at the
+    same step; one that had been stopped by then counts as worse.
 
     **Steps** are the values of `time_attr`. They may start at 0 or 1 and skip. A result at a step
     that was there before means that the trial went back, to a checkpoint or to its start: it
@@ -71,7 +77,8 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
 
     **Record.** Each result gets `lcpfn/action` ("continue", "stop", "pause", or "finish" at
     `max_t`), `lcpfn/prob_better`, the forecast of the last step (`lcpfn/median`, and `lcpfn/low`
-    and `lcpfn/high` of the 88 % band), `lcpfn/incumbent` and `lcpfn/reason`; NaN where unknown.
+    and `lcpfn/high` of the 88 % band), `lcpfn/incumbent`, `lcpfn/standing` (the
+    share of peers that were better) and `lcpfn/reason`; NaN where unknown.
     At debug level the logger `ray.tune.schedulers.lcpfn` tells every decision.
 
     **Freeze and thaw.** With `freeze` a trial that is doubtful, though not hopeless, is paused
@@ -93,13 +100,16 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         mode: "min" or "max"; None takes it from `TuneConfig`.
         model: bundled name or path, as for `lcpfn.load`; None is the default model. Weights are
             loaded when the search begins, in the driver only.
-        threshold: stop below this probability to win, at least 0 and below 1.
-        min_steps: results before any decision, at least 1.
+        threshold: stop below this probability to win, or its multiple for the trial's standing, at
+            least 0 and below 1.
+        min_steps: results before a decision, at least 1; half as many for a trial that trails its
+            peers.
         patience: results in a row whose forecasts must agree to stop, at least 1. Earlier ones are
             judged against the incumbent of now.
         min_delta: by how much the incumbent must be beaten, in the metric's unit.
         keep_top: protects trials that may end among this many best, at least 1.
         warmup_trials: finished trials before any decision, at least 1.
+        peers: how many of the latest trials to compare with, at least 0; 0 goes by forecasts alone.
         bounds: (low, high) that the metric can never pass, as for `LCPFN.extrapolate`. A trial
             that does pass them is forecast without.
         schedule: learning rate over a full run where all trials share its shape, which makes
@@ -128,6 +138,7 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         min_delta: float = 0.0,
         keep_top: int = 1,
         warmup_trials: int = 1,
+        peers: int = 50,
         bounds: BoundsLike = "auto",
         schedule: Schedule | None = None,
         nan: Missing = "stop",
@@ -150,6 +161,7 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
             min_delta=min_delta,
             keep_top=keep_top,
             warmup_trials=warmup_trials,
+            peers=peers,
             bounds=bounds,
             schedule=schedule,
             nan=nan,
@@ -161,7 +173,7 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         self._latest: dict[str, Verdict] = {}
         self._unrecorded: dict[str, Verdict] = {}
         self._frozen_at: dict[str, float] = {}
-        self._known_outlooks: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {}
+        self._known_outlooks: dict[str, tuple[tuple[float, float], _Outlook]] = {}
         self._warned: set[str] = set()
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
@@ -362,22 +374,24 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         return bool(self._search.run(trial.trial_id).records)
 
     def _improvement(self, trial: Trial) -> float:
-        return self._outlook(trial)[1]
+        return self._outlook(trial).improvement
 
-    def _outlook(self, trial: Trial) -> tuple[float, float]:
-        """A waiting trial's probability to beat the incumbent, and its expected improvement."""
+    def _outlook(self, trial: Trial) -> _Outlook:
+        """What a waiting trial promises."""
         search = self._search
         run, incumbent = search.run(trial.trial_id), search.incumbent
         if not run.records or incumbent is None:
-            return math.nan, untried_improvement(search.outlooks, search.goal)
+            return _Outlook(untried_improvement(search.outlooks, search.goal))
         key = (incumbent, run.last_step)
         known = self._known_outlooks.get(trial.trial_id)
         if known is None or known[0] != key:
             post = search.forecast(trial.trial_id)
             outlook = (
-                (0.0, 0.0)
+                _Outlook(0.0)
                 if post is None
-                else (search.chance(post), expected_improvement(post, incumbent))
+                else _Outlook(
+                    expected_improvement(post, incumbent), search.decide(trial.trial_id, post)
+                )
             )
             known = key, outlook
             self._known_outlooks[trial.trial_id] = known
@@ -388,12 +402,13 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         for trial in list(tune_controller.get_trials()):
             if trial.status != Trial.PAUSED or not self._begun(trial):
                 continue
-            chance, _ = self._outlook(trial)
-            if chance < self._settings.threshold:
-                reason = f"P(final value beats {self._search.incumbent:g}) = {chance:.3g}"
-                _logger.debug("Trial %s: stop while frozen: %s", trial.trial_id, reason)
+            decision = self._outlook(trial).decision
+            if decision is not None and decision.stop:
+                _logger.debug("Trial %s: stop while frozen: %s", trial.trial_id, decision.reason)
                 tune_controller.stop_trial(trial)
-                self._latest[trial.trial_id] = Verdict("stop", reason, chance)
+                self._latest[trial.trial_id] = Verdict(
+                    "stop", decision.reason, decision.prob_better
+                )
                 # Tune does not: a restored search would run the trial again.
                 _unwrapped(tune_controller)._mark_trial_to_checkpoint(trial)
 
@@ -427,6 +442,19 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         if kind not in self._warned:
             self._warned.add(kind)
             _logger.warning("LCPFNScheduler: %s", message)
+
+
+@dataclass(frozen=True)
+class _Outlook:
+    """What a waiting trial promises.
+
+    Args:
+        improvement: expected, over the incumbent.
+        decision: on a trial that has begun, by its forecast.
+    """
+
+    improvement: float
+    decision: Decision | None = None
 
 
 class _Recording(CallbackList):  # type: ignore[misc]

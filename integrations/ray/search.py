@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from lcpfn.curve import BoundsLike, Goal, bounds_that_hold
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.integrations.ray.settings import Settings
 from lcpfn.model import LCPFN
+from lcpfn.peers import Peer, standing
 from lcpfn.schedule import shifted
 from lcpfn.stopping import Decision, diverged
 from lcpfn.weights import load
@@ -35,6 +38,7 @@ class Verdict:
         reason: a sentence for the log.
         prob_better: probability to beat the incumbent; NaN where there was no forecast.
         incumbent: the value to beat, or None.
+        standing: share of the latest trials that were better at this step, or None.
         post: forecast of the last step, or None.
     """
 
@@ -43,6 +47,7 @@ class Verdict:
     prob_better: float = math.nan
     incumbent: float | None = None
     post: Extrapolation | None = None
+    standing: float | None = None
 
     def as_result(self) -> dict[str, Any]:
         """What is added to the trial's result; NaN where unknown."""
@@ -58,6 +63,7 @@ class Verdict:
             "low": low,
             "high": high,
             "incumbent": math.nan if self.incumbent is None else self.incumbent,
+            "standing": math.nan if self.standing is None else self.standing,
             "reason": self.reason,
         }
         return {f"{PREFIX}{key}": value for key, value in values.items()}
@@ -114,6 +120,7 @@ class Search:
         self._rule = settings.rule
         self._finals: dict[str, float] = {}
         self._medians: dict[str, float] = {}
+        self._ended: dict[str, Peer] = {}
         self._from_zero = False
         self._loaded: LCPFN | None = None
 
@@ -165,6 +172,11 @@ class Search:
             fate = "stopped"
         run.fate = fate
         self._finals.pop(trial_id, None)
+        self._ended.pop(trial_id, None)
+        if fate in ("finished", "stopped") and run.records:
+            known = [(s, v) for s, v in run.records.items() if not math.isnan(v)]
+            steps, values = [step for step, _ in known], [value for _, value in known]
+            self._ended[trial_id] = Peer(steps, values, fate == "stopped")
         if fate == "finished" and final is not None:
             self._finals[trial_id] = final
         self.incumbent = self._rule.incumbent(list(self._finals.values()), self.goal)
@@ -185,16 +197,24 @@ class Search:
             end = f"the trial has reached its last step, {at:g} of {self.settings.max_t:g}"
             return Verdict("finish", end, incumbent=self.incumbent)
         usable = self._usable(records)
-        waiting = self._waiting(usable)
+        standing_after = self._standings(usable)
+        waiting = self._waiting(usable, standing_after)
         if waiting is not None:
             return Verdict("continue", waiting, incumbent=self.incumbent)
         post = self._forecast(usable)
         self._medians[trial_id] = float(post.median[-1])
         decision = self._rule.decide_replayed(
-            post, self.incumbent, lambda count: self._forecast(usable[:count])
+            post, self.incumbent, lambda count: self._forecast(usable[:count]), standing_after
         )
         action: Action = "stop" if decision.stop else "continue"
-        return Verdict(action, decision.reason, decision.prob_better, self.incumbent, post)
+        return Verdict(
+            action,
+            decision.reason,
+            decision.prob_better,
+            self.incumbent,
+            post,
+            decision.standing,
+        )
 
     def forecast(self, trial_id: str) -> Extrapolation | None:
         """The forecast of a trial's last step from all it has reported; None where it has not."""
@@ -203,9 +223,11 @@ class Search:
             return None
         return self._forecast(usable)
 
-    def chance(self, post: Extrapolation) -> float:
-        """The probability that a forecast run beats the incumbent; NaN before there is one."""
-        return self._rule.decide(post, self.incumbent).prob_better
+    def decide(self, trial_id: str, post: Extrapolation) -> Decision:
+        """The decision on a trial by its newest forecast alone, without patience."""
+        usable = self._usable(list(self.runs[trial_id].records.items()))
+        standing_now = self._standings(usable)(len(usable))
+        return replace(self._rule, patience=1).decide(post, self.incumbent, (), standing_now)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_loaded": None}
@@ -224,15 +246,29 @@ class Search:
             if step + shift > 0 and diverged([value], self.goal) is None
         ]
 
-    def _waiting(self, records: list[tuple[float, float]]) -> str | None:
+    def _standings(self, records: list[tuple[float, float]]) -> Callable[[int], float | None]:
+        """What gives the standing of a run after its first records, for a number of them."""
+        latest = list(islice(reversed(self._ended.values()), self.settings.peers))
+
+        def standing_after(count: int) -> float | None:
+            step, value = records[count - 1]
+            return standing(step - self.shift, value, latest, self.goal)
+
+        return standing_after
+
+    def _waiting(
+        self,
+        records: list[tuple[float, float]],
+        standing_after: Callable[[int], float | None],
+    ) -> str | None:
         """Why there is nothing to decide yet; None when there is."""
         finished = len(self._finals)
         if finished < self.settings.warmup_trials:
             return f"{finished} of {self.settings.warmup_trials} trials have finished"
         if self.incumbent is None:
             return f"{finished} of the {self._rule.keep_top} trials to keep have finished"
-        if len(records) < self._rule.min_steps:
-            return f"{len(records)} of the {self._rule.min_steps} records before any decision"
+        if not records or self._rule.too_early(len(records), standing_after(len(records))):
+            return f"{len(records)} of the {self._rule.min_steps} records before a decision"
         return None
 
     def _forecast(self, records: list[tuple[float, float]]) -> Extrapolation:

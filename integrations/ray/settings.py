@@ -36,6 +36,7 @@ class Settings:
     min_delta: float
     keep_top: int
     warmup_trials: int
+    peers: int
     bounds: BoundsLike
     schedule: Schedule | None
     nan: Missing
@@ -43,14 +44,8 @@ class Settings:
     def __post_init__(self) -> None:
         _check_length(self.max_t)
         check_name("time_attr", self.time_attr)
-        try:
-            enough = operator.index(self.warmup_trials) >= 1
-        except TypeError:
-            enough = False
-        if not enough:
-            raise InputError(
-                f"warmup_trials is {self.warmup_trials!r}, but must be an integer of at least 1"
-            )
+        _check_count("warmup_trials", self.warmup_trials, 1)
+        _check_count("peers", self.peers, 0)
         if self.nan not in get_args(Missing):
             raise InputError(f"nan is {self.nan!r}, but must be 'stop' or 'missing'")
         if not (isinstance(self.bounds, str) and self.bounds == "auto"):
@@ -65,6 +60,15 @@ class Settings:
         return StoppingRule(
             self.threshold, self.min_steps, self.patience, self.min_delta, self.keep_top
         )
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    try:
+        enough = operator.index(value) >= least
+    except TypeError:
+        enough = False
+    if not enough:
+        raise InputError(f"{name} is {value!r}, but must be an integer of at least {least}")
 
 
 def check_name(name: str, value: Any) -> None:

@@ -34,7 +34,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
     Args:
         metric, mode: what the trials report, and which direction is better, "min" or "max".
         max_t, time_attr, model, threshold, min_steps, patience, min_delta, keep_top,
-            warmup_trials, bounds, schedule, nan: as for `LCPFNScheduler`.
+            warmup_trials, peers, bounds, schedule, nan: as for `LCPFNScheduler`.
 
     Raises:
         InputError: an argument breaks its rule.
@@ -55,6 +55,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
         min_delta: float = 0.0,
         keep_top: int = 1,
         warmup_trials: int = 1,
+        peers: int = 50,
         bounds: BoundsLike = "auto",
         schedule: Schedule | None = None,
         nan: Missing = "stop",
@@ -72,6 +73,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
             min_delta=min_delta,
             keep_top=keep_top,
             warmup_trials=warmup_trials,
+            peers=peers,
             bounds=bounds,
             schedule=schedule,
             nan=nan,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lcpfn.curve_files import RunLog
     from lcpfn.extrapolation import Extrapolation
     from lcpfn.model import LCPFN
+    from lcpfn.peers import Peer
     from lcpfn.stopping import Decision, StoppingRule
 
 STOP = 10
@@ -225,11 +226,23 @@ def should_stop(
     threshold: Annotated[
         float, typer.Option(help="Stop where the probability to beat --best is below this.")
     ] = 0.05,
-    min_steps: Annotated[int, typer.Option(help="Records before any decision.")] = 4,
+    min_steps: Annotated[
+        int, typer.Option(help="Records before a decision; half as many where it trails its peers.")
+    ] = 4,
     patience: Annotated[
         int, typer.Option(help="Records in a row that must say stop; needs no state.")
     ] = 1,
     min_delta: Annotated[float, typer.Option(help="By how much --best must be beaten.")] = 0.0,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Log of another run of the search, to compare with at the same step: one that "
+            "trails its peers is stopped sooner, one that leads them is not. Repeatable; counts "
+            "from four on. A log that ends before --horizon counts as stopped.",
+            show_default=False,
+        ),
+    ] = None,
     model: ModelOption = None,
     bounds: BoundsOption = "auto",
     schedule: ScheduleOption = None,
@@ -252,7 +265,8 @@ def should_stop(
     def forecast_first(records: int) -> Extrapolation:
         return forecast(loaded, log.first(records), horizon, goal, bounds, schedule)
 
-    decision, post = _decide(rule, log, best, forecast_first)
+    peers = [_peer(path, metric, steps_column, horizon) for path in peer or ()]
+    decision, post = _decide(rule, log, best, forecast_first, peers)
     show_notes(log.notes)
     if as_json:
         print_json(
@@ -261,6 +275,8 @@ def should_stop(
                 "prob_better": decision.prob_better,
                 "reason": decision.reason,
                 "threshold": threshold,
+                "limit": decision.limit,
+                "standing": decision.standing,
                 "best": best,
                 "model": loaded.name,
                 "metric": log.metric,
@@ -279,8 +295,29 @@ def should_stop(
         raise typer.Exit(STOP)
 
 
+def _peer(path: str, metric: str | None, steps_column: str | None, horizon: float) -> Peer:
+    """Another run of the search, its steps as the model counts them."""
+    import numpy as np
+
+    from lcpfn.curve_files import read_run
+    from lcpfn.peers import Peer
+
+    log = read_run(path, metric, steps_column)
+    try:
+        end = log.model_horizon(horizon)
+    except InputError as error:
+        raise InputError(f"--peer {path}: {error}") from None
+    present = ~np.isnan(log.values)
+    steps = log.model_steps[present].tolist()
+    return Peer(steps, log.values[present].tolist(), not steps or steps[-1] < end)
+
+
 def _decide(
-    rule: StoppingRule, log: RunLog, best: float, forecast_first: Callable[[int], Extrapolation]
+    rule: StoppingRule,
+    log: RunLog,
+    best: float,
+    forecast_first: Callable[[int], Extrapolation],
+    peers: Sequence[Peer],
 ) -> tuple[Decision, Extrapolation]:
     """The decision after the last record, and its forecast.
 
@@ -288,14 +325,19 @@ def _decide(
     """
     import numpy as np
 
+    from lcpfn.peers import standing
     from lcpfn.stopping import diverged
+
+    def decide(post: Extrapolation) -> Decision:
+        step, value = float(post.observed_steps[-1]), float(post.observed_values[-1])
+        return rule.decide(post, best, earlier, standing(step, value, peers, post.goal))
 
     count = len(log.values)
     earlier: list[Decision] = []
     for records in range(max(1, count - rule.patience + 1), count):
         if np.isfinite(log.values[:records]).any():
-            earlier.append(rule.decide(forecast_first(records), best, earlier))
+            earlier.append(decide(forecast_first(records)))
     post = forecast_first(count)
     # A NaN in a log is a missing record; an infinite or exploded one says that training broke.
     broken = diverged(log.values[~np.isnan(log.values)].tolist(), post.goal)
-    return broken or rule.decide(post, best, earlier), post
+    return broken or decide(post), post

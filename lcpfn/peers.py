@@ -1,0 +1,65 @@
+"""Where a run stands among the other runs of its search, at the same step."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lcpfn.curve import Goal
+
+# The standing among fewer than this says next to nothing.
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another run of the search, which has ended.
+
+    Args:
+        steps: (n,) of its records, increasing.
+        values: (n,) its records; NaN counts as worse than anything.
+        stopped: it was stopped before its end, because it would not have won.
+    """
+
+    steps: Sequence[float]
+    values: Sequence[float]
+    stopped: bool
+
+    def __post_init__(self) -> None:
+        if len(self.steps) != len(self.values):
+            raise ValueError(f"{len(self.steps)} steps, but {len(self.values)} values")
+
+    def at(self, step: float) -> float | None:
+        """Its newest value at a step; NaN where it had been stopped, None before its first."""
+        if self.stopped and (not self.steps or step > self.steps[-1]):
+            return math.nan
+        index = bisect_right(self.steps, step) - 1
+        return self.values[index] if index >= 0 else None
+
+
+def standing(step: float, value: float, peers: Sequence[Peer], goal: Goal) -> float | None:
+    """The share of peers that were better at this step: 0 for the run that leads, 1 for the last.
+
+    Ties count half. A peer that had been stopped by then counts as worse.
+
+    >>> peers = [Peer([1, 2, 3], [0.1, 0.5, level], stopped=False) for level in (0.6, 0.7, 0.8)]
+    >>> standing(3, 0.75, [*peers, Peer([1, 2], [0.1, 0.2], stopped=True)], "maximize")
+    0.25
+
+    Args:
+        step, value: of the run's newest record.
+        peers: the other runs.
+        goal: "maximize" or "minimize".
+
+    Returns:
+        None where fewer than four can be compared with.
+    """
+    sign = 1 if goal == "maximize" else -1
+    others = [other for peer in peers if (other := peer.at(step)) is not None]
+    if len(others) < _FEWEST:
+        return None
+    better = sum(sign * other > sign * value for other in others)
+    ties = sum(other == value for other in others)
+    return (better + 0.5 * ties) / len(others)
