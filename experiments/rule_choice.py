@@ -3,9 +3,9 @@
     python -m experiments.rule_choice --data ../shared/data/lcbench --data ../shared/data/taskset
 
 Replays recorded searches as `experiments.early_stopping` does, on shared forecasts, for rules of
-several thresholds, least records and patience. The default seed draws other runs than that script
-reports on. One row per rule; then, for each folder, the rule that uses the fewest epochs at no
-more than `--regret` on all the others, and what it does on the one left out.
+several thresholds, least records and patience, with peers and without. The default seed draws other
+runs than that script reports on. One row per rule; then, for each folder, the rule that uses the
+fewest epochs at no more than `--regret` on all the others, and what it does on the one left out.
 """
 
 from __future__ import annotations
@@ -29,22 +29,29 @@ from experiments.replay_forecasts import forecast_all, through_forecasts
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2)
 MIN_STEPS = (2, 3, 4)
 PATIENCES = (1, 2)
+PEERS = (0, 50)
 COLUMNS = ("epochs", "regret", "kept")
 
 
-Rules = dict[str, lcpfn.StoppingRule]
-"""By what sets them apart."""
+Rules = dict[str, tuple[lcpfn.StoppingRule, int]]
+"""By what sets them apart: a rule, and how many peers it hears of."""
 
 
 def rules(
-    thresholds: Sequence[float], least_records: Sequence[int], patiences: Sequence[int]
+    thresholds: Sequence[float],
+    least_records: Sequence[int],
+    patiences: Sequence[int],
+    peers: Sequence[int],
 ) -> Rules:
     """The rules to compare: every combination."""
     return {
-        f"threshold {threshold:g}, min_steps {least}, patience {patience}": lcpfn.StoppingRule(
-            threshold, least, patience
+        f"threshold {threshold:g}, min_steps {least}, patience {patience}, peers {latest}": (
+            lcpfn.StoppingRule(threshold, least, patience),
+            latest,
         )
-        for patience, least, threshold in product(patiences, least_records, thresholds)
+        for latest, patience, least, threshold in product(
+            peers, patiences, least_records, thresholds
+        )
     }
 
 
@@ -57,8 +64,8 @@ def score(
     for order in runs.orders(orders, seed):
         search = RecordedRuns(runs.name, runs.curves[order], runs.goal)
         known = [forecasts[index] for index in order]
-        for name, rule in compared.items():
-            scores[name].append(outcome(search, through_forecasts(search, known, rule)))
+        for name, (rule, peers) in compared.items():
+            scores[name].append(outcome(search, through_forecasts(search, known, rule, peers)))
     return scores
 
 
@@ -84,15 +91,18 @@ def main(
     threshold: Annotated[list[float] | None, typer.Option(help="of the rules; repeatable")] = None,
     min_steps: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
     patience: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
+    peers: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
     save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
 ) -> None:
     """Compares stopping rules."""
-    compared = rules(threshold or THRESHOLDS, min_steps or MIN_STEPS, patience or PATIENCES)
+    compared = rules(
+        threshold or THRESHOLDS, min_steps or MIN_STEPS, patience or PATIENCES, peers or PEERS
+    )
     torch.set_num_threads(1)
     loaded = lcpfn.load(model)
     settings = {
         "model": loaded.card["sha256"],
-        "rules": [astuple(rule) for rule in compared.values()],
+        "rules": [(*astuple(rule), latest) for rule, latest in compared.values()],
         "per_set": per_set,
         "orders": orders,
         "seed": seed,

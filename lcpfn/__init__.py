@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from lcpfn.extrapolation import Extrapolation
     from lcpfn.model import LCPFN
+    from lcpfn.peers import Peer, standing
     from lcpfn.stopping import Decision, StoppingRule
     from lcpfn.stream import Stream
     from lcpfn.weights import available, load
@@ -36,11 +37,13 @@ _HOMES = {
     "InputError": "lcpfn.errors",
     "LCPFNError": "lcpfn.errors",
     "MissingExtraError": "lcpfn.errors",
+    "Peer": "lcpfn.peers",
     "StoppingRule": "lcpfn.stopping",
     "Stream": "lcpfn.stream",
     "WeightsError": "lcpfn.errors",
     "available": "lcpfn.weights",
     "load": "lcpfn.weights",
+    "standing": "lcpfn.peers",
 }
 
 __all__ = [
@@ -51,11 +54,13 @@ __all__ = [
     "InputError",
     "LCPFNError",
     "MissingExtraError",
+    "Peer",
     "StoppingRule",
     "Stream",
     "WeightsError",
     "available",
     "load",
+    "standing",
 ]
 
 

@@ -47,7 +47,7 @@ class StoppingRule:
     """Stops a run whose final value will hardly beat the incumbent's.
 
     Two witnesses are heard: the forecast of the run, and its standing among the other runs of the
-    search at the same step (`lcpfn.peers.standing`). The forecast knows how such curves go on, but
+    search at the same step (`lcpfn.standing`). The forecast knows how such curves go on, but
     not that in this search the slow ones win; the standing knows the search, but not the curve.
     So the probability below which a run is stopped is a multiple of `threshold`:
 
@@ -147,7 +147,7 @@ class StoppingRule:
             earlier: this run's decisions so far, one a record, oldest first; needed for a patience
                 above 1.
             standing: share of the run's peers that were better at its newest step, see
-                `lcpfn.peers.standing`; None where unknown.
+                `lcpfn.standing`; None where unknown.
 
         Raises:
             InputError: the incumbent is NaN or no number.

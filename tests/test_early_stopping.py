@@ -76,7 +76,7 @@ def test_the_pruner_has_the_rules_own_defaults() -> None:
 def test_rules_are_chosen_without_the_folder_they_are_judged_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = {"cautious": StoppingRule(0.001, 4), "bold": StoppingRule(0.3, 2)}
+    few = {"cautious": (StoppingRule(0.001, 4), 50), "bold": (StoppingRule(0.3, 2), 0)}
     monkeypatch.setattr(rule_choice, "rules", lambda *_: few)
     rule_choice.main([folder], orders=1)
     text = capsys.readouterr().out
@@ -89,6 +89,6 @@ def test_rules_are_chosen_without_the_folder_they_are_judged_on(
 
 
 def test_every_combination_of_settings_is_a_rule() -> None:
-    rules = rule_choice.rules([0.05, 0.1], [2], [1, 3])
-    assert rules["threshold 0.1, min_steps 2, patience 3"] == StoppingRule(0.1, 2, 3)
-    assert len(rules) == 4
+    rules = rule_choice.rules([0.05, 0.1], [2], [1, 3], [0, 9])
+    assert rules["threshold 0.1, min_steps 2, patience 3, peers 9"] == (StoppingRule(0.1, 2, 3), 9)
+    assert len(rules) == 8
