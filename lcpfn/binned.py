@@ -7,25 +7,34 @@ mean, standard deviation and samples come from the same piecewise density and ag
 Stated bounds cut the density off and renormalise it.
 
 The first and the last of the `bins` masses belong to the tails.
+
+Distributions are torch tensors (training, batches) or numpy arrays (single forecasts, which are so
+small that torch's overhead per operation would cost more than the arithmetic).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from lcpfn.arrays import Array, ArrayModule, array_module, clipped, constant_like
 
 _OUTER_EDGE = 12.0
 _CENTRE_WIDTH = 1.2
 TAIL_SCALE = 4.0
 # Below this mass inside the bounds the truncated density would be lost to rounding.
 _LEAST_INSIDE = 1e-9
+# A bin of less mass is passed at once.
+_LEAST_MASS = 1e-37
 # A narrower distribution would underflow to a width of zero.
 _LEAST_SCALE = 1e-290
+_DOUBLE = 8
 
 
 @lru_cache(maxsize=16)
@@ -66,44 +75,58 @@ class BinnedDistribution:
         high: no mass above this value; None where open.
     """
 
-    location: Tensor
-    scale: Tensor
-    log_masses: Tensor
+    location: Array
+    scale: Array
+    log_masses: Array
     low: float | None = None
     high: float | None = None
 
     @property
     def bins(self) -> int:
-        return self.log_masses.shape[-1]
+        return int(self.log_masses.shape[-1])
 
     @property
-    def edges(self) -> Tensor:
-        return bin_edges(self.bins).to(self.log_masses)
+    def edges(self) -> Array:
+        return constant_like(bin_edges(self.bins), self.log_masses)
 
     def __getitem__(self, index: Any) -> BinnedDistribution:
-        return replace(
-            self,
-            location=self.location[index],
-            scale=self.scale[index],
-            log_masses=self.log_masses[index],
+        return BinnedDistribution(
+            self.location[index], self.scale[index], self.log_masses[index], self.low, self.high
         )
 
     def expand(self, *shape: int) -> BinnedDistribution:
         """The distribution broadcast to another batch shape."""
-        return replace(
-            self,
-            location=self.location.expand(shape),
-            scale=self.scale.expand(shape),
-            log_masses=self.log_masses.expand(*shape, -1),
+        broadcast_to = array_module(self.log_masses).broadcast_to
+        return BinnedDistribution(
+            broadcast_to(self.location, shape),
+            broadcast_to(self.scale, shape),
+            broadcast_to(self.log_masses, (*shape, self.bins)),
+            self.low,
+            self.high,
         )
 
     def double(self) -> BinnedDistribution:
-        """The distribution in float64, renormalised."""
-        return replace(
-            self,
-            location=self.location.double(),
-            scale=self.scale.double(),
-            log_masses=torch.log_softmax(self.log_masses.double(), -1),
+        """The distribution in float64, renormalised where it was not."""
+        if self.log_masses.itemsize == _DOUBLE:
+            return self
+        return BinnedDistribution(
+            _double(self.location),
+            _double(self.scale),
+            log_softmax(_double(self.log_masses)),
+            self.low,
+            self.high,
+        )
+
+    def numpy(self) -> BinnedDistribution:
+        """The same distribution in numpy arrays, without gradients."""
+        if isinstance(self.log_masses, np.ndarray):
+            return self
+        return BinnedDistribution(
+            self.location.detach().numpy(),
+            self.scale.detach().numpy(),
+            self.log_masses.detach().numpy(),
+            self.low,
+            self.high,
         )
 
     def affine(self, offset: float, gain: float) -> BinnedDistribution:
@@ -111,10 +134,11 @@ class BinnedDistribution:
         low, high = self.low, self.high
         if gain < 0:
             low, high = high, low
+        flip = array_module(self.log_masses).flip
         return BinnedDistribution(
             offset + gain * self.location,
-            (abs(gain) * self.scale).clamp_min(_LEAST_SCALE),
-            self.log_masses if gain > 0 else self.log_masses.flip(-1),
+            clipped(abs(gain) * self.scale, _LEAST_SCALE),
+            self.log_masses if gain > 0 else flip(self.log_masses, axis=-1),
             None if low is None else offset + gain * low,
             None if high is None else offset + gain * high,
         )
@@ -127,78 +151,73 @@ class BinnedDistribution:
         """
         if low is None and high is None:
             return self
-        cut = replace(self, low=low, high=high)
+        cut = BinnedDistribution(self.location, self.scale, self.log_masses, low, high)
         below, above = cut._outside()
         lost = above - below < _LEAST_INSIDE
-        nearest = self.location.clamp(
-            -math.inf if low is None else low, math.inf if high is None else high
-        )
-        return replace(cut, location=torch.where(lost, nearest, self.location))
+        if not lost.any():
+            return cut
+        nearest = clipped(self.location, low, high)
+        location = array_module(self.log_masses).where(lost, nearest, self.location)
+        return BinnedDistribution(location, self.scale, self.log_masses, low, high)
 
-    def log_prob(self, y: Tensor) -> Tensor:
+    @np.errstate(all="ignore")
+    def log_prob(self, y: Array) -> Array:
         """Log-density at y, broadcast against (...,); -inf outside the bounds."""
-        y = torch.as_tensor(y).to(self.location)
+        xp = array_module(self.log_masses)
+        y = self._question(y)
         z = (y - self.location) / self.scale
         edges = self.edges
-        bin_of = torch.bucketize(z, edges)
-        log_masses = self.log_masses.expand(*z.shape, self.bins)
-        log_mass = log_masses.gather(-1, bin_of[..., None])[..., 0]
-        beyond = torch.relu(z - edges[-1]) + torch.relu(edges[0] - z)
-        density = log_mass - log_widths(self.bins).to(z)[bin_of] - beyond / TAIL_SCALE
-        density = density - torch.log(self.scale)
+        bin_of = xp.searchsorted(edges, z)
+        log_mass = _entry(xp.broadcast_to(self.log_masses, (*z.shape, self.bins)), bin_of)
+        beyond = clipped(z - edges[-1], 0.0) + clipped(edges[0] - z, 0.0)
+        log_width = constant_like(log_widths(self.bins), edges)[bin_of]
+        density = log_mass - log_width - beyond / TAIL_SCALE - xp.log(self.scale)
         if self.low is None and self.high is None:
             return density
         below, above = self._outside()
         inside = (y >= _or(self.low, -math.inf)) & (y <= _or(self.high, math.inf))
-        return torch.where(inside, density - torch.log(above - below), -math.inf)
+        return xp.where(inside, density - xp.log(above - below), -math.inf)
 
-    def cdf(self, y: Tensor) -> Tensor:
+    @np.errstate(all="ignore")
+    def cdf(self, y: Array) -> Array:
         """P(Y <= y), broadcast against (...,)."""
-        y = torch.as_tensor(y).to(self.location)
-        open_cdf = self._open_cdf((y - self.location) / self.scale)
+        open_cdf = self._open_cdf((self._question(y) - self.location) / self.scale)
         if self.low is None and self.high is None:
             return open_cdf
         below, above = self._outside()
-        return ((open_cdf - below) / (above - below)).clamp(0, 1)
+        return clipped((open_cdf - below) / (above - below), 0.0, 1.0)
 
-    def quantile(self, q: Tensor) -> Tensor:
+    @np.errstate(all="ignore")
+    def quantile(self, q: Array) -> Array:
         """Inverse of `cdf`, broadcast against (...,). q in [0, 1]."""
-        q = torch.as_tensor(q).to(self.location)
+        xp = array_module(self.log_masses)
         below, above = self._outside()
-        q = torch.broadcast_to(
-            below + q * (above - below), torch.broadcast_shapes(q.shape, below.shape)
-        )
-        cumulative = self._cumulative().expand(*q.shape, -1).contiguous()
-        edges = self.edges
-        bin_of = torch.searchsorted(cumulative, q[..., None].contiguous())[..., 0]
-        inner = bin_of.clamp(1, self.bins - 2)
-        start = cumulative.gather(-1, inner[..., None] - 1)[..., 0]
-        end = cumulative.gather(-1, inner[..., None])[..., 0]
-        share = ((q - start) / (end - start).clamp_min(1e-300)).clamp(0, 1)
-        z = edges[inner - 1] + share * (edges[inner] - edges[inner - 1])
-        left, right = cumulative[..., 0], 1 - cumulative[..., -1]
-        z_left = edges[0] + TAIL_SCALE * torch.log(q / left.clamp_min(1e-300))
-        z_right = edges[-1] - TAIL_SCALE * torch.log((1 - q) / right.clamp_min(1e-300))
-        z = torch.where(bin_of == 0, z_left, torch.where(bin_of == self.bins - 1, z_right, z))
-        y = self.location + self.scale * z
-        return y.clamp(_or(self.low, -math.inf), _or(self.high, math.inf))
+        q = below + self._question(q) * (above - below)
+        masses, edges = self._masses(), self.edges
+        inner, left, right = masses[..., 1:-1], masses[..., 0], masses[..., -1]
+        # Every bin counts as far as q fills it, the tails as far as q reaches into them.
+        start = xp.cumulative_sum(masses, axis=-1)[..., :-2]
+        share = clipped((q[..., None] - start) / clipped(inner, _LEAST_MASS), 0.0, 1.0)
+        z = edges[0] + (share * xp.diff(edges)).sum(-1)
+        z = z + TAIL_SCALE * xp.log(clipped(q / clipped(left, _LEAST_MASS), 0.0, 1.0))
+        z = z - TAIL_SCALE * xp.log(clipped((1 - q) / clipped(right, _LEAST_MASS), 0.0, 1.0))
+        return clipped(self.location + self.scale * z, self.low, self.high)
 
     def sample(
         self, shape: tuple[int, ...] = (), generator: torch.Generator | None = None
-    ) -> Tensor:
+    ) -> Array:
         """Independent draws, (*shape, ...)."""
-        uniform = torch.rand(
-            *shape, *self.location.shape, generator=generator, dtype=self.location.dtype
-        )
+        dtype = torch.float64 if isinstance(self.log_masses, np.ndarray) else self.location.dtype
+        uniform = torch.rand(*shape, *self.location.shape, generator=generator, dtype=dtype)
         return self.quantile(uniform)
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Array:
         """Expected value, (...,)."""
         return self.location + self.scale * self._moments()[0]
 
     @property
-    def std(self) -> Tensor:
+    def std(self) -> Array:
         """Standard deviation, (...,)."""
         return self.scale * self._moments()[1]
 
@@ -218,79 +237,97 @@ class BinnedDistribution:
         beyond = _expected_excess(centre - edges[-1], spread) + _expected_excess(
             edges[0] - centre, spread
         )
-        return score - beyond / TAIL_SCALE - torch.log(self.scale)
+        expected: Tensor = score - beyond / TAIL_SCALE - torch.log(self.scale)
+        return expected
 
-    def _cumulative(self) -> Tensor:
-        """P(z <= edge) for every inner edge, (..., bins - 1)."""
-        masses = torch.exp(self.log_masses)
-        return torch.cumsum(masses, -1)[..., :-1] / masses.sum(-1, keepdim=True)
+    def _question(self, y: Array) -> Array:
+        """What is asked, in the kind and type of the distribution."""
+        if isinstance(self.log_masses, np.ndarray):
+            return np.asarray(y, self.log_masses.dtype)
+        return torch.as_tensor(y).to(self.log_masses)
 
-    def _open_cdf(self, z: Tensor) -> Tensor:
-        cumulative = self._cumulative().expand(*z.shape, self.bins - 1)
-        edges = self.edges
-        bin_of = torch.bucketize(z, edges)
-        inner = bin_of.clamp(1, self.bins - 2)
-        start = cumulative.gather(-1, inner[..., None] - 1)[..., 0]
-        end = cumulative.gather(-1, inner[..., None])[..., 0]
-        share = (z - edges[inner - 1]) / (edges[inner] - edges[inner - 1])
-        middle = start + share.clamp(0, 1) * (end - start)
-        left = cumulative[..., 0] * torch.exp(((z - edges[0]) / TAIL_SCALE).clamp_max(0))
-        right = 1 - (1 - cumulative[..., -1]) * torch.exp(
-            ((edges[-1] - z) / TAIL_SCALE).clamp_max(0)
-        )
-        return torch.where(bin_of == 0, left, torch.where(bin_of == self.bins - 1, right, middle))
+    def _masses(self) -> Array:
+        masses = array_module(self.log_masses).exp(self.log_masses)
+        return masses / masses.sum(-1)[..., None]
 
-    def _bounds_in_z(self) -> tuple[Tensor, Tensor]:
+    def _open_cdf(self, z: Array) -> Array:
+        """The distribution function without bounds at z, broadcast against (...,)."""
+        xp = array_module(self.log_masses)
+        masses, edges = self._masses(), self.edges
+        # Every bin counts as far as z fills it, the tails as far as z reaches into them.
+        share = clipped((z[..., None] - edges[:-1]) / xp.diff(edges), 0.0, 1.0)
+        inner = (masses[..., 1:-1] * share).sum(-1)
+        left = masses[..., 0] * xp.exp(clipped((z - edges[0]) / TAIL_SCALE, None, 0.0))
+        right = masses[..., -1] * xp.expm1(clipped((edges[-1] - z) / TAIL_SCALE, None, 0.0))
+        return clipped(left + inner - right, 0.0, 1.0)
+
+    def _bounds_in_z(self) -> tuple[Array, Array]:
         low = (_or(self.low, -math.inf) - self.location) / self.scale
         high = (_or(self.high, math.inf) - self.location) / self.scale
         return low, high
 
-    def _outside(self) -> tuple[Tensor, Tensor]:
+    @np.errstate(all="ignore")
+    def _outside(self) -> tuple[Array, Array]:
         """The open distribution function at the bounds, each (...,)."""
         low, high = self._bounds_in_z()
-        below = torch.zeros_like(self.location) if self.low is None else self._open_cdf(low)
-        above = torch.ones_like(self.location) if self.high is None else self._open_cdf(high)
+        below = 0 * self.scale if self.low is None else self._open_cdf(low)
+        above = 0 * self.scale + 1 if self.high is None else self._open_cdf(high)
         return below, above
 
-    def _moments(self) -> tuple[Tensor, Tensor]:
+    @np.errstate(all="ignore")
+    def _moments(self) -> tuple[Array, Array]:
         """Mean and standard deviation of z inside the bounds, each (...,)."""
+        xp = array_module(self.log_masses)
         edges = self.edges
         low, high = self._bounds_in_z()
         low, high = low[..., None], high[..., None]
-        masses = torch.exp(self.log_masses)
-        start = torch.maximum(edges[:-1], low)
-        end = torch.maximum(torch.minimum(edges[1:], high), start)
-        inner = masses[..., 1:-1] * (end - start) / torch.diff(edges)
-        middle = (start + end) / 2
-        left = _tail_moments(edges[0] - high.clamp_max(float(edges[0])), edges[0] - low)
-        right = _tail_moments(low.clamp_min(float(edges[-1])) - edges[-1], high - edges[-1])
-        parts = [
-            (masses[..., :1] * left[0], edges[0] - left[1], left[2]),
-            (inner, middle, (end - start) ** 2 / 12),
-            (masses[..., -1:] * right[0], edges[-1] + right[1], right[2]),
-        ]
-        mass = torch.cat([part[0] for part in parts], -1)
-        centre = torch.cat([part[1].expand_as(part[0]) for part in parts], -1)
-        variance = torch.cat([part[2].expand_as(part[0]) for part in parts], -1)
-        total = mass.sum(-1, keepdim=True)
-        mean = (mass * centre).sum(-1, keepdim=True) / total
-        second = (mass * (variance + (centre - mean) ** 2)).sum(-1, keepdim=True) / total
-        return mean[..., 0], torch.sqrt(second)[..., 0]
+        masses = xp.exp(self.log_masses)
+        start = xp.maximum(edges[:-1], low)
+        end = xp.maximum(xp.minimum(edges[1:], high), start)
+        inner = masses[..., 1:-1] * (end - start) / xp.diff(edges)
+        left = _tail_moments(xp, edges[0] - clipped(high, None, edges[0]), edges[0] - low)
+        right = _tail_moments(xp, clipped(low, edges[-1], None) - edges[-1], high - edges[-1])
+        mass = xp.concat([masses[..., :1] * left[0], inner, masses[..., -1:] * right[0]], axis=-1)
+        centre = xp.concat([edges[0] - left[1], (start + end) / 2, edges[-1] + right[1]], axis=-1)
+        variance = xp.concat([left[2], (end - start) ** 2 / 12, right[2]], axis=-1)
+        total = mass.sum(-1)
+        mean = (mass * centre).sum(-1) / total
+        second = (mass * (variance + (centre - mean[..., None]) ** 2)).sum(-1) / total
+        return mean, xp.sqrt(second)
 
 
-def _tail_moments(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def log_softmax(x: Array) -> Array:
+    """Log-probabilities in proportion to exp(x) along the last axis."""
+    if isinstance(x, Tensor):
+        return torch.log_softmax(x, -1)
+    shifted = x - x.max(-1)[..., None]
+    return shifted - np.log(np.exp(shifted).sum(-1))[..., None]
+
+
+def _double(x: Array) -> Array:
+    return x.double() if isinstance(x, Tensor) else x.astype(np.float64)
+
+
+def _entry(table: Array, index: Array) -> Array:
+    """The entry (...) of every row (..., n) at its own index (...)."""
+    if isinstance(table, np.ndarray):
+        return np.take_along_axis(table, index[..., None], -1)[..., 0]
+    return table.gather(-1, index[..., None])[..., 0]
+
+
+def _tail_moments(xp: ArrayModule, start: Array, end: Array) -> tuple[Array, Array, Array]:
     """Mass, mean and variance of an exponential tail between `start` and `end` (maybe infinite)."""
-    length = ((end - start) / TAIL_SCALE).clamp_min(0)
-    start = start.clamp_min(0)
-    mass = torch.exp(-start / TAIL_SCALE) * -torch.expm1(-length)
+    length = clipped((end - start) / TAIL_SCALE, 0.0)
+    start = clipped(start, 0.0)
+    mass = xp.exp(-start / TAIL_SCALE) * -xp.expm1(-length)
     # Moments of a unit exponential cut at `length`; the limits 0 and infinity are taken apart.
-    safe = length.clamp(1e-3, 700.0)
-    ratio = safe / torch.expm1(safe)
+    safe = clipped(length, 1e-3, 700.0)
+    ratio = safe / xp.expm1(safe)
     mean = 1 - ratio
     variance = 1 - ratio * (safe + ratio)
     short = length < 1e-3
-    mean = torch.where(short, length / 2, mean)
-    variance = torch.where(short, length**2 / 12, variance)
+    mean = xp.where(short, length / 2, mean)
+    variance = xp.where(short, length**2 / 12, variance)
     return mass, start + TAIL_SCALE * mean, TAIL_SCALE**2 * variance
 
 

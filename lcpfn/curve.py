@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,13 +29,15 @@ _LARGEST = 1e150
 _DIVERGED = 1000.0
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(NamedTuple):
     """A checked curve. Missing records are gone; the steps of the rest are kept.
+
+    A tuple, because a backtest makes one for each prefix.
 
     Args:
         steps: (n,) strictly increasing and positive, in the user's unit.
         values: (n,) finite.
+        extremes: lowest and highest of `values`.
         horizon: last step of the full run, at or after the last of `steps`.
         goal: "maximize" or "minimize".
         bounds: what the metric can never pass; None where open. "auto" has been resolved.
@@ -46,6 +47,7 @@ class Curve:
 
     steps: Array
     values: Array
+    extremes: tuple[float, float]
     horizon: float
     goal: Goal
     bounds: Bounds
@@ -59,18 +61,25 @@ class Curve:
 
     def first(self, records: int) -> Curve:
         """The curve as it was after its first `records`; guessed bounds are guessed again."""
-        values = self.values[:records]
-        bounds = guess_bounds(values, self.goal) if self.guessed_bounds else self.bounds
-        return replace(self, steps=self.steps[:records], values=values, bounds=bounds)
+        steps, values = self.steps[:records], self.values[:records]
+        extremes = float(values.min()), float(values.max())
+        bounds = _guess(*extremes, self.goal) if self.guessed_bounds else self.bounds
+        shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule)
+        return Curve(steps, values, extremes, *shared)
 
     def prefixes(self) -> list[Curve]:
         """The curve as it was after each of its records."""
-        counts = range(1, len(self.values) + 1)
         # Guesses only ever widen, so what is guessed first and last is guessed in between.
         if self.guessed_bounds and guess_bounds(self.values[:1], self.goal) != self.bounds:
-            return [self.first(count) for count in counts]
+            return [self.first(count) for count in range(1, len(self.values) + 1)]
+        lowest, highest = (
+            extreme.accumulate(self.values).tolist() for extreme in (np.minimum, np.maximum)
+        )
         shared = (self.horizon, self.goal, self.bounds, self.guessed_bounds, self.schedule)
-        return [Curve(self.steps[:count], self.values[:count], *shared) for count in counts]
+        return [
+            Curve(self.steps[:count], self.values[:count], extremes, *shared)
+            for count, extremes in enumerate(zip(lowest, highest, strict=True), 1)
+        ]
 
     def extended(self, value: float, step: float) -> Curve | None:
         """The curve with one more record, or None where the record breaks a rule.
@@ -84,11 +93,18 @@ class Curve:
         )
         if not (abs(value) <= _LARGEST and self.steps[-1] < step <= self.horizon and within):
             return None
-        steps = np.concatenate([self.steps, [step]])
-        values = np.concatenate([self.values, [value]])
-        bounds = guess_bounds(values, self.goal) if self.guessed_bounds else self.bounds
-        shared = (bounds, self.guessed_bounds, self.schedule)
-        return Curve(steps, values, self.horizon, self.goal, *shared)
+        lowest, highest = self.extremes
+        extremes = min(lowest, value), max(highest, value)
+        return Curve(
+            np.concatenate((self.steps, (step,))),
+            np.concatenate((self.values, (value,))),
+            extremes,
+            self.horizon,
+            self.goal,
+            _guess(*extremes, self.goal) if self.guessed_bounds else self.bounds,
+            self.guessed_bounds,
+            self.schedule,
+        )
 
 
 def read_curve(
@@ -145,7 +161,8 @@ def read_curve(
         _check_inside(observed, at, checked)
     observed = _far_instead_of_infinite(observed)
     rates = schedule if isinstance(schedule, LearningRates) else read_schedule(schedule, last)
-    return Curve(at, observed, last, checked_goal, checked, guessed, rates)
+    extremes = float(observed.min()), float(observed.max())
+    return Curve(at, observed, extremes, last, checked_goal, checked, guessed, rates)
 
 
 def _far_instead_of_infinite(values: Array) -> Array:
@@ -212,7 +229,10 @@ def guess_bounds(values: Array, goal: Goal) -> Bounds:
     percent. A metric to minimise that is never negative is taken for a loss above 0. Anything
     else is open. State the bounds where this guess is wrong for your metric.
     """
-    low, high = float(values.min()), float(values.max())
+    return _guess(float(values.min()), float(values.max()), goal)
+
+
+def _guess(low: float, high: float, goal: Goal) -> Bounds:
     if goal == "minimize":
         return (0.0, None) if low >= 0 else (None, None)
     if low >= 0 and high <= 1:

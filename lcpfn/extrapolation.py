@@ -99,7 +99,7 @@ class Extrapolation:
     @property
     def mean(self) -> Array:
         """(m,) expected value at every step."""
-        return _numpy(self._margins.mean)
+        return np.asarray(self._margins.mean)
 
     @property
     def median(self) -> Array:
@@ -109,7 +109,7 @@ class Extrapolation:
     @property
     def std(self) -> Array:
         """(m,) standard deviation at every step."""
-        return _numpy(self._margins.std)
+        return np.asarray(self._margins.std)
 
     def quantile(self, q: float | Sequence[float] | Array) -> Array:
         """Quantiles at every step.
@@ -123,13 +123,12 @@ class Extrapolation:
         probabilities = np.asarray(q, dtype=np.float64)
         if probabilities.ndim > 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise InputError(f"q is {q!r}, but must be one or several numbers within [0, 1]")
-        asked = torch.as_tensor(probabilities)[..., None]
-        result = _numpy(self._margins.quantile(asked))
+        result = np.asarray(self._margins.quantile(probabilities[..., None]))
         return result if probabilities.ndim else result.reshape(-1)
 
     def cdf(self, y: ArrayLike) -> Array:
         """P(value <= y) at every step, (m,). `y` is a number or (m,)."""
-        return _numpy(self._margins.cdf(self._at_steps("y", y)))
+        return np.asarray(self._margins.cdf(self._at_steps("y", y)))
 
     def log_prob(self, y: ArrayLike) -> Array:
         """Log-density of y at every step, (m,), in nats per unit of the metric.
@@ -137,7 +136,7 @@ class Extrapolation:
         `y` is a number or (m,). The Jacobian of all internal scaling is included; outside the
         bounds it is -inf.
         """
-        return _numpy(self._margins.log_prob(self._at_steps("y", y)))
+        return np.asarray(self._margins.log_prob(self._at_steps("y", y)))
 
     def prob_better(self, than: float, at: float | None = None) -> float:
         """P(the value at a step beats `than`): above it to maximize, below it to minimize.
@@ -154,7 +153,7 @@ class Extrapolation:
             final = float(self.curve.values[-1])
             return float(final > threshold if self.goal == "maximize" else final < threshold)
         forecast = self._final if step is None else self._engine.forecast(self.curve, step)[0]
-        below = float(forecast.cdf(torch.tensor(threshold, dtype=torch.float64)))
+        below = float(forecast.cdf(threshold))
         return 1.0 - below if self.goal == "maximize" else below
 
     def at_horizon(self) -> Extrapolation:
@@ -185,7 +184,7 @@ class Extrapolation:
 
     def __repr__(self) -> str:
         final = self._final
-        quantiles = final.quantile(torch.tensor([0.06, 0.5, 0.94], dtype=torch.float64))
+        quantiles = final.quantile(np.array([0.06, 0.5, 0.94]))
         low, middle, high = (f"{float(value):.4g}" for value in quantiles)
         return (
             f"Extrapolation({len(self.curve.values)} records to step {self.curve.steps[-1]:g}; "
@@ -207,18 +206,14 @@ class Extrapolation:
             return self._margins[-1]
         return self._engine.forecast(self.curve, np.array([self.horizon]))[0]
 
-    def _at_steps(self, name: str, y: ArrayLike) -> torch.Tensor:
+    def _at_steps(self, name: str, y: ArrayLike) -> Array:
         values = np.asarray(y, dtype=np.float64)
         if values.shape not in ((), self.steps.shape):
             raise InputError(
                 f"{name} has shape {values.shape}, but must be a number or have one entry for "
                 f"each of the {len(self.steps)} steps"
             )
-        return torch.as_tensor(values)
-
-
-def _numpy(tensor: torch.Tensor) -> Array:
-    return tensor.numpy()
+        return values
 
 
 def _torch_generator(generator: Generator | None) -> torch.Generator | None:

@@ -6,9 +6,8 @@ from the latest one in units of a running noise estimate, squashed by asinh: the
 with numbers of order one and never has to resolve a change of 0.001 inside a value of 0.9. The
 same frame (latest value, running averages, unit) turns its outputs back into values.
 
-The functions take torch tensors (training, batches) and numpy arrays (streams, where arrays are
-so small that torch's overhead per operation would cost more than the arithmetic), by way of the
-operations that the array API standard defines for both.
+The functions take torch tensors (training, batches) and numpy arrays (streams, single forecasts);
+see `lcpfn.arrays`.
 """
 
 from __future__ import annotations
@@ -17,19 +16,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
-from array_api_compat import numpy as array_api_numpy
-from array_api_compat import torch as array_api_torch
 
+from lcpfn.arrays import Array, ArrayModule, array_module
 from lcpfn.averages import running_averages, running_range
-
-Array = Any
-"""A torch tensor or a numpy array; all arguments of a call are of one kind."""
-ArrayModule = Any
-"""The array API namespace of the arguments' kind."""
 
 AVERAGE_HALF_LIVES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 NOISE_HALF_LIVES = (4.0, 16.0, 64.0)
@@ -59,10 +51,12 @@ class Frame:
         """The frame after the last observation, (..., 1)."""
         return Frame(self.last[:, -1:], self.averages[:, -1:], self.unit[:, -1:])
 
-    def as_torch(self) -> Frame:
-        """The same frame in torch tensors."""
+    def first(self, observations: int) -> Frame:
+        """The frame after each of the first `observations`."""
         return Frame(
-            torch.as_tensor(self.last), torch.as_tensor(self.averages), torch.as_tensor(self.unit)
+            self.last[:, :observations],
+            self.averages[:, :observations],
+            self.unit[:, :observations],
         )
 
     def at(self, index: torch.Tensor) -> Frame:
@@ -77,15 +71,6 @@ class ContextFeatures:
 
     tokens: Array
     frame: Frame
-
-    def as_torch(self) -> ContextFeatures:
-        """The same features in torch tensors."""
-        return ContextFeatures(torch.as_tensor(self.tokens), self.frame.as_torch())
-
-
-def array_module(x: Array) -> ArrayModule:
-    """The array API of an array's kind; a lookup that costs less than the library's own."""
-    return array_api_numpy if isinstance(x, np.ndarray) else array_api_torch
 
 
 def increments(xp: ArrayModule, sequence: Array) -> Array:
@@ -105,7 +90,7 @@ def channels(xp: ArrayModule, *parts: Array) -> Array:
 
 def at_least(xp: ArrayModule, least: float, x: Array) -> Array:
     """The larger of x and `least`."""
-    return np.maximum(x, np.float32(least)) if xp is array_api_numpy else x.clamp_min(least)
+    return np.maximum(x, np.float32(least)) if isinstance(x, np.ndarray) else x.clamp_min(least)
 
 
 def constant_of(numbers: tuple[float, ...], like: Array) -> Array:

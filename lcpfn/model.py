@@ -28,6 +28,7 @@ from lcpfn.curve import (
 )
 from lcpfn.errors import InputError
 from lcpfn.extrapolation import Extrapolation, LazyForecast
+from lcpfn.features import Frame as CoordinateFrame
 from lcpfn.network import Cache, Network
 from lcpfn.scaling import (
     LEAST_UNIT,
@@ -82,6 +83,12 @@ class Encoded:
         """A step as an observed fraction of the horizon, (1,)."""
         return torch.as_tensor(self.axis.fractions(np.array([step])), dtype=torch.float32)
 
+    def same_view(self, before: Encoded) -> bool:
+        """Whether values mean the same to the network as in an encoding of earlier records."""
+        return self.metric == before.metric and (
+            self.limits is before.limits or np.array_equal(self.limits, before.limits)
+        )
+
     def extended(self, curve: Curve, metric: MetricMap) -> Encoded | None:
         """The encoding of the curve with one more record; None where it does more than append.
 
@@ -99,8 +106,8 @@ class Encoded:
         value = curve.values[-1] * metric.gain - metric.offset * metric.gain
         value = 0.0 if abs(value) < LEAST_UNIT else value
         return Encoded(
-            np.concatenate([self.fractions, np.array([fraction], np.float32)]),
-            np.concatenate([self.values, np.array([value], np.float32)]),
+            np.concatenate((self.fractions, (fraction,)), dtype=np.float32),
+            np.concatenate((self.values, (value,)), dtype=np.float32),
             self.limits,
             metric,
             self.axis,
@@ -272,8 +279,9 @@ class LCPFN:
             )
         prefixes = curve.prefixes()
         finals = self._prefix_forecasts(curve, prefixes)
+        asked = np.array([curve.horizon])
         posts = [
-            Extrapolation(prefix, np.array([prefix.horizon]), self, final)
+            Extrapolation(prefix, asked, self, final)
             for prefix, final in zip(prefixes, finals, strict=True)
         ]
         return [posts[count - 1] for count in np.cumsum(present)]
@@ -343,7 +351,7 @@ class LCPFN:
                     known, fractions, values, query, limits, schedule, rates
                 )
             margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds)
-            draw = margin.sample(generator=generator).numpy()
+            draw = margin.sample(generator=generator)
             drawn[:, index] = draw
             if cells[index + 1] > cells[index]:
                 last = step
@@ -441,9 +449,10 @@ class LCPFN:
             unit = self.network(
                 context, fractions, prefixes, torch.ones(len(chosen), 1), schedule, asked
             )
+            unit = unit.numpy().double()
             for row, i in enumerate(chosen):
                 metric, bounds = encoded[i].metric, curves[i].bounds
-                finals[i] = partial(_forecast_at, unit, (row, 0), metric, bounds)
+                finals[i] = partial(to_metric, unit[row, 0], metric, bounds)
         return finals
 
     @torch.inference_mode()
@@ -454,24 +463,27 @@ class LCPFN:
         shared = prefixes[0].bounds == curve.bounds and same_map_throughout(curve, self._frame)
         if len(encoded.values) < len(curve.values) or not shared or not running:
             return self._final_forecasts(prefixes)
+        fractions, schedule = encoded.fractions[None], encoded.observed_schedule
+        asked = encoded.horizon_schedule
         context = self.network.features(
-            encoded.fractions[None],
-            encoded.values[None],
-            limits=encoded.limits,
-            schedule=encoded.observed_schedule,
-        ).as_torch()
-        fractions = torch.from_numpy(encoded.fractions[None])
-        counts = torch.arange(1, len(running) + 1)[None]
-        schedule, asked = _batched_schedules([encoded])
-        if asked is not None:
-            asked = asked.expand(-1, len(running), -1)
-        unit = self.network(
-            context, fractions, counts, torch.ones(1, len(running)), schedule, asked
+            fractions, encoded.values[None], limits=encoded.limits, schedule=schedule
         )
-        finals: list[LazyForecast] = [
-            partial(_forecast_at, unit, (0, row), encoded.metric, prefix.bounds)
-            for row, prefix in enumerate(running)
-        ]
+        count = len(running)
+        queries = self.network.query_features(
+            fractions[:, :count],
+            np.ones((1, count), np.float32),
+            None if schedule is None else schedule[:, :count],
+            None if asked is None else asked.repeat(count, axis=1),
+        )
+        out = self.network.answer(
+            torch.from_numpy(context.tokens),
+            torch.from_numpy(queries),
+            torch.arange(1, count + 1)[None],
+        )
+        answers = _Answers(
+            self.network, out, context.frame.first(count), encoded.metric, curve.bounds
+        )
+        finals: list[LazyForecast] = [partial(answers.forecast, row) for row in range(count)]
         if curve.finished:
             finals.append(partial(_known, curve, self.network.config.bins))
         return finals
@@ -500,13 +512,27 @@ def _repeated(rates: NDArray[np.float32] | None, count: int) -> Tensor | None:
 
 def _known(curve: Curve, bins: int) -> BinnedDistribution:
     """The forecast of a horizon that has been observed: its value, next to exact."""
-    value = torch.tensor(float(curve.values[-1]), dtype=torch.float64)
-    scale = (value.abs() * _KNOWN_SHARPNESS).clamp_min(_LEAST_SCALE)
-    known = BinnedDistribution(value, scale, starting_log_masses(bins))
+    value = np.float64(curve.values[-1])
+    scale = np.maximum(abs(value) * _KNOWN_SHARPNESS, _LEAST_SCALE)
+    known = BinnedDistribution(value, scale, starting_log_masses(bins).numpy())
     return known.truncate(*curve.bounds)
 
 
-def _forecast_at(
-    unit: BinnedDistribution, index: tuple[int, int], metric: MetricMap, bounds: Bounds
-) -> BinnedDistribution:
-    return to_metric(unit[index], metric, bounds)
+@dataclass(frozen=True)
+class _Answers:
+    """The network's outputs (1, m, outputs) on one curve, interpreted when first asked for."""
+
+    network: Network
+    out: Tensor
+    frame: CoordinateFrame
+    metric: MetricMap
+    bounds: Bounds
+
+    def forecast(self, query: int) -> BinnedDistribution:
+        """The forecast of one query."""
+        return self._margins[query]
+
+    @cached_property
+    def _margins(self) -> BinnedDistribution:
+        unit = self.network.interpret(self.out.double().numpy(), self.frame)
+        return to_metric(unit[0], self.metric, self.bounds)

@@ -18,20 +18,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lcpfn.binned import BinnedDistribution, starting_log_masses
+from lcpfn.arrays import Array, array_module, clipped, constant_like
+from lcpfn.binned import BinnedDistribution, log_softmax, starting_log_masses
 from lcpfn.errors import InputError
 from lcpfn.features import (
     AVERAGES,
     CONTEXT_FEATURES,
     QUERY_FEATURES,
-    Array,
     ContextFeatures,
     Frame,
-    array_module,
     context_features,
     query_features,
 )
@@ -169,7 +169,9 @@ class Block(nn.Module):
         else:
             attended = F.scaled_dot_product_attention(query, key, value, mask)
         x = x + self.mix(attended.transpose(1, 2).flatten(-2))
-        hidden = F.relu(self.expand(self.norm_feed(x))).square()
+        hidden = F.relu(self.expand(self.norm_feed(x)), inplace=True)
+        # In place where no gradient needs what was there before: less to move through the caches.
+        hidden = hidden.square() if torch.is_grad_enabled() else hidden.square_()
         fed: Tensor = x + self.contract(hidden)
         return fed
 
@@ -197,6 +199,14 @@ class Network(nn.Module):
                 damping = 0.3 * residual if "mix" in name or "contract" in name else 1.0
                 std = damping * parameter.shape[1] ** -0.5
                 nn.init.normal_(parameter, std=std, generator=generator)
+        return self
+
+    @torch.no_grad()
+    def laid_out(self) -> Network:
+        """The same network, its weights in the order in which products of few tokens are fast."""
+        for parameter in self.parameters():
+            if parameter.ndim == 2:
+                parameter.data = parameter.data.T.contiguous().T
         return self
 
     @torch.no_grad()
@@ -249,21 +259,20 @@ class Network(nn.Module):
                 A network that was not trained with schedules has no use for it.
         """
         floor = self.config.unit_floor
-        with torch.no_grad():
-            if self.config.frame == "absolute":
-                return context_features(fractions, values, floor, start)
-            ceiling = None if limits is None else limits[:, 0]
-            context = relative_context_features(fractions, values, floor, start, ceiling)
-            told = []
-            if self.config.schedule:
-                known = _unknown_schedule(values) if schedule is None else schedule
-                told.append(schedule_features(known[:, start:]))
-            if self.config.floor:
-                told.append(floor_features(values, start, limits))
-            if not told:
-                return context
-            tokens = array_module(values).concat([context.tokens, *told], axis=-1)
-            return ContextFeatures(tokens, context.frame)
+        if self.config.frame == "absolute":
+            return context_features(fractions, values, floor, start)
+        ceiling = None if limits is None else limits[:, 0]
+        context = relative_context_features(fractions, values, floor, start, ceiling)
+        told = []
+        if self.config.schedule:
+            known = _unknown_schedule(values) if schedule is None else schedule
+            told.append(schedule_features(known[:, start:]))
+        if self.config.floor:
+            told.append(floor_features(values, start, limits))
+        if not told:
+            return context
+        tokens = array_module(values).concat([context.tokens, *told], axis=-1)
+        return ContextFeatures(tokens, context.frame)
 
     def query_features(
         self,
@@ -308,27 +317,37 @@ class Network(nn.Module):
             schedule: (curves, n, 2) learning rates at the observed steps, None where unknown.
             query_schedule: (curves, m, 2) at the queries.
         """
-        curves, length = fractions.shape
         last = prefixes - 1
-        rows = torch.arange(curves, device=fractions.device)[:, None]
+        rows = torch.arange(len(last), device=last.device)[:, None]
         last_schedule = None if schedule is None else schedule[rows, last]
         asked = self.query_features(
             fractions.gather(1, last), queries, last_schedule, query_schedule
         )
+        out = self.answer(context.tokens, asked, prefixes)
+        return self.interpret(out, context.frame.at(last))
+
+    def answer(self, tokens: Tensor, asked: Tensor, prefixes: Tensor) -> Tensor:
+        """The head's outputs (curves, m, outputs) to queries after `prefixes` observations.
+
+        Args:
+            tokens: (curves, n, context_features) of all observations; padding as for `forward`.
+            asked: (curves, m, query_features) of the queries.
+            prefixes: (curves, m) how many observations each query sees, 1..n.
+        """
+        curves, length, _ = tokens.shape
+        rows = torch.arange(curves, device=tokens.device)[:, None]
         x = torch.cat(
             [
-                self.embed_context(context.tokens),
-                self.embed_query(asked) + self.embed_prefix(context.tokens[rows, last]),
+                self.embed_context(tokens),
+                self.embed_query(asked) + self.embed_prefix(tokens[rows, prefixes - 1]),
             ],
             1,
         )
-        order = torch.arange(length, device=fractions.device)
-        hidden_past = (order[None, :] > order[:, None]).expand(curves, -1, -1)
-        hidden_prefix = order >= prefixes[..., None]
-        hidden = torch.cat([hidden_past, hidden_prefix], 1)[:, None]
-        mask = torch.zeros_like(hidden, dtype=x.dtype).masked_fill(hidden, _MASKED)
+        order = torch.arange(length, device=tokens.device)
+        reach = torch.cat([(order + 1).expand(curves, -1), prefixes], 1)
+        mask = (order >= reach[..., None]).to(x.dtype)[:, None] * _MASKED
         answers, _ = self._run(x, length, mask, None)
-        return self._read_out(answers, context.frame.at(last))
+        return self._read_out(answers)
 
     def extend(
         self,
@@ -355,7 +374,7 @@ class Network(nn.Module):
             query_schedule: (curves, m, 2) at the queries.
 
         Returns:
-            the forecasts, and the cache of all n observations.
+            the forecasts, of the arguments' kind, and the cache of all n observations.
         """
         length = fractions.shape[1]
         start = 0 if cache is None else cache.length
@@ -372,12 +391,13 @@ class Network(nn.Module):
         )
         mask = None
         if length - start > 1:
-            order = torch.arange(length, device=x.device)
-            reach = torch.cat([order[start:], order[-1:].expand(queries.shape[1])])
-            mask = torch.zeros(len(reach), length, device=x.device, dtype=x.dtype)
-            mask = mask.masked_fill(order > reach[:, None], _MASKED)
+            # Query rows lie below the diagonal: they see everything.
+            mask = x.new_full((x.shape[1], length), _MASKED).triu(start + 1)
         answers, cache = self._run(x, length - start, mask, cache)
-        return self._read_out(answers, context.frame.last_only().as_torch()), cache
+        out: Array = self._read_out(answers)
+        if isinstance(values, np.ndarray):
+            out = out.double().numpy()
+        return self.interpret(out, context.frame.last_only()), cache
 
     def _run(
         self, x: Tensor, new: int, mask: Tensor | None, cache: Cache | None
@@ -400,20 +420,25 @@ class Network(nn.Module):
             x = block.update(x, normed, key, value, mask)
         return x, Cache(tuple(keys), tuple(values))
 
-    def _read_out(self, x: Tensor, frame: Frame) -> BinnedDistribution:
-        return self.interpret(self.head(self.norm(x)).float(), frame)
+    def _read_out(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(x)).float()  # type: ignore[no-any-return]
 
-    def interpret(self, out: Tensor, frame: Frame) -> BinnedDistribution:
-        """The forecast that the head's outputs (curves, m, outputs) stand for, in their frame."""
-        offset, log_scale, mix, logits = out.split([1, 1, AVERAGES, self.config.bins], -1)
+    def interpret(self, out: Array, frame: Frame) -> BinnedDistribution:
+        """The forecast that the head's outputs (curves, m, outputs) stand for, in their frame.
+
+        Outputs and frame are both torch tensors or both numpy arrays.
+        """
+        xp = array_module(out)
+        offset, log_scale = out[..., 0], out[..., 1]
+        mix, logits = out[..., 2 : 2 + AVERAGES], out[..., 2 + AVERAGES :]
         location = (
             frame.last
             + (mix * frame.averages).sum(-1)
-            + frame.unit * torch.sinh(offset[..., 0].clamp(-12, 12))
+            + frame.unit * xp.sinh(clipped(offset, -12, 12))
         )
-        scale = frame.unit * torch.exp((log_scale[..., 0] + 1).clamp(-8, 12))
-        start = starting_log_masses(self.config.bins).to(logits)
-        return BinnedDistribution(location, scale, torch.log_softmax(logits + start, -1))
+        scale = frame.unit * xp.exp(clipped(log_scale + 1, -8, 12))
+        start = constant_like(starting_log_masses(self.config.bins), logits)
+        return BinnedDistribution(location, scale, log_softmax(logits + start))
 
 
 def _unknown_schedule(like: Array) -> Array:

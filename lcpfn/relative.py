@@ -17,15 +17,13 @@ from __future__ import annotations
 
 import math
 
+from lcpfn.arrays import Array, ArrayModule, array_module
 from lcpfn.averages import running_averages, running_range
 from lcpfn.features import (
     AVERAGE_HALF_LIVES,
     AVERAGES,
-    Array,
-    ArrayModule,
     ContextFeatures,
     Frame,
-    array_module,
     at_least,
     channels,
     constant_of,

@@ -68,16 +68,19 @@ def metric_map(curve: Curve, frame: Frame) -> MetricMap:
 def same_map_throughout(curve: Curve, frame: Frame) -> bool:
     """Whether all prefixes of a curve with the same bounds have the same map.
 
-    Ranges only ever grow along a curve and maps follow them one way, so the first prefix and the
-    whole curve decide.
+    Once there is a range it only ever grows, and maps follow it one way; before, they follow the
+    level. So the first prefix, the first one with a range and the whole curve decide.
     """
-    return metric_map(curve.first(1), frame) == metric_map(curve, frame)
+    whole, level = metric_map(curve, frame), curve.values[0]
+    ranging = int(np.argmax(curve.values != level)) + 1
+    return all(metric_map(curve.first(records), frame) == whole for records in {1, ranging})
 
 
 def _relative(curve: Curve) -> MetricMap:
     # The size of the first value serves all prefixes alike, so a stream need not start over; the
     # spread takes over where float32 could not hold both.
-    first, spread = float(curve.values[0]), float(np.ptp(curve.values))
+    first, (lowest, highest) = float(curve.values[0]), curve.extremes
+    spread = highest - lowest
     size = _size(0.0, first)
     exponent = math.frexp(spread if spread > _LARGEST_RATIO * size else size)[1]
     return MetricMap(first, _sign(curve) * math.ldexp(1.0, -exponent))
@@ -86,8 +89,8 @@ def _relative(curve: Curve) -> MetricMap:
 def _absolute(curve: Curve) -> MetricMap:
     sign = _sign(curve)
     low, high = curve.bounds if sign > 0 else _mirror(curve.bounds)
-    raised = curve.values * sign
-    worst, best = float(raised.min()), float(raised.max())
+    lowest, highest = curve.extremes
+    worst, best = (lowest, highest) if sign > 0 else (-highest, -lowest)
     if low is not None and high is not None:
         offset, gain = low, 1 / _size(high - low, high)
     elif not curve.guessed_bounds and worst >= -_MARGIN and best <= 1 + _MARGIN:
@@ -121,5 +124,5 @@ def _mirror(bounds: Bounds) -> Bounds:
 
 
 def to_metric(unit: BinnedDistribution, metric: MetricMap, bounds: Bounds) -> BinnedDistribution:
-    """A forecast in model units as one in the metric's own unit, cut at the bounds, in float64."""
-    return unit.double().affine(metric.offset, 1 / metric.gain).truncate(*bounds)
+    """A forecast in model units as one in the metric's own, cut at the bounds; numpy, float64."""
+    return unit.numpy().double().affine(metric.offset, 1 / metric.gain).truncate(*bounds)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import cast
 
 import numpy as np
@@ -19,25 +19,27 @@ import torch
 from numpy.typing import NDArray
 
 from lcpfn.binned import BinnedDistribution
-from lcpfn.features import Frame
 from lcpfn.network import Block, Cache, Network
 
 Array = NDArray[np.float32]
 
-_NORM_EPSILON = 1e-5
+_NORM_EPSILON = np.float32(1e-5)
+_MOST_QUERIES = 4096
 
 
 class TokenCache:
     """Keys and values of one curve, layer by layer, in buffers that leave room to grow."""
 
     def __init__(self, layers: int, heads: int, capacity: int, head_width: int):
-        self.pairs = np.empty((layers, 2, heads, capacity, head_width), np.float32)
+        # Keys are stored as the product with queries takes them.
+        self.keys = np.empty((layers, heads, head_width, capacity), np.float32)
+        self.values = np.empty((layers, heads, capacity, head_width), np.float32)
 
     def fill(self, cache: Cache) -> None:
         """Takes over the observations of a torch cache of one curve."""
         for layer, (key, value) in enumerate(zip(cache.keys, cache.values, strict=True)):
-            self.pairs[layer, 0, :, : cache.length] = key[0].numpy()
-            self.pairs[layer, 1, :, : cache.length] = value[0].numpy()
+            self.keys[layer, :, :, : cache.length] = key[0].transpose(1, 2).numpy()
+            self.values[layer, :, : cache.length] = value[0].numpy()
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class _Affine:
 
 
 class SingleToken:
-    """A network's weights, laid out for single tokens. Stateless."""
+    """A network's weights, laid out for single tokens. Safe to share between threads."""
 
     def __init__(self, network: Network):
         self._network = network
@@ -68,6 +70,7 @@ class SingleToken:
             ),
         )
         self._embed_query = _centred(network.embed_query.weight)
+        self._queries: dict[tuple[float, float, tuple[float, ...]], Array] = {}
         self._blocks = [
             _BlockWeights.of(cast(Block, block), network.config.heads) for block in network.blocks
         ]
@@ -104,23 +107,43 @@ class SingleToken:
         """
         length = fractions.shape[1]
         context = self._network.features(fractions, values, length - 1, limits, schedule)
-        token = context.tokens[0]
-        last = fractions[:, -1:]
-        last_schedule = None if schedule is None else schedule[:, -1:]
-        asked = self._network.query_features(
-            last, np.full_like(last, query), last_schedule, query_schedule
-        )[0]
-        x = self._embed_context(token).reshape(2, -1)
-        x[1:] += asked @ self._embed_query
+        x = self._embed_context(context.tokens[0]).reshape(2, -1)
+        rates: tuple[float, ...] = ()
+        if schedule is not None and query_schedule is not None:
+            rates = *schedule[0, -1].tolist(), *query_schedule[0, 0].tolist()
+        x[1] += self._query(float(fractions[0, -1]), query, rates)
         last_block = len(self._blocks) - 1
         for layer, block in enumerate(self._blocks):
-            pairs = cache.pairs[layer, :, :, :length]
-            x = block.update(x, pairs, final=layer == last_block)
-        out = self._head(_normalise(x))[None]
-        return partial(self._interpret, out, context.frame)
+            keys, earlier = cache.keys[layer, :, :, :length], cache.values[layer, :, :length]
+            x = block.update(x, keys, earlier, final=layer == last_block)
+        out = self._head(_normalise(x))[None].astype(np.float64)
+        return partial(self._network.interpret, out, context.frame)
 
-    def _interpret(self, out: Array, frame: Frame) -> BinnedDistribution:
-        return self._network.interpret(torch.from_numpy(out), frame.as_torch())
+    def _query(self, last: float, query: float, rates: tuple[float, ...]) -> Array:
+        """What a query adds to its token, (width,).
+
+        Args:
+            last: last observed step, over the horizon.
+            query: step to forecast, over the horizon.
+            rates: (4,) learning rates at the last observed step and at the query; () if unknown.
+        """
+        # The runs of a search are recorded at the same steps, so most of these are known.
+        key = last, query, rates
+        embedded = self._queries.get(key)
+        if embedded is None:
+            schedule = np.array(rates, np.float32).reshape(-1, 2) if rates else None
+            steps = np.array([last, query], np.float32)
+            features = self._network.query_features(
+                steps[:1],
+                steps[1:],
+                None if schedule is None else schedule[:1],
+                None if schedule is None else schedule[1:],
+            )
+            embedded = features[0] @ self._embed_query
+            if len(self._queries) >= _MOST_QUERIES:
+                self._queries.clear()
+            self._queries[key] = embedded
+        return embedded
 
 
 @dataclass(frozen=True)
@@ -144,27 +167,25 @@ class _BlockWeights:
             _centred(block.contract.weight),
         )
 
-    def update(self, x: Array, pairs: Array, final: bool) -> Array:
+    def update(self, x: Array, keys: Array, values: Array, final: bool) -> Array:
         """Tokens x (2, width), observation and query, after this block.
 
         Args:
             x: the two tokens; overwritten.
-            pairs: (2, heads, n, head_width) view of the cache, keys and values; the last entry
-                is written.
+            keys: (heads, head_width, n) view of the cache; the last entry is written.
+            values: (heads, n, head_width) likewise.
             final: return the query only; nobody reads the observation any more.
         """
-        _, heads, _, head_width = pairs.shape
-        width = heads * head_width
-        mixed = self.attention(_normalise(x))
-        pairs[:, :, -1] = mixed[0, width:].reshape(2, heads, head_width)
+        heads, head_width, _ = keys.shape
+        mixed = self.attention(_normalise(x)).reshape(2, 3, heads, head_width)
+        keys[:, :, -1], values[:, -1] = mixed[0, 1], mixed[0, 2]
         if final:
             x, mixed = x[1:], mixed[1:]
-        queries = mixed[:, :width].reshape(-1, heads, head_width).transpose(1, 0, 2)
-        scores = queries @ pairs[0].transpose(0, 2, 1)
+        scores = mixed[:, 0].transpose(1, 0, 2) @ keys
         scores -= np.maximum.reduce(scores, -1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= np.add.reduce(scores, -1, keepdims=True)
-        attended = (scores @ pairs[1]).transpose(1, 0, 2).reshape(-1, width)
+        attended = (scores @ values).transpose(1, 0, 2).reshape(x.shape)
         x += attended @ self.mix
         hidden = self.expand(_normalise(x))
         np.maximum(hidden, 0, out=hidden)
@@ -175,9 +196,17 @@ class _BlockWeights:
 
 def _normalise(x: Array) -> Array:
     """A layer norm without gain and offset, of tokens that are centred already."""
-    variance = np.einsum("tw,tw->t", x, x) / x.shape[1]
-    normed: Array = x / np.sqrt(variance + _NORM_EPSILON)[:, None]
+    variance: Array = np.square(x) @ _averaging(x.shape[1])
+    np.add(variance, _NORM_EPSILON, out=variance)
+    np.sqrt(variance, out=variance)
+    normed: Array = x / variance
     return normed
+
+
+@lru_cache(maxsize=16)
+def _averaging(width: int) -> Array:
+    """(width, 1) to multiply with: for arrays this small, faster than a reduction."""
+    return np.full((width, 1), 1 / width, np.float32)
 
 
 def _matrix(weight: torch.Tensor) -> Array:

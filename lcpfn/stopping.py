@@ -123,7 +123,7 @@ class StoppingRule:
             return self.threshold
         if standing >= _TRAILING:
             return min(_TRAILING_FACTOR * self.threshold, _EVEN)
-        spared = min(1.0, standing / _LEADING) ** (_SPARING * (1 - progress))
+        spared: float = min(1.0, standing / _LEADING) ** (_SPARING * (1 - progress))
         return _FACTOR * self.threshold * spared
 
     def too_early(self, records: int, standing: float | None = None) -> bool:

@@ -93,11 +93,7 @@ class Stream:
         engine = self._model.single_token
         # The newest record may have replaced the one before it in its cell of the step axis; all
         # others are in the cache, unless the model now sees the whole curve differently.
-        same_view = self._encoded is not None and (
-            encoded.metric == self._encoded.metric
-            and np.array_equal(encoded.limits, self._encoded.limits)
-        )
-        if self._cache is None or not same_view:
+        if self._cache is None or self._encoded is None or not encoded.same_view(self._encoded):
             self._cache = engine.cache(capacity=encoded.axis.resolution)
             _, cache = self._model.extend(None, encoded)
             self._cache.fill(cache)

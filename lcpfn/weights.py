@@ -48,7 +48,7 @@ def load(name_or_path: str | Path | None = None) -> LCPFN:
         network.load_state_dict(parse_tensors(content))
     except (SafetensorError, RuntimeError) as error:
         raise WeightsError(f"{weights} does not hold the network of its card: {error}") from error
-    return LCPFN(network, card)
+    return LCPFN(network.laid_out(), card)
 
 
 def available() -> list[str]:

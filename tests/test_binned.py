@@ -115,6 +115,31 @@ def test_affine_map_moves_everything(gain: float) -> None:
     )
 
 
+@pytest.mark.parametrize("bounds", CASES)
+def test_numpy_and_torch_give_the_same(bounds: tuple[float | None, float | None]) -> None:
+    single = one(6).truncate(*bounds)
+    batch = single.expand(3, 2)
+    for distribution in (single, batch):
+        in_numpy = distribution.affine(1.0, -2.0).numpy().affine(1.0, -2.0)
+        in_torch = distribution.affine(1.0, -2.0).affine(1.0, -2.0)
+        q = torch.tensor([0.0, 1e-7, 0.3, 0.9, 1.0], dtype=torch.float64)
+        q = q.reshape(-1, *[1] * distribution.location.ndim)
+        y = in_torch.quantile(q)
+        for answer, expected in [
+            (in_numpy.quantile(q.numpy()), y),
+            (in_numpy.cdf(y.numpy()), in_torch.cdf(y)),
+            (in_numpy.log_prob(y.numpy()), in_torch.log_prob(y)),
+            (in_numpy.mean, in_torch.mean),
+            (in_numpy.std, in_torch.std),
+            (
+                in_numpy.sample((5,), torch.Generator().manual_seed(0)),
+                in_torch.sample((5,), torch.Generator().manual_seed(0)),
+            ),
+        ]:
+            assert not isinstance(answer, torch.Tensor)
+            np.testing.assert_allclose(answer, expected.numpy(), rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("noise", [0.3, 3.0])
 def test_soft_target_is_the_expected_density(noise: float) -> None:
     distribution = one(4)

@@ -1,3 +1,4 @@
+import numpy as np
 import torch
 
 from lcpfn.binned import BinnedDistribution
@@ -6,9 +7,10 @@ from lcpfn.priors import CurveBatch
 
 
 def assert_same(left: BinnedDistribution, right: BinnedDistribution) -> None:
-    torch.testing.assert_close(left.location, right.location, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(left.scale, right.scale, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(left.log_masses, right.log_masses, atol=1e-4, rtol=1e-4)
+    left, right = left.numpy(), right.numpy()
+    np.testing.assert_allclose(left.location, right.location, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(left.scale, right.scale, atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(left.log_masses, right.log_masses, atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -66,6 +68,28 @@ def test_written_out_attention_equals_the_fused_one(
     with torch.inference_mode():
         fused = small_network(context, fractions, prefixes, queries)
     assert_same(training, fused)
+
+
+@torch.inference_mode()
+def test_numpy_in_numpy_out(small_network: Network, prior_curves: CurveBatch) -> None:
+    values = prior_curves.values[:1, :30]
+    fractions, queries = prior_curves.fractions[:30].expand_as(values), torch.ones(1, 1)
+    in_torch, _ = small_network.extend(None, fractions, values, queries)
+    in_numpy, _ = small_network.extend(None, fractions.numpy(), values.numpy(), queries.numpy())
+    assert isinstance(in_numpy.log_masses, np.ndarray)
+    assert_same(in_numpy, in_torch)
+
+
+def test_laid_out_weights_are_the_same_weights(
+    small_network: Network, prior_curves: CurveBatch
+) -> None:
+    values = prior_curves.values[:4, :30]
+    fractions, queries = prior_curves.fractions[:30].expand_as(values), torch.ones(4, 1)
+    before, _ = small_network.extend(None, fractions, values, queries)
+    laid_out = Network(small_network.config)
+    laid_out.load_state_dict(small_network.state_dict())
+    after, _ = laid_out.laid_out().extend(None, fractions, values, queries)
+    assert_same(after, before)
 
 
 def test_an_untrained_network_forecasts_widely(prior_curves: CurveBatch) -> None:

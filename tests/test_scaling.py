@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lcpfn.curve import Bounds, BoundsLike, read_curve
@@ -63,6 +63,7 @@ def test_units_stay_of_order_one(frame: Frame, values: list[float]) -> None:
     assert (np.abs(unit) <= 2).all()
 
 
+@example(values=[2.0, 1.0, 0.0], goal="minimize", bounds=None, frame="absolute")
 @given(
     values=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12),
     goal=st.sampled_from(["minimize", "maximize"]),
