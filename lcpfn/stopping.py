@@ -14,13 +14,13 @@ from lcpfn.extrapolation import Extrapolation
 _EXPLOSION = 1e4
 # Forecasts are made of values below this; see `lcpfn.curve.read_curve`.
 _LARGEST = 1e150
-# Chosen on replays of recorded searches, see `experiments.rule_choice`.
-_LEADING = 0.2
-_SPARING = 4.0
-_TRAILING = 0.6
+# Chosen on replays of recorded searches; what they do on others is in docs/early_stopping.md.
+_LEADING = 0.1
+_SPARING = 1.5
+_TRAILING = 0.5
 _FACTOR = 2.0
-_TRAILING_FACTOR = 8.0
-_EVEN = 0.5
+_ENOUGH_RECORDS = 10
+_LEAST_PROGRESS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ class StoppingRule:
     """Stops a run whose final value will hardly beat the incumbent's.
 
     Two witnesses are heard: the forecast of the run, and its standing among the other runs of the
-    search at the same step (`lcpfn.standing`). The forecast knows how such curves go on, but
-    not that in this search the slow ones win; the standing knows the search, but not the curve.
-    So the probability below which a run is stopped is a multiple of `threshold`:
+    search at the same step (`lcpfn.standing`). The forecast knows how such curves go on, but not
+    that in this search those that stand still for long win; the standing knows the search, but not
+    the curve. So the probability below which a run is stopped is a multiple of `threshold`:
 
-    - 1 where the standing is unknown,
-    - 8, at most a probability of 0.5, for a run that trails (3 in 5 of its peers are better), which
-      also needs only half of `min_steps`,
-    - 2 for the others, and less for the best fifth: 2 (standing / 0.2)^(4 - 4 progress), where
-      progress is the observed share of the run. A run that leads all of its peers is not stopped,
-      and standing counts less the more of the curve is known.
+    - 1 where the standing is unknown.
+    - 2 where it is known, for the evidence is better: min(1, records / 10) of that, as forecasts
+      from few records err, and for the best tenth (standing / 0.1)^(1.5 (1 - progress) / progress)
+      of that, where progress is the observed share of the run. So a run among the leaders is next
+      to safe at first, and goes by its forecast once most of the curve is known.
+    - 1 for a run in the worse half of its peers that has half of `min_steps` records, but not all.
 
     >>> import lcpfn
     >>> post = lcpfn.load().extrapolate([0.42, 0.44, 0.45, 0.45, 0.46], horizon=50)
@@ -66,8 +66,8 @@ class StoppingRule:
     Args:
         threshold: stop when the probability to beat the incumbent falls under this, or the multiple
             of it that the standing calls for, in [0, 1). 0 stops nothing but diverged runs.
-        min_steps: observed records before a decision, at least 1; half as many for a run that
-            trails its peers. A first record is often taken before training, and the next few
+        min_steps: observed records before a decision, at least 1; half as many for a run in the
+            worse half of its peers. A first record is often taken before training, and the next few
             mislead about slow starters: replays of recorded searches lose several times as many
             winners with 2 as with the default 4 (docs/early_stopping.md).
         patience: decisions in a row that must agree to stop, at least 1.
@@ -109,8 +109,8 @@ class StoppingRule:
         """The probability below which a run is stopped; 0 while it is too early to decide.
 
         >>> rule = StoppingRule(threshold=0.05)
-        >>> [rule.limit(4), rule.limit(4, standing=0.3), rule.limit(2, standing=0.7)]
-        [0.05, 0.1, 0.4]
+        >>> [rule.limit(4), rule.limit(2, standing=0.7), rule.limit(12, standing=0.3)]
+        [0.05, 0.05, 0.1]
 
         Args:
             records: observed so far.
@@ -119,12 +119,11 @@ class StoppingRule:
         """
         if self.too_early(records, standing):
             return 0.0
-        if standing is None:
+        if standing is None or records < self.min_steps:
             return self.threshold
-        if standing >= _TRAILING:
-            return min(_TRAILING_FACTOR * self.threshold, _EVEN)
-        spared: float = min(1.0, standing / _LEADING) ** (_SPARING * (1 - progress))
-        return _FACTOR * self.threshold * spared
+        sparing = _SPARING * (1 - progress) / max(progress, _LEAST_PROGRESS)
+        spared: float = min(1.0, standing / _LEADING) ** sparing
+        return _FACTOR * self.threshold * min(1.0, records / _ENOUGH_RECORDS) * spared
 
     def too_early(self, records: int, standing: float | None = None) -> bool:
         """Whether so many records are too few to decide on, at this standing."""

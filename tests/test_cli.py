@@ -289,13 +289,13 @@ class TestShouldStop:
         early = call(*hopeless, "--patience", "3", "--observe", "1", "--min-steps", "1")
         assert early.exit_code == 0
 
-    def test_peers_speed_up_a_run_that_trails_and_spare_one_that_leads(
+    def test_peers_tell_on_a_run_that_trails_and_spare_one_that_leads(
         self, lightning: Path, tmp_path: Path
     ) -> None:
         doubtful = ("should-stop", lightning, *LOSS, "--best", "0.3", "--observe", "8")
         alone = answer(*doubtful)
         assert alone["standing"] is None and alone["limit"] == alone["threshold"]
-        for level, standing, limit in ((0.01, 1.0, 0.4), (9.0, 0.0, 0.0)):
+        for level, standing, limit in ((0.01, 1.0, 0.08), (9.0, 0.0, 0.0)):
             peers: list[str] = []
             for index in range(4):
                 path = tmp_path / f"peer{index}.csv"
@@ -303,7 +303,8 @@ class TestShouldStop:
                 path.write_text("\n".join(["epoch,val_loss", *rows]))
                 peers += ["--peer", str(path)]
             compared = answer(*doubtful, *peers)
-            assert (compared["standing"], compared["limit"]) == (standing, limit)
+            assert compared["standing"] == standing
+            assert compared["limit"] == pytest.approx(limit)
             assert compared["prob_better"] == alone["prob_better"]
 
     def test_peers_that_cannot_be_read(self, lightning: Path, tmp_path: Path) -> None:
@@ -500,7 +501,7 @@ class TestTrain:
                     break
                 except subprocess.TimeoutExpired:
                     continue
-        assert process.returncode == 130
+        assert process.returncode == 130, errors
         assert "the same command goes on from the last checkpoint" in errors
         assert "Traceback" not in errors
 

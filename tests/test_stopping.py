@@ -82,13 +82,15 @@ def test_patience_without_kept_decisions_says_the_same(reference: lcpfn.LCPFN) -
 
 def test_the_limit_follows_the_standing() -> None:
     rule = StoppingRule()
-    limits = [rule.limit(4, standing) for standing in (0.0, 0.02, 0.1, 0.2, 0.59, 0.6, 1.0)]
-    assert limits == pytest.approx([0, 1e-5, 0.00625, 0.1, 0.1, 0.4, 0.4])
-    assert rule.limit(40, 0.1, progress=0.5) == pytest.approx(0.025)
-    assert rule.limit(40, 0.1, progress=1.0) == pytest.approx(0.1)
-    assert rule.limit(4) == 0.05
-    assert StoppingRule(threshold=0.2).limit(9, 0.8) == 0.5
-    assert StoppingRule(threshold=0).limit(9, 0.8) == 0
+    limits = [rule.limit(20, standing, 0.5) for standing in (0.0, 0.02, 0.05, 0.1, 0.4, 1.0)]
+    assert limits == pytest.approx([0, 0.1 * 0.2**1.5, 0.1 * 0.5**1.5, 0.1, 0.1, 0.1])
+    early, late = (rule.limit(20, 0.05, progress) for progress in (0.1, 0.99))
+    assert early < 1e-4 and late == pytest.approx(0.1, rel=0.02)
+    assert rule.limit(20, 0.05) == 0, "nothing is known of the run's length"
+    growing = [rule.limit(records, 0.4, 0.2) for records in (4, 7, 10)]
+    assert growing == pytest.approx([0.04, 0.07, 0.1])
+    assert rule.limit(4) == rule.limit(40) == 0.05
+    assert StoppingRule(threshold=0).limit(9, 0.8, 0.5) == 0
 
 
 @pytest.mark.parametrize("least", [1, 4, 5])
@@ -96,20 +98,20 @@ def test_a_run_that_trails_is_decided_on_sooner(least: int) -> None:
     rule = StoppingRule(min_steps=least)
     half = math.ceil(least / 2)
     for records in range(1, least + 1):
-        assert rule.too_early(records) == rule.too_early(records, 0.5) == (records < least)
+        assert rule.too_early(records) == rule.too_early(records, 0.4) == (records < least)
         assert rule.too_early(records, 0.7) == (records < half)
-        assert (rule.limit(records, 0.7) > 0) == (records >= half)
-        assert (rule.limit(records, 0.5) > 0) == (records >= least)
+        assert (rule.limit(records, 0.7, 0.5) > 0) == (records >= half)
+        assert (rule.limit(records, 0.4, 0.5) > 0) == (records >= least)
 
 
 def test_a_run_that_leads_is_kept_and_one_that_trails_is_not(post: lcpfn.Extrapolation) -> None:
     rule = StoppingRule()
-    incumbent = float(post.quantile(0.8)[-1])
-    decisions = {place: rule.decide(post, incumbent, (), place) for place in (None, 0.3, 0.9)}
-    assert decisions[None].prob_better == pytest.approx(0.2, abs=1e-3)
+    incumbent = float(post.quantile(0.945)[-1])
+    decisions = {place: rule.decide(post, incumbent, (), place) for place in (None, 0.05, 0.9)}
+    assert decisions[None].prob_better == pytest.approx(0.055, abs=1e-3)
     assert [decision.stop for decision in decisions.values()] == [False, False, True]
-    assert "behind 90% of its peers; below 0.4" in decisions[0.9].reason
-    assert decisions[0.9].limit == 0.4 and decisions[0.9].standing == 0.9
+    assert "behind 90% of its peers; below 0.06" in decisions[0.9].reason
+    assert decisions[0.9].limit == pytest.approx(0.06) and decisions[0.9].standing == 0.9
     hopeless = rule.decide(post, 0.95, (), 0.0)
     assert not hopeless.stop and hopeless.prob_better < 0.01
     assert "behind 0% of its peers; not below 0" in hopeless.reason
@@ -117,13 +119,13 @@ def test_a_run_that_leads_is_kept_and_one_that_trails_is_not(post: lcpfn.Extrapo
 
 def test_patience_goes_by_the_limit_of_each_decision(post: lcpfn.Extrapolation) -> None:
     rule = StoppingRule(patience=2)
-    incumbent = float(post.quantile(0.8)[-1])
+    incumbent = float(post.quantile(0.945)[-1])
     trailed = rule.decide(post, incumbent, (), 0.9)
-    assert "below 0.4 1 of 2 times" in trailed.reason
+    assert "below 0.06 1 of 2 times" in trailed.reason
     assert rule.decide(post, incumbent, [trailed], 0.9).stop
-    assert not rule.decide(post, incumbent, [trailed], 0.5).stop
-    assert not rule.decide(post, incumbent, [rule.decide(post, incumbent, (), 0.5)], 0.9).stop
-    places = {5: 0.5, 6: 0.9}
+    assert not rule.decide(post, incumbent, [trailed], 0.05).stop
+    assert not rule.decide(post, incumbent, [rule.decide(post, incumbent, (), 0.05)], 0.9).stop
+    places = {5: 0.05, 6: 0.9}
     replayed = rule.decide_replayed(post, incumbent, lambda count: post, places.get)
     assert not replayed.stop and replayed.standing == 0.9
     assert rule.decide_replayed(post, incumbent, lambda count: post, lambda count: 0.9).stop

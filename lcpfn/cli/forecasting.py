@@ -227,7 +227,10 @@ def should_stop(
         float, typer.Option(help="Stop where the probability to beat --best is below this.")
     ] = 0.05,
     min_steps: Annotated[
-        int, typer.Option(help="Records before a decision; half as many where it trails its peers.")
+        int,
+        typer.Option(
+            help="Records before a decision; half as many in the worse half of its peers."
+        ),
     ] = 4,
     patience: Annotated[
         int, typer.Option(help="Records in a row that must say stop; needs no state.")
@@ -237,9 +240,9 @@ def should_stop(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Log of another run of the search, to compare with at the same step: one that "
-            "trails its peers is stopped sooner, one that leads them is not. Repeatable; counts "
-            "from four on. A log that ends before --horizon counts as stopped.",
+            help="Log of another run of the search, to compare with at the same step: a run in "
+            "the worse half is judged sooner, one that leads is spared. Repeatable; counts from "
+            "four on. A log that ends before --horizon counts as stopped.",
             show_default=False,
         ),
     ] = None,
