@@ -30,6 +30,7 @@ THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2)
 MIN_STEPS = (2, 3, 4)
 PATIENCES = (1, 2)
 PEERS = (0, 50)
+SEEDS = (1,)
 COLUMNS = ("epochs", "regret", "kept")
 
 
@@ -86,7 +87,9 @@ def main(
     model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
     per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 100,
     orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 2,
-    seed: Annotated[int, typer.Option(help="of the choice of runs and their order")] = 1,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="of the choice of runs and their order; repeatable")
+    ] = None,
     regret: Annotated[float, typer.Option(help="mean regret that is still allowed")] = 0.01,
     threshold: Annotated[list[float] | None, typer.Option(help="of the rules; repeatable")] = None,
     min_steps: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
@@ -105,19 +108,20 @@ def main(
         "rules": [(*astuple(rule), latest) for rule, latest in compared.values()],
         "per_set": per_set,
         "orders": orders,
-        "seed": seed,
+        "seeds": seed or SEEDS,
     }
     record = Record(save, settings)
     folders: dict[str, Means] = {}
     for folder in data:
         sets: list[Scores] = []
-        for runs in read_runs(folder, per_set, seed):
-            key = f"{folder.name}/{runs.name}"
-            found = record.get(key)
-            if found is None:
-                found = score(runs, loaded, compared, orders, seed), 0
-                record.put(key, *found)
-            sets.append(found[0])
+        for number in seed or SEEDS:
+            for runs in read_runs(folder, per_set, number):
+                key = f"{folder.name}/{runs.name}/{number}"
+                found = record.get(key)
+                if found is None:
+                    found = score(runs, loaded, compared, orders, number), 0
+                    record.put(key, *found)
+                sets.append(found[0])
         if not sets:
             raise typer.BadParameter(f"{folder} has no .npz file with a known metric")
         folders[folder.name] = {

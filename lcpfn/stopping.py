@@ -17,7 +17,7 @@ _LARGEST = 1e150
 # Chosen on replays of recorded searches; what they do on others is in docs/early_stopping.md.
 _LEADING = 0.1
 _SPARING = 1.5
-_TRAILING = 0.5
+_TRAILING = 0.6
 _FACTOR = 2.0
 _ENOUGH_RECORDS = 10
 _LEAST_PROGRESS = 1e-3
@@ -56,7 +56,8 @@ class StoppingRule:
       from few records err, and for the best tenth (standing / 0.1)^(1.5 (1 - progress) / progress)
       of that, where progress is the observed share of the run. So a run among the leaders is next
       to safe at first, and goes by its forecast once most of the curve is known.
-    - 1 for a run in the worse half of its peers that has half of `min_steps` records, but not all.
+    - 1 for a run behind three in five of its peers that has half of `min_steps` records, but not
+      all.
 
     >>> import lcpfn
     >>> post = lcpfn.load().extrapolate([0.42, 0.44, 0.45, 0.45, 0.46], horizon=50)
@@ -66,10 +67,9 @@ class StoppingRule:
     Args:
         threshold: stop when the probability to beat the incumbent falls under this, or the multiple
             of it that the standing calls for, in [0, 1). 0 stops nothing but diverged runs.
-        min_steps: observed records before a decision, at least 1; half as many for a run in the
-            worse half of its peers. A first record is often taken before training, and the next few
-            mislead about slow starters: replays of recorded searches lose several times as many
-            winners with 2 as with the default 4 (docs/early_stopping.md).
+        min_steps: observed records before a decision, at least 1; half as many for a run behind
+            three in five of its peers. A first record is often taken before training, and the next
+            few mislead about slow starters: see docs/early_stopping.md.
         patience: decisions in a row that must agree to stop, at least 1.
         min_delta: by how much the incumbent must be beaten, in the metric's unit, at least 0.
         keep_top: protects runs that may end among this many best, at least 1: the incumbent is

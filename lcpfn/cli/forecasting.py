@@ -228,9 +228,7 @@ def should_stop(
     ] = 0.05,
     min_steps: Annotated[
         int,
-        typer.Option(
-            help="Records before a decision; half as many in the worse half of its peers."
-        ),
+        typer.Option(help="Records before a decision; half as many behind 3 in 5 of its peers."),
     ] = 4,
     patience: Annotated[
         int, typer.Option(help="Records in a row that must say stop; needs no state.")
@@ -240,9 +238,9 @@ def should_stop(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Log of another run of the search, to compare with at the same step: a run in "
-            "the worse half is judged sooner, one that leads is spared. Repeatable; counts from "
-            "four on. A log that ends before --horizon counts as stopped.",
+            help="Log of another run of the search, to compare with at the same step: a run "
+            "behind three in five is judged sooner, one that leads is spared. Repeatable; counts "
+            "from four on. A log that ends before --horizon counts as stopped.",
             show_default=False,
         ),
     ] = None,
