@@ -282,8 +282,6 @@ class LCPFNPruner(BasePruner):
         if run is None or not run.continues(horizon, bounds, records):
             stream = self._model().stream(horizon, setting.goal, bounds, setting.schedule)
             run = _Run(stream, horizon, bounds)
-        if len(records) - len(run.records) > _CATCH_UP:
-            return self._fresh(records, setting)
         post = run.follow(records)
         with self._lock:
             view.runs[trial_id] = run
@@ -429,14 +427,20 @@ class _Run:
     post: Extrapolation | None = None
 
     def continues(self, horizon: int, bounds: BoundsLike, records: list[tuple[int, float]]) -> bool:
+        """Whether the stream serves a run with these records, with few of them new."""
+        known = len(self.records)
         return (
             self.horizon == horizon
             and self.bounds == bounds
-            and self.records == records[: len(self.records)]
+            and self.records == records[:known]
+            and len(records) - known <= _CATCH_UP
         )
 
     def follow(self, records: list[tuple[int, float]]) -> Extrapolation:
-        for step, value in records[len(self.records) :]:
+        if not self.records:
+            steps, values = zip(*records, strict=True)
+            self.post = self.stream.start(values, steps)
+        for step, value in records[len(self.records) :] if self.records else ():
             self.post = self.stream.update(value, step)
         self.records = records
         assert self.post is not None

@@ -193,7 +193,7 @@ class Extrapolation:
 
     @cached_property
     def _margins(self) -> BinnedDistribution:
-        if self._known_final is not None and len(self.steps) == 1 and self.steps[0] == self.horizon:
+        if len(self.steps) == 1 and self.steps[0] == self.horizon:
             return self._final.expand(1)
         return self._engine.forecast(self.curve, self.steps)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,8 +49,7 @@ _KNOWN_SHARPNESS = 1e-9
 _LEAST_SCALE = 1e-290
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A curve as the network sees it.
 
     Args:
@@ -132,7 +131,7 @@ class Encoded:
         """Learning rates at asked steps, (1, m, 2), None where unknown."""
         return None if self.rates is None else self.rates.at(steps)[None]
 
-    @cached_property
+    @property
     def horizon_schedule(self) -> NDArray[np.float32] | None:
         """Learning rates at the horizon, (1, 1, 2), None where unknown."""
         return self.query_schedule(np.array([self.axis.horizon]))
@@ -475,11 +474,7 @@ class LCPFN:
             None if schedule is None else schedule[:, :count],
             None if asked is None else asked.repeat(count, axis=1),
         )
-        out = self.network.answer(
-            torch.from_numpy(context.tokens),
-            torch.from_numpy(queries),
-            torch.arange(1, count + 1)[None],
-        )
+        out = self.network.answer(torch.from_numpy(context.tokens), torch.from_numpy(queries))
         answers = _Answers(
             self.network, out, context.frame.first(count), encoded.metric, curve.bounds
         )

@@ -16,6 +16,7 @@ Sources: prior-data fitted networks, Müller et al. (ICLR 2022); LC-PFN, Adriaen
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Literal, cast
 
 import numpy as np
@@ -169,10 +170,12 @@ class Block(nn.Module):
         else:
             attended = F.scaled_dot_product_attention(query, key, value, mask)
         x = x + self.mix(attended.transpose(1, 2).flatten(-2))
-        hidden = F.relu(self.expand(self.norm_feed(x)), inplace=True)
+        # Products of matrices are faster than the same products of batches of one.
+        tokens = x.flatten(0, 1)
+        hidden = F.relu(self.expand(self.norm_feed(tokens)), inplace=True)
         # In place where no gradient needs what was there before: less to move through the caches.
         hidden = hidden.square() if torch.is_grad_enabled() else hidden.square_()
-        fed: Tensor = x + self.contract(hidden)
+        fed: Tensor = (tokens + self.contract(hidden)).view_as(x)
         return fed
 
 
@@ -326,26 +329,26 @@ class Network(nn.Module):
         out = self.answer(context.tokens, asked, prefixes)
         return self.interpret(out, context.frame.at(last))
 
-    def answer(self, tokens: Tensor, asked: Tensor, prefixes: Tensor) -> Tensor:
+    def answer(self, tokens: Tensor, asked: Tensor, prefixes: Tensor | None = None) -> Tensor:
         """The head's outputs (curves, m, outputs) to queries after `prefixes` observations.
 
         Args:
             tokens: (curves, n, context_features) of all observations; padding as for `forward`.
             asked: (curves, m, query_features) of the queries.
-            prefixes: (curves, m) how many observations each query sees, 1..n.
+            prefixes: (curves, m) how many observations each query sees, 1..n. None for one query
+                after each of the first m observations, as a backtest asks.
         """
         curves, length, _ = tokens.shape
-        rows = torch.arange(curves, device=tokens.device)[:, None]
-        x = torch.cat(
-            [
-                self.embed_context(tokens),
-                self.embed_query(asked) + self.embed_prefix(tokens[rows, prefixes - 1]),
-            ],
-            1,
-        )
-        order = torch.arange(length, device=tokens.device)
-        reach = torch.cat([(order + 1).expand(curves, -1), prefixes], 1)
-        mask = (order >= reach[..., None]).to(x.dtype)[:, None] * _MASKED
+        if prefixes is None:
+            seen, mask = tokens[:, : asked.shape[1]], _backtest_mask(length, asked.shape[1])
+        else:
+            rows = torch.arange(curves, device=tokens.device)[:, None]
+            order = torch.arange(length, device=tokens.device)
+            reach = torch.cat([(order + 1).expand(curves, -1), prefixes], 1)
+            mask = (order >= reach[..., None]).to(tokens.dtype)[:, None] * _MASKED
+            seen = tokens[rows, prefixes - 1]
+        queries = self.embed_query(asked).add_(self.embed_prefix(seen))
+        x = torch.cat([self.embed_context(tokens), queries], 1)
         answers, _ = self._run(x, length, mask, None)
         return self._read_out(answers)
 
@@ -439,6 +442,13 @@ class Network(nn.Module):
         scale = frame.unit * xp.exp(clipped(log_scale + 1, -8, 12))
         start = constant_like(starting_log_masses(self.config.bins), logits)
         return BinnedDistribution(location, scale, log_softmax(logits + start))
+
+
+@lru_cache(maxsize=8)
+def _backtest_mask(length: int, queries: int) -> Tensor:
+    """(1, 1, length + queries, length) for observations and a query after each of the first."""
+    hidden = torch.full((length, length), _MASKED).triu(1)
+    return torch.cat([hidden, hidden[:queries]])[None, None]
 
 
 def _unknown_schedule(like: Array) -> Array:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lcpfn.binned import BinnedDistribution
 from lcpfn.curve import Bounds, BoundsLike, Curve, Goal, read_curve, read_number
@@ -48,6 +49,26 @@ class Stream:
         self._cache: TokenCache | None = None
         self._encoded: Encoded | None = None
         self._post: Extrapolation | None = None
+
+    def start(self, values: ArrayLike, steps: ArrayLike | None = None) -> Extrapolation:
+        """Begins with records that were made before, in one go; returns the forecast.
+
+        Args:
+            values: (n,) as for `LCPFN.extrapolate`.
+            steps: (n,) of these; None for 1..n.
+
+        Raises:
+            InputError: as `LCPFN.extrapolate`, or the stream has begun already.
+        """
+        if self._curve is not None:
+            raise InputError(
+                f"the stream has records up to step {self._last_step:g}, but only a new one starts"
+            )
+        curve = read_curve(values, steps, self._horizon, self._goal, self._bounds, self._schedule)
+        self._last_step = float(np.size(values) if steps is None else np.asarray(steps)[-1])
+        self._curve = curve
+        self._post = Extrapolation(curve, None, self._model, self._forecast(curve))
+        return self._post
 
     def update(self, value: float | None, step: float | None = None) -> Extrapolation:
         """Adds a record and returns the forecast.

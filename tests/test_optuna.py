@@ -427,6 +427,23 @@ def test_finished_trials_are_looked_at_once() -> None:
     assert len(seen.peers) == 50 and seen.peers[-1].values[-1] == accuracy(0.5, EPOCHS)
 
 
+def test_a_trial_is_read_from_the_start_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    whole = lcpfn.LCPFN.extend
+
+    def counted(self: lcpfn.LCPFN, cache: Any, encoded: Any, *rest: Any) -> Any:
+        passes.append(len(encoded.values))
+        return whole(self, cache, encoded, *rest)
+
+    monkeypatch.setattr(lcpfn.LCPFN, "extend", counted)
+    study = new_study()
+    trial = study.ask()
+    for epoch, value in rising(0.89, 12).items():
+        trial.report(value, epoch)
+        trial.should_prune()
+    assert passes == [4] and decision(trial)["step"] == 12
+
+
 def test_several_objectives() -> None:
     pruner = LCPFNPruner(EPOCHS)
     study = optuna.create_study(directions=["maximize", "minimize"], pruner=pruner)

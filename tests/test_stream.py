@@ -85,3 +85,31 @@ def test_bad_arguments_are_refused_at_once(
 ) -> None:
     with pytest.raises(lcpfn.InputError):
         model.stream(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_starting_with_earlier_records_equals_updating(
+    model: lcpfn.LCPFN, prior_curves: CurveBatch, count: int
+) -> None:
+    values = prior_curves.values[3, :50].double().numpy()
+    steps = np.arange(2.0, 102.0, 2)
+    begun, updated = model.stream(horizon=120), model.stream(horizon=120)
+    post = begun.start(values[:count], steps[:count])
+    for value, step in zip(values[:count], steps[:count], strict=True):
+        expected = updated.update(value, step)
+    np.testing.assert_allclose(post.quantile(LEVELS), expected.quantile(LEVELS), rtol=1e-4)
+    later, same = (stream.update(values[count]) for stream in (begun, updated))
+    np.testing.assert_allclose(
+        later.at_horizon().quantile(LEVELS), same.at_horizon().quantile(LEVELS), rtol=1e-4
+    )
+    assert later.observed_steps[-1] == steps[count - 1] + 1
+
+
+def test_only_a_new_stream_starts(model: lcpfn.LCPFN) -> None:
+    stream = model.stream(horizon=50)
+    with pytest.raises(lcpfn.InputError, match="values is empty"):
+        stream.start([])
+    stream.start([0.4, math.nan, 0.5])
+    assert stream.update(0.6).observed_steps.tolist() == [1, 3, 4]
+    with pytest.raises(lcpfn.InputError, match="records up to step 4, but only a new one starts"):
+        stream.start([0.1])
