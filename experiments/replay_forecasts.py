@@ -6,6 +6,7 @@ A forecast depends on a run's own records only, not on the incumbent it is compa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 import lcpfn
 from experiments.replay import RecordedRuns, Replay
-from lcpfn.peers import Peer, standing
+from lcpfn.peers import LATEST, Peer, standing
 from lcpfn.schedule import NamedSchedule
 from lcpfn.stopping import Decision, StoppingRule, diverged
 
@@ -57,7 +58,7 @@ def _usable(runs: RecordedRuns, curve: NDArray[np.float64]) -> int:
 
 
 def through_forecasts(
-    runs: RecordedRuns, forecasts: Sequence[RunForecasts], rule: StoppingRule, peers: int = 50
+    runs: RecordedRuns, forecasts: Sequence[RunForecasts], rule: StoppingRule, peers: int = LATEST
 ) -> Replay:
     """What the pruner does with a rule, given its forecasts in the order of the runs.
 
@@ -67,25 +68,20 @@ def through_forecasts(
         rule: decides.
         peers: how many of the latest runs each is compared with.
     """
-    trials, records = runs.curves.shape
-    spent = np.full(trials, records)
+    trials, length = runs.curves.shape
+    spent = np.full(trials, length)
     finished = np.ones(trials, dtype=bool)
     finals: list[float] = []
-    ended: list[Peer] = []
+    latest: deque[Peer] = deque(maxlen=peers)
     for index, known in enumerate(forecasts):
-        latest = ended[max(0, len(ended) - peers) :]
         stopped = _stopped_after(known, rule, rule.incumbent(finals, runs.goal), latest)
         if stopped is None:
             finals.append(float(runs.curves[index, -1]))
         else:
             spent[index], finished[index] = stopped, False
-        ended.append(_peer(runs.curves[index, : spent[index]], stopped is not None))
+        records = enumerate(runs.curves[index, : spent[index]].tolist(), 1)
+        latest.append(Peer.of(records, stopped is not None))
     return Replay(spent, finished)
-
-
-def _peer(records: NDArray[np.float64], stopped: bool) -> Peer:
-    present = np.flatnonzero(~np.isnan(records))
-    return Peer((present + 1).tolist(), records[present].tolist(), stopped)
 
 
 def _stopped_after(

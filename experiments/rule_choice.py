@@ -25,11 +25,12 @@ import lcpfn
 from experiments.early_stopping import Record, Scores, default_rule, mean_and_error
 from experiments.replay import RecordedRuns, outcome, read_runs
 from experiments.replay_forecasts import forecast_all, through_forecasts
+from lcpfn.peers import LATEST
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2)
 MIN_STEPS = (2, 3, 4)
 PATIENCES = (1, 2)
-PEERS = (0, 50)
+PEERS = (0, LATEST)
 SEEDS = (1,)
 COLUMNS = ("epochs", "regret", "kept")
 
@@ -132,7 +133,7 @@ def main(
     table = Table(title="epochs used / mean regret / best kept")
     for heading in ("rule", *folders):
         table.add_column(heading)
-    default = default_rule()
+    default = default_rule(), LATEST
     for name, rule in compared.items():
         cells = ("{:.3f} / {:.4f} / {:.2f}".format(*means[name]) for means in folders.values())
         table.add_row(f"{name} (default)" if rule == default else name, *cells)

@@ -33,11 +33,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
-from lcpfn.curve import BoundsLike, Goal, bounds_that_hold, read_bounds
+from lcpfn.curve import BoundsLike, Goal, bounds_that_hold, read_bounds, read_count
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.model import LCPFN
-from lcpfn.peers import Peer, standing
+from lcpfn.peers import LATEST, Peer, standings
 from lcpfn.schedule import Schedule, check_schedule, shifted
 from lcpfn.stopping import Decision, StoppingRule, diverged
 from lcpfn.stream import Stream
@@ -149,15 +149,15 @@ class LCPFNPruner(BasePruner):
         min_delta: float = 0.0,
         keep_top: int = 1,
         warmup_trials: int = 1,
-        peers: int = 50,
+        peers: int = LATEST,
         bounds: BoundsLike = "auto",
         schedule: Schedule | None = None,
         nan: Missing = "prune",
         store: bool = True,
     ) -> None:
-        self._max_steps = None if max_steps is None else _count("max_steps", max_steps)
-        self._warmup_trials = _count("warmup_trials", warmup_trials)
-        self._peers = _count("peers", peers, least=0)
+        self._max_steps = None if max_steps is None else read_count("max_steps", max_steps)
+        self._warmup_trials = read_count("warmup_trials", warmup_trials)
+        self._peers = read_count("peers", peers, least=0)
         self._rule = StoppingRule(threshold, min_steps, patience, min_delta, keep_top)
         self._bounds: BoundsLike = bounds if bounds == "auto" else read_bounds(bounds)
         if nan not in get_args(Missing):
@@ -229,11 +229,7 @@ class LCPFNPruner(BasePruner):
         if horizon is None:
             unknown = "no finished trial has reported a step: the length of a full run is unknown"
             return _Judged(Decision(False, math.nan, unknown), incumbent)
-
-        def standing_after(count: int) -> float | None:
-            step, value = usable[count - 1]
-            return standing(step - first, value, peers, goal)
-
+        standing_after = standings(usable, peers, goal, shift=first)
         waiting = self._waiting(finished.complete, incumbent, horizon, usable, standing_after)
         if waiting is not None:
             return _Judged(Decision(False, math.nan, waiting), incumbent, horizon)
@@ -408,12 +404,7 @@ _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 def _peer(trial: FrozenTrial) -> Peer:
     records = sorted(trial.intermediate_values.items())
-    known = [(step, value) for step, value in records if not math.isnan(value)]
-    return Peer(
-        [step for step, _ in known],
-        [value for _, value in known],
-        trial.state == TrialState.PRUNED,
-    )
+    return Peer.of(records, trial.state == TrialState.PRUNED)
 
 
 @dataclass
@@ -437,11 +428,12 @@ class _Run:
         )
 
     def follow(self, records: list[tuple[int, float]]) -> Extrapolation:
-        if not self.records:
+        if self.records:
+            for step, value in records[len(self.records) :]:
+                self.post = self.stream.update(value, step)
+        else:
             steps, values = zip(*records, strict=True)
             self.post = self.stream.start(values, steps)
-        for step, value in records[len(self.records) :] if self.records else ():
-            self.post = self.stream.update(value, step)
         self.records = records
         assert self.post is not None
         return self.post
@@ -453,16 +445,6 @@ class _View:
     def __init__(self, keep: int, peers: int, goal: Goal) -> None:
         self.finished = _Finished(keep, peers, goal)
         self.runs: dict[int, _Run] = {}
-
-
-def _count(name: str, value: Any, least: int = 1) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise InputError(f"{name} is {value!r}, but must be an integer of at least {least}")
-    return number
 
 
 def _feasible(trial: FrozenTrial) -> bool:

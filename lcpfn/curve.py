@@ -6,6 +6,7 @@ All rules on input live here, and every message names the value and the rule it 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -187,6 +188,17 @@ def read_number(name: str, number: Any) -> float:
         return float(number)
     except (TypeError, ValueError):
         raise InputError(f"{name} is {number!r}, but must be a number") from None
+
+
+def read_count(name: str, value: Any, least: int = 1) -> int:
+    """Checks an integer argument that must not lie below `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise InputError(f"{name} is {value!r}, but must be an integer of at least {least}")
+    return number
 
 
 def read_goal(goal: str) -> Goal:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from lcpfn.curve import Goal
 
 # The standing among fewer than this says next to nothing.
 _FEWEST = 4
+LATEST = 50
+"""How many of a search's latest runs one is compared with, unless said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,12 @@ class Peer:
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.values):
             raise ValueError(f"{len(self.steps)} steps, but {len(self.values)} values")
+
+    @staticmethod
+    def of(records: Iterable[tuple[float, float]], stopped: bool) -> Peer:
+        """A run by its (step, value) records in order; NaN is a record that is missing."""
+        present = [(step, value) for step, value in records if not math.isnan(value)]
+        return Peer([step for step, _ in present], [value for _, value in present], stopped)
 
     def at(self, step: float) -> float | None:
         """Its newest value at a step; NaN where it had been stopped, None before its first."""
@@ -63,3 +72,22 @@ def standing(step: float, value: float, peers: Sequence[Peer], goal: Goal) -> fl
     better = sum(sign * other > sign * value for other in others)
     ties = sum(other == value for other in others)
     return (better + 0.5 * ties) / len(others)
+
+
+def standings(
+    records: Sequence[tuple[float, float]], peers: Sequence[Peer], goal: Goal, shift: float = 0
+) -> Callable[[int], float | None]:
+    """Gives the standing of a run after its first records, for a number of them.
+
+    Args:
+        records: (step, value) of the run, in order.
+        peers, goal: as for `standing`.
+        shift: what the run's steps are above those of its peers.
+    """
+
+    @cache
+    def after(count: int) -> float | None:
+        step, value = records[count - 1]
+        return standing(step - shift, value, peers, goal)
+
+    return after

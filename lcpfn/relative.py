@@ -41,7 +41,7 @@ _CHANGE_HALF_LIVES = (2.0, 8.0, 32.0)
 _NORMAL_ROOT_MEAN = 2**0.25 * math.gamma(0.75) / math.sqrt(math.pi)
 # The noise assumed before the first second difference, in units of the spread.
 _PRIOR_NOISE = 0.1
-_CEILING_REACH = 12.0
+_LIMIT_REACH = 12.0
 _LEAST_PROGRESS = 1e-5
 _LEAST_GAP = 1e-6
 _LOG_FACTORS = (0.5, 0.5, 0.4, 0.5, 0.5, 0.3, 0.3, 0.3)
@@ -238,9 +238,7 @@ def _ceiling_features(
     scales = channels(xp, unit, spread, spread, spread)
     spread = spread[..., None]
     ratios = xp.log(at_least(xp, _LEAST_ROOM, distances / spread) * (spread / scales))
-    ratios = -at_least(xp, -_CEILING_REACH, -at_least(xp, -_CEILING_REACH, ratios))
-    known = known[..., None]
-    return xp.concat([known, 0.3 * known * ratios], axis=-1)
+    return _where_known(xp, known, ratios)
 
 
 def floor_features(values: Array, start: int, limits: Array | None) -> Array:
@@ -267,12 +265,16 @@ def floor_features(values: Array, start: int, limits: Array | None) -> Array:
     ceiling, floor = limits[:, 0], limits[:, 1]
     low, high = running_range(values, start)
     finite = xp.isfinite(floor)
-    known = xp.where(finite[:, None], zero + 1, zero)
     level = xp.where(finite, floor, 0.0)[:, None]
     distances = channels(xp, last - level, values[:, :1] + zero - level)
     spread = xp.where(high > low, high - low, _fallback_spread(xp, last, ceiling))
     ratios = xp.log(at_least(xp, _LEAST_ROOM, distances / spread[..., None]))
-    ratios = -at_least(xp, -_CEILING_REACH, -at_least(xp, -_CEILING_REACH, ratios))
+    return _where_known(xp, xp.where(finite[:, None], zero + 1, zero), ratios)
+
+
+def _where_known(xp: ArrayModule, known: Array, ratios: Array) -> Array:
+    """Whether a limit is known (curves, n), and logarithms of the distances to it where it is."""
+    ratios = -at_least(xp, -_LIMIT_REACH, -at_least(xp, -_LIMIT_REACH, ratios))
     known = known[..., None]
     return xp.concat([known, 0.3 * known * ratios], axis=-1)
 

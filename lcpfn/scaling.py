@@ -50,7 +50,8 @@ class MetricMap:
 
     def limits(self, bounds: Bounds) -> tuple[float, float]:
         """The best and the worst value there can be, in units; infinite where open."""
-        worst, best = bounds if self.gain > 0 else _swap(bounds)
+        low, high = bounds
+        best, worst = (high, low) if self.gain > 0 else (low, high)
         return self._limit(best, math.inf), self._limit(worst, -math.inf)
 
     def _limit(self, bound: float | None, otherwise: float) -> float:
@@ -111,11 +112,6 @@ def _size(spread: float, level: float) -> float:
 
 def _sign(curve: Curve) -> float:
     return 1.0 if curve.goal == "maximize" else -1.0
-
-
-def _swap(bounds: Bounds) -> Bounds:
-    low, high = bounds
-    return high, low
 
 
 def _mirror(bounds: Bounds) -> Bounds:

@@ -22,6 +22,7 @@ from lcpfn.integrations.ray.improvement import expected_improvement, untried_imp
 from lcpfn.integrations.ray.results import read_record, recorded_results
 from lcpfn.integrations.ray.search import ACTION, UNJUDGED, Search, Verdict
 from lcpfn.integrations.ray.settings import Missing, Settings, check_name, read_mode
+from lcpfn.peers import LATEST
 from lcpfn.schedule import Schedule
 from lcpfn.stopping import Decision
 
@@ -138,7 +139,7 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         min_delta: float = 0.0,
         keep_top: int = 1,
         warmup_trials: int = 1,
-        peers: int = 50,
+        peers: int = LATEST,
         bounds: BoundsLike = "auto",
         schedule: Schedule | None = None,
         nan: Missing = "stop",

@@ -15,7 +15,7 @@ from lcpfn.curve import BoundsLike, Goal, bounds_that_hold
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.integrations.ray.settings import Settings
 from lcpfn.model import LCPFN
-from lcpfn.peers import Peer, standing
+from lcpfn.peers import Peer, standings
 from lcpfn.schedule import shifted
 from lcpfn.stopping import Decision, diverged
 from lcpfn.weights import load
@@ -174,9 +174,7 @@ class Search:
         self._finals.pop(trial_id, None)
         self._ended.pop(trial_id, None)
         if fate in ("finished", "stopped") and run.records:
-            known = [(s, v) for s, v in run.records.items() if not math.isnan(v)]
-            steps, values = [step for step, _ in known], [value for _, value in known]
-            self._ended[trial_id] = Peer(steps, values, fate == "stopped")
+            self._ended[trial_id] = Peer.of(run.records.items(), fate == "stopped")
         if fate == "finished" and final is not None:
             self._finals[trial_id] = final
         self.incumbent = self._rule.incumbent(list(self._finals.values()), self.goal)
@@ -249,12 +247,7 @@ class Search:
     def _standings(self, records: list[tuple[float, float]]) -> Callable[[int], float | None]:
         """What gives the standing of a run after its first records, for a number of them."""
         latest = list(islice(reversed(self._ended.values()), self.settings.peers))
-
-        def standing_after(count: int) -> float | None:
-            step, value = records[count - 1]
-            return standing(step - self.shift, value, latest, self.goal)
-
-        return standing_after
+        return standings(records, latest, self.goal, self.shift)
 
     def _waiting(
         self,

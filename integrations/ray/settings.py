@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lcpfn.curve import BoundsLike, Goal, read_bounds
+from lcpfn.curve import BoundsLike, Goal, read_bounds, read_count
 from lcpfn.errors import InputError
 from lcpfn.schedule import Schedule, check_schedule
 from lcpfn.stopping import StoppingRule
@@ -44,8 +43,8 @@ class Settings:
     def __post_init__(self) -> None:
         _check_length(self.max_t)
         check_name("time_attr", self.time_attr)
-        _check_count("warmup_trials", self.warmup_trials, 1)
-        _check_count("peers", self.peers, 0)
+        read_count("warmup_trials", self.warmup_trials)
+        read_count("peers", self.peers, least=0)
         if self.nan not in get_args(Missing):
             raise InputError(f"nan is {self.nan!r}, but must be 'stop' or 'missing'")
         if not (isinstance(self.bounds, str) and self.bounds == "auto"):
@@ -60,15 +59,6 @@ class Settings:
         return StoppingRule(
             self.threshold, self.min_steps, self.patience, self.min_delta, self.keep_top
         )
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    try:
-        enough = operator.index(value) >= least
-    except TypeError:
-        enough = False
-    if not enough:
-        raise InputError(f"{name} is {value!r}, but must be an integer of at least {least}")
 
 
 def check_name(name: str, value: Any) -> None:

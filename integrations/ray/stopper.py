@@ -13,6 +13,7 @@ from lcpfn.curve import BoundsLike
 from lcpfn.integrations.ray.results import read_record
 from lcpfn.integrations.ray.search import UNJUDGED, Search
 from lcpfn.integrations.ray.settings import Missing, Settings, check_name, read_mode
+from lcpfn.peers import LATEST
 from lcpfn.schedule import Schedule
 
 _logger = logging.getLogger("ray.tune.stopper.lcpfn")
@@ -55,7 +56,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
         min_delta: float = 0.0,
         keep_top: int = 1,
         warmup_trials: int = 1,
-        peers: int = 50,
+        peers: int = LATEST,
         bounds: BoundsLike = "auto",
         schedule: Schedule | None = None,
         nan: Missing = "stop",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -298,8 +299,6 @@ def should_stop(
 
 def _peer(path: str, metric: str | None, steps_column: str | None, horizon: float) -> Peer:
     """Another run of the search, its steps as the model counts them."""
-    import numpy as np
-
     from lcpfn.curve_files import read_run
     from lcpfn.peers import Peer
 
@@ -308,9 +307,9 @@ def _peer(path: str, metric: str | None, steps_column: str | None, horizon: floa
         end = log.model_horizon(horizon)
     except InputError as error:
         raise InputError(f"--peer {path}: {error}") from None
-    present = ~np.isnan(log.values)
-    steps = log.model_steps[present].tolist()
-    return Peer(steps, log.values[present].tolist(), not steps or steps[-1] < end)
+    records = zip(log.model_steps.tolist(), log.values.tolist(), strict=True)
+    run = Peer.of(records, stopped=False)
+    return replace(run, stopped=not run.steps or run.steps[-1] < end)
 
 
 def _decide(
