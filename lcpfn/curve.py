@@ -68,20 +68,6 @@ class Curve(NamedTuple):
         shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule)
         return Curve(steps, values, extremes, *shared)
 
-    def prefixes(self) -> list[Curve]:
-        """The curve as it was after each of its records."""
-        # Guesses only ever widen, so what is guessed first and last is guessed in between.
-        if self.guessed_bounds and guess_bounds(self.values[:1], self.goal) != self.bounds:
-            return [self.first(count) for count in range(1, len(self.values) + 1)]
-        lowest, highest = (
-            extreme.accumulate(self.values).tolist() for extreme in (np.minimum, np.maximum)
-        )
-        shared = (self.horizon, self.goal, self.bounds, self.guessed_bounds, self.schedule)
-        return [
-            Curve(self.steps[:count], self.values[:count], extremes, *shared)
-            for count, extremes in enumerate(zip(lowest, highest, strict=True), 1)
-        ]
-
     def extended(self, value: float, step: float) -> Curve | None:
         """The curve with one more record, or None where the record breaks a rule.
 

@@ -41,14 +41,11 @@ class Extrapolation:
 
     Everything is in the metric's own unit and direction, as numpy float64. Forecasts are of what
     a log would show, noise included.
-
-    Attributes:
-        curve: the observed records, missing ones dropped.
     """
 
     def __init__(
         self,
-        curve: Curve,
+        curve: Curve | Callable[[], Curve],
         steps: Array | None,
         engine: Engine,
         final: LazyForecast | None = None,
@@ -56,15 +53,21 @@ class Extrapolation:
         """Made by a model; see `LCPFN.extrapolate`.
 
         Args:
-            curve: what was observed.
+            curve: what was observed, or what gives it when it is first asked for: of the hundred
+                forecasts of a backtest, few are asked.
             steps: (m,) what to forecast; None for the default, see `read_query`.
             engine: computes the forecasts when they are first asked for.
             final: gives the forecast of the horizon, where it has been computed already.
         """
-        self.curve = curve
+        self._curve = curve
         self._asked = steps
         self._engine = engine
         self._known_final = final
+
+    @cached_property
+    def curve(self) -> Curve:
+        """The observed records, missing ones dropped."""
+        return self._curve if isinstance(self._curve, Curve) else self._curve()
 
     @cached_property
     def steps(self) -> Array:

@@ -276,14 +276,12 @@ class LCPFN:
                 f"values starts with {missing} NaN, but a backtest needs a first record; leave "
                 "them out and pass the steps of the rest"
             )
-        prefixes = curve.prefixes()
-        finals = self._prefix_forecasts(curve, prefixes)
         asked = np.array([curve.horizon])
         posts = [
-            Extrapolation(prefix, asked, self, final)
-            for prefix, final in zip(prefixes, finals, strict=True)
+            Extrapolation(partial(curve.first, records), asked, self, final)
+            for records, final in enumerate(self._prefix_forecasts(curve), 1)
         ]
-        return [posts[count - 1] for count in np.cumsum(present)]
+        return [posts[count - 1] for count in np.cumsum(present).tolist()]
 
     def stream(
         self,
@@ -455,19 +453,19 @@ class LCPFN:
         return finals
 
     @torch.inference_mode()
-    def _prefix_forecasts(self, curve: Curve, prefixes: list[Curve]) -> list[LazyForecast]:
+    def _prefix_forecasts(self, curve: Curve) -> list[LazyForecast]:
         """Forecasts of the horizon from every prefix, in one pass where they share a view."""
-        encoded = self.encode(curve)
-        running = prefixes[:-1] if curve.finished else prefixes
-        shared = prefixes[0].bounds == curve.bounds and same_map_throughout(curve, self._frame)
-        if len(encoded.values) < len(curve.values) or not shared or not running:
-            return self._final_forecasts(prefixes)
+        encoded, records = self.encode(curve), len(curve.values)
+        count = records - curve.finished
+        # Guesses only ever widen, so what is guessed first and last is guessed in between.
+        shared = curve.first(1).bounds == curve.bounds and same_map_throughout(curve, self._frame)
+        if len(encoded.values) < records or not shared or not count:
+            return self._final_forecasts([curve.first(seen) for seen in range(1, records + 1)])
         fractions, schedule = encoded.fractions[None], encoded.observed_schedule
         asked = encoded.horizon_schedule
         context = self.network.features(
             fractions, encoded.values[None], limits=encoded.limits, schedule=schedule
         )
-        count = len(running)
         queries = self.network.query_features(
             fractions[:, :count],
             np.ones((1, count), np.float32),
