@@ -169,14 +169,13 @@ class Block(nn.Module):
             attended = torch.softmax(scores, -1) @ value
         else:
             attended = F.scaled_dot_product_attention(query, key, value, mask)
-        x = x + self.mix(attended.transpose(1, 2).flatten(-2))
         # Products of matrices are faster than the same products of batches of one.
         tokens = x.flatten(0, 1)
+        tokens = _plus_product(tokens, attended.transpose(1, 2).flatten(-2).flatten(0, 1), self.mix)
         hidden = F.relu(self.expand(self.norm_feed(tokens)), inplace=True)
         # In place where no gradient needs what was there before: less to move through the caches.
         hidden = hidden.square() if torch.is_grad_enabled() else hidden.square_()
-        fed: Tensor = (tokens + self.contract(hidden)).view_as(x)
-        return fed
+        return _plus_product(tokens, hidden, self.contract).view_as(x)
 
 
 class Network(nn.Module):
@@ -217,20 +216,25 @@ class Network(nn.Module):
         """Copies the weights of a network of the same shape, to train on from there.
 
         A network that is told learning rates, or these and the worst possible value, may start
-        from one that was not: it begins by ignoring them.
+        from one that was not: it begins by ignoring them. A network with more layers may start
+        from one with fewer: the new ones, which come last, begin by changing nothing.
 
         Raises:
             InputError: the shapes differ in anything else.
         """
         own, other = self.config.as_dict(), start.config.as_dict()
+        deeper = int(own.pop("layers")) - int(other.pop("layers"))
         told, told_before = (
             [name for name in ("schedule", "floor") if shape.pop(name)] for shape in (own, other)
         )
-        if own != other or told[: len(told_before)] != told_before:
+        if own != other or deeper < 0 or told[: len(told_before)] != told_before:
             raise InputError(f"cannot start {self.config} from weights of {start.config}")
         known = start.state_dict()
         for name, parameter in self.named_parameters():
-            if parameter.shape == known[name].shape:
+            if name not in known:
+                if "mix" in name or "contract" in name:
+                    parameter.zero_()
+            elif parameter.shape == known[name].shape:
                 parameter.copy_(known[name])
             else:
                 parameter.zero_()[:, : known[name].shape[1]] = known[name]
@@ -442,6 +446,14 @@ class Network(nn.Module):
         scale = frame.unit * xp.exp(clipped(log_scale + 1, -8, 12))
         start = constant_like(starting_log_masses(self.config.bins), logits)
         return BinnedDistribution(location, scale, log_softmax(logits + start))
+
+
+def _plus_product(x: Tensor, factor: Tensor, layer: nn.Linear) -> Tensor:
+    """Adds layer(factor), of a layer without bias, to x; in place where no gradient needs x."""
+    if torch.is_grad_enabled() or factor.dtype != x.dtype:
+        added: Tensor = x + layer(factor)
+        return added
+    return x.addmm_(factor, layer.weight.T)
 
 
 @lru_cache(maxsize=8)

@@ -34,6 +34,7 @@ class Examples:
         queries: (curves, m) asked steps over the horizon, after the prefix's last step.
         clean: (curves, m) centre of the true value at each query.
         noise: (curves, m) its standard deviation.
+        drawn: (curves, m) one noisy value at each query.
         limits: (curves, 2) best and worst value the metric can take, infinite where unknown, or
             None.
         schedule: (curves, n, 2) learning rates at the observed steps, -1 where hidden, or None.
@@ -46,6 +47,7 @@ class Examples:
     queries: Tensor
     clean: Tensor
     noise: Tensor
+    drawn: Tensor
     limits: Tensor | None = None
     schedule: Tensor | None = None
     query_schedule: Tensor | None = None
@@ -69,13 +71,17 @@ def draw_examples(batch: CurveBatch, queries: int, generator: torch.Generator) -
         told = torch.where(hidden, UNKNOWN, batch.schedule)
         rows = torch.arange(curves, device=told.device)[:, None]
         schedule, query_schedule = told[rows, observed], told[rows, asked]
+    clean = batch.clean.gather(1, asked)
+    noise = batch.noise.expand(curves, steps).gather(1, asked)
+    errors = torch.randn(noise.shape, generator=generator, device=noise.device)
     return Examples(
         fractions.gather(1, observed),
         batch.values.gather(1, observed),
         prefixes,
         fractions.gather(1, asked),
-        batch.clean.gather(1, asked),
-        batch.noise.expand(curves, steps).gather(1, asked),
+        clean,
+        noise,
+        clean + noise * errors,
         batch.limits,
         schedule,
         query_schedule,

@@ -2,7 +2,9 @@
 
 The objective is the expected log-density of Normal(clean, noise) under the forecast, over random
 prefixes and queries: the negative is the cross-entropy whose minimum is the posterior predictive
-of the prior (Müller et al. 2022, section 3).
+of the prior (Müller et al. 2022, section 3). A share of the forecast's continuous ranked
+probability score may be taken off: it is proper, too, so the minimum is the same, but a network
+that cannot reach it everywhere errs less where an error costs much in the metric's unit.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from lcpfn.priors import Prior
 
 CHECKPOINT_NAME = "checkpoint.pt"
 _FAR_MISS = -15.0
+_FAR_CRPS = 10.0
 _VALIDATION_SEED = 20231
 _VALIDATION_CURVES = 500
 _VALIDATION_CUTOFFS = (0.1, 0.2, 0.4, 0.8)
@@ -51,6 +54,8 @@ class TrainingConfig:
         warmup: share of the steps spent warming up.
         weight_decay: decoupled weight decay of matrices.
         clip: largest gradient norm.
+        crps: weight of the continuous ranked probability score, in units of the forecast's
+            standard deviation, beside the log-density.
         seed: of weights, curves and questions.
         network: shape of the network.
     """
@@ -63,6 +68,7 @@ class TrainingConfig:
     warmup: float = 0.01
     weight_decay: float = 0.01
     clip: float = 1.0
+    crps: float = 0.0
     seed: int = 0
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
@@ -75,6 +81,8 @@ class TrainingConfig:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}, but must be positive")
+        if not self.crps >= 0:
+            raise InputError(f"crps is {self.crps}, but must be at least 0")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup is {self.warmup}, but must be at least 0 and below 1")
 
@@ -89,7 +97,7 @@ class Progress:
 
     Args:
         step, steps: done and in all.
-        objective: this step's mean expected log-density (higher is better).
+        objective: this step's mean objective (higher is better).
         curves_per_second: since this process started, compilation left out.
         validation: mean log-density of unseen noisy points by observed share of the curve, where
             it was measured at this step.
@@ -119,11 +127,12 @@ class TrainingResult:
 
 
 class _Objective(nn.Module):
-    """The mean expected log-density as one module, so that it compiles and distributes whole."""
+    """The mean score of forecasts as one module, so that it compiles and distributes whole."""
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network, crps: float):
         super().__init__()
         self.network = network
+        self.crps = crps
 
     def forward(self, context: ContextFeatures, examples: Examples) -> Tensor:
         forecast = self.network(
@@ -138,6 +147,11 @@ class _Objective(nn.Module):
         # One exploding curve must not outweigh the batch: far misses count by their logarithm.
         beyond = torch.relu(_FAR_MISS - score)
         mean: Tensor = (score.clamp_min(_FAR_MISS) - torch.log1p(beyond)).mean()
+        if self.crps:
+            # A unit that had a gradient would reward wide forecasts.
+            missed = forecast.crps(examples.drawn) / forecast.std.detach()
+            far = torch.relu(missed - _FAR_CRPS)
+            mean = mean - self.crps * (missed.clamp_max(_FAR_CRPS) + torch.log1p(far)).mean()
         return mean
 
 
@@ -215,7 +229,7 @@ def _train(
     step, seconds_before = state.load(path, config) if path.exists() else (0, 0.0)
     step, seconds_before = processes.agree(step, seconds_before)
 
-    objective: nn.Module = _Objective(network)
+    objective: nn.Module = _Objective(network, config.crps)
     if _compile_pays(device, config) if compile is None else compile:
         objective = torch.compile(objective, dynamic=False)  # type: ignore[assignment]
     if processes.count > 1:
@@ -387,7 +401,13 @@ class _State:
             "generator": self.generator.get_state(),
         }
         buffer = io.BytesIO()
-        torch.save(content, buffer)
+        try:
+            torch.save(content, buffer)
+        except RuntimeError as error:
+            # Interrupted while it writes, torch complains about what it had not yet written.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
         write_atomically(path, buffer.getvalue())
 
     def load(self, path: Path, config: TrainingConfig) -> tuple[int, float]:

@@ -149,3 +149,12 @@ def test_soft_target_is_the_expected_density(noise: float) -> None:
     draws = clean + spread * np.random.default_rng(0).standard_normal(200_000)
     hard = distribution.log_prob(torch.as_tensor(draws)).numpy()
     assert float(soft) == pytest.approx(hard.mean(), abs=4 * hard.std() / math.sqrt(len(hard)))
+
+
+@pytest.mark.parametrize("y", [-90.0, -9.0, 0.0, 1.3, 14.0, 200.0])
+def test_crps_is_the_area_between_distribution_functions(y: float) -> None:
+    distribution = one(3)
+    grid = torch.linspace(-600, 900, 3_000_001, dtype=torch.float64)
+    step = (grid >= y).double()
+    area = float(torch.trapezoid((distribution.cdf(grid) - step) ** 2, grid))
+    assert float(distribution.crps(torch.tensor(y))) == pytest.approx(area, rel=1e-3)

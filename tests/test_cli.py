@@ -419,6 +419,20 @@ class TestTrain:
         before, after = (model.extrapolate([0.3, 0.5]).median for model in (begun, ended))
         np.testing.assert_allclose(after, before, rtol=1e-4)
 
+    def test_goes_on_from_the_bundled_model_with_another_layer(self, tmp_path: Path) -> None:
+        deeper = lcpfn.load().network.config.layers + 1
+        result = call(
+            "train", "--prior", "realistic", "--start", "default", "--layers", deeper, "--crps", 2,
+            "--curves", 2, "--batch", 2, "--learning-rate", "1e-12", "--out", tmp_path,
+            "--device", "cpu", "--no-compile",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        trained = lcpfn.load(tmp_path / "model.safetensors")
+        assert trained.network.config.layers == deeper
+        assert trained.card["training"]["crps"] == 2
+        after, before = (model.extrapolate([0.3, 0.5]).median for model in (trained, lcpfn.load()))
+        np.testing.assert_allclose(after, before, rtol=1e-4)
+
     def test_prior_of_ones_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "my_curve_prior.py").write_text(
             "import torch\n"

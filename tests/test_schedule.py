@@ -187,6 +187,10 @@ def test_a_network_may_start_from_one_that_knew_no_schedules() -> None:
     ignored, _ = shown.extend(None, fractions, values, torch.ones(1, 1), limits, schedule, asked)
     heeded, _ = told.extend(None, fractions, values, torch.ones(1, 1), limits, schedule, asked)
     torch.testing.assert_close(ignored.location, heeded.location)
-    for wrong in ({"width": 64}, {"floor": True}):
+    deeper = Network(NetworkConfig(**{**SHAPE.as_dict(), "layers": 4}))  # type: ignore[arg-type]
+    deeper.initialise(torch.Generator().manual_seed(2)).take_over(told)
+    begun, _ = deeper.extend(None, fractions, values, torch.ones(1, 1), None, schedule, asked)
+    torch.testing.assert_close(begun.location, after.location)
+    for wrong in ({"width": 64}, {"floor": True}, {"layers": 1}):
         with pytest.raises(InputError, match="cannot start"):
             Network(NetworkConfig(**{**shape, **wrong})).take_over(told)  # type: ignore[arg-type]

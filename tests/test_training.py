@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -54,6 +55,20 @@ def test_training_improves_on_a_prior_of_the_user_s_own(tmp_path: Path) -> None:
     for share, score in result.validation.items():
         assert score > first[share]
     assert result.curves == 64 * 120 and result.steps == 120
+
+
+def test_the_ranked_probability_score_is_part_of_the_objective(tmp_path: Path) -> None:
+    plain: list[float] = []
+    both: list[float] = []
+    for seen, crps in ((plain, 0.0), (both, 3.0)):
+        config = replace(TINY, curves=64 * 150, batch=64, crps=crps)
+        train(
+            ExponentialPrior(), config, tmp_path / str(crps),
+            observer=lambda progress, seen=seen: seen.append(progress.objective),
+        )  # fmt: skip
+    # An untrained network is the same in both: the score alone lowers the objective.
+    assert both[0] < plain[0]
+    assert both[-1] > both[0] + (plain[-1] - plain[0]) / 2
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
@@ -138,6 +153,24 @@ def test_checkpoints_hold_no_code(tmp_path: Path) -> None:
     assert {"network", "optimisers", "generator", "step", "seconds"} <= set(content)
 
 
+def test_an_interrupt_while_a_checkpoint_is_written_stays_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(io.BytesIO):
+        written = 0
+
+        def write(self, data: object) -> int:
+            self.written += 1
+            if self.written == 5:
+                raise KeyboardInterrupt
+            return super().write(data)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("lcpfn.training.io.BytesIO", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(ReferencePrior(), replace(TINY, curves=16), tmp_path)
+    assert not (tmp_path / CHECKPOINT_NAME).exists()
+
+
 def test_learning_rate_warms_up_and_decays() -> None:
     config = replace(TINY, curves=16 * 1000, warmup=0.1, learning_rate=1.0)
     rates = [learning_rate(config, step) for step in range(config.steps + 1)]
@@ -152,6 +185,7 @@ def test_learning_rate_warms_up_and_decays() -> None:
         ({"curves": 0}, "curves is 0, but must be at least 1"),
         ({"batch": 0}, "batch is 0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0, but must be positive"),
+        ({"crps": -1.0}, "crps is -1.0, but must be at least 0"),
         ({"warmup": 1.0}, "warmup is 1.0, but must be at least 0 and below 1"),
         ({"optimiser": "sgd"}, "optimiser is 'sgd', but must be 'adamw' or 'muon'"),
     ],

@@ -52,9 +52,21 @@ def train(
     curves: Annotated[int, typer.Option(help="Prior curves to train on.")] = 1_000_000,
     batch: Annotated[int, typer.Option(help="Curves a step, over all processes.")] = 64,
     queries: Annotated[int, typer.Option(help="Questions asked about each curve.")] = 48,
-    width: Annotated[int, typer.Option(help="Channels of a token.")] = 128,
-    layers: Annotated[int, typer.Option(help="Transformer blocks.")] = 4,
-    heads: Annotated[int, typer.Option(help="Attention heads; divides the width.")] = 4,
+    width: Annotated[
+        int | None,
+        typer.Option(help="Channels of a token. Default: START's, else 128.", show_default=False),
+    ] = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(help="Transformer blocks. Default: START's, else 4.", show_default=False),
+    ] = None,
+    heads: Annotated[
+        int | None,
+        typer.Option(
+            help="Attention heads; divides the width. Default: START's, else 4.",
+            show_default=False,
+        ),
+    ] = None,
     frame: Annotated[
         str | None,
         typer.Option(
@@ -68,13 +80,17 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="Weights of the same shape to begin with, a bundled model or your own. Default: "
-            "random ones.",
+            help="Weights to begin with, a bundled model or your own, of the same shape or with "
+            "fewer layers. Default: random ones.",
             show_default=False,
         ),
     ] = None,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     optimiser: Annotated[str, typer.Option(help="'muon' or 'adamw'.")] = "muon",
+    crps: Annotated[
+        float,
+        typer.Option(help="Weight of the ranked probability score beside the log-density."),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of weights, curves and questions.")] = 0,
     device: Annotated[
         str, typer.Option(help="'cpu', 'cuda', ..., or 'auto' for the best there is.")
@@ -106,21 +122,30 @@ def train(
 
     Several GPUs: [bold]torchrun --nproc-per-node 4 -m lcpfn.cli train --out runs/mine[/bold]
     """
+    import torch
+
     from lcpfn import training
     from lcpfn.network import NetworkConfig
     from lcpfn.weights import load
 
+    begin = None if start is None else load(start).network
+    shape = NetworkConfig() if begin is None else begin.config
+    width, layers, heads = (
+        getattr(shape, name) if size is None else size
+        for name, size in (("width", width), ("layers", layers), ("heads", heads))
+    )
     _check(name, width, layers, heads, validate_every, checkpoint_seconds)
     _check_device(device)
     chosen = load_prior(prior)
     chosen_frame = _frame(frame, prior)
-    begin = None if start is None else load(start).network
+    drawn = chosen.sample(1, torch.Generator().manual_seed(0))
     config = training.TrainingConfig(
         curves=curves,
         batch=batch,
         queries=queries,
         optimiser=optimiser,
         learning_rate=learning_rate,
+        crps=crps,
         seed=seed,
         network=NetworkConfig(
             width=width,
@@ -128,7 +153,8 @@ def train(
             heads=heads,
             frame=chosen_frame,
             unit_floor=_UNIT_FLOORS[chosen_frame],
-            schedule=chosen_frame == "relative" and _has_schedule(chosen),
+            schedule=chosen_frame == "relative" and drawn.schedule is not None,
+            floor=chosen_frame == "relative" and drawn.floor is not None,
         ),
     )
     first = int(os.environ.get("RANK", 0)) == 0
@@ -267,13 +293,6 @@ def _resolution(prior: Prior) -> int:
 
     generator = torch.Generator().manual_seed(0)
     return max(prior.sample(1, generator).values.shape[1] for _ in range(64))
-
-
-def _has_schedule(prior: Prior) -> bool:
-    """Whether a prior says what the learning rates of its curves were."""
-    import torch
-
-    return prior.sample(1, torch.Generator().manual_seed(0)).schedule is not None
 
 
 def _written(validation: dict[str, float]) -> str:
