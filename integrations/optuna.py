@@ -73,8 +73,8 @@ class LCPFNPruner(BasePruner):
 
     After each report the rest of the trial's learning curve is forecast. The trial is pruned when
     the probability that its last record beats the incumbent's falls under `threshold`, or under
-    the multiple of it that its standing among the study's latest trials calls for: one behind
-    three in five is judged sooner, one that leads them is spared (`lcpfn.StoppingRule`). The
+    the multiple of it that its standing among the study's latest trials calls for: one that
+    trails them is judged sooner, one that leads them is spared (`lcpfn.StoppingRule`). The
     direction comes from the study::
 
         study = optuna.create_study(direction="maximize", pruner=LCPFNPruner(max_steps=50))
@@ -116,8 +116,8 @@ class LCPFNPruner(BasePruner):
             loaded at the first forecast.
         threshold: prune below this probability to win, or its multiple for the trial's standing,
             at least 0 and below 1.
-        min_steps: records before a decision, at least 1; half as many for a trial behind three in
-            five of its peers.
+        min_steps: records before a decision, at least 1, and fewer for a trial behind most of the
+            latest ones: of 4, 3 behind 42 % of them and 2 behind 84 %.
         patience: records in a row whose forecasts must agree to prune, at least 1. Earlier ones
             are judged against the incumbent of now.
         min_delta: by how much the incumbent must be beaten, in the metric's unit.

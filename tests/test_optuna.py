@@ -397,7 +397,7 @@ def test_a_trial_that_leads_its_peers_is_kept_and_one_that_trails_goes_sooner() 
             )
         )
     standings = {}
-    for name, level, last in (("leads", 0.62, 6), ("trails", 0.45, 2)):
+    for name, level, last in (("leads", 0.62, 6), ("trails", 0.42, 3)):
         trial = report(study, rising(level, last))
         frozen = study.trials[trial.number]
         verdicts = {peers: pruner.prune(study, frozen) for peers, pruner in pruners.items()}
@@ -405,7 +405,7 @@ def test_a_trial_that_leads_its_peers_is_kept_and_one_that_trails_goes_sooner() 
         standings[name] = decision(trial)["standing"]
         study.tell(trial, state=TrialState.FAIL)
     # The finished trial is ahead of all at every step.
-    assert standings["leads"] == pytest.approx(1 / 41) and standings["trails"] > 0.6
+    assert standings["leads"] == pytest.approx(1 / 41) and standings["trails"] > 0.42
 
 
 def test_finished_trials_are_looked_at_once() -> None:

@@ -93,15 +93,21 @@ def test_the_limit_follows_the_standing() -> None:
     assert StoppingRule(threshold=0).limit(9, 0.8, 0.5) == 0
 
 
-@pytest.mark.parametrize("least", [1, 4, 5])
-def test_a_run_that_trails_is_decided_on_sooner(least: int) -> None:
+@pytest.mark.parametrize(
+    ("least", "standing", "needed"),
+    [
+        *[(4, None, 4), (4, 0.0, 4), (4, 0.4, 4), (4, 0.42, 3), (4, 0.83, 3), (4, 0.84, 2)],
+        *[(4, 1.0, 2), (1, None, 1), (1, 1.0, 1), (10, 0.5, 7), (10, 1.0, 4)],
+    ],
+)
+def test_a_run_is_decided_on_the_sooner_the_further_it_trails(
+    least: int, standing: float | None, needed: int
+) -> None:
     rule = StoppingRule(min_steps=least)
-    half = math.ceil(least / 2)
     for records in range(1, least + 1):
-        assert rule.too_early(records) == rule.too_early(records, 0.4) == (records < least)
-        assert rule.too_early(records, 0.7) == (records < half)
-        assert (rule.limit(records, 0.7, 0.5) > 0) == (records >= half)
-        assert (rule.limit(records, 0.4, 0.5) > 0) == (records >= least)
+        assert rule.too_early(records, standing) == (records < needed)
+        if standing:
+            assert (rule.limit(records, standing, 0.5) > 0) == (records >= needed)
 
 
 def test_a_run_that_leads_is_kept_and_one_that_trails_is_not(post: lcpfn.Extrapolation) -> None:

@@ -48,8 +48,8 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
 
     After each result the rest of the trial's learning curve is forecast. The trial is stopped when
     the probability that its value at `max_t` beats the incumbent's falls under `threshold`, or
-    under the multiple of it that its standing among the latest trials calls for: one behind
-    three in five is judged sooner, one that leads them is spared (`lcpfn.StoppingRule`).
+    under the multiple of it that its standing among the latest trials calls for: one that
+    trails them is judged sooner, one that leads them is spared (`lcpfn.StoppingRule`).
     Metric and mode come from `TuneConfig`::
 
         tune.TuneConfig(metric="accuracy", mode="max", scheduler=LCPFNScheduler(max_t=100))
@@ -103,8 +103,8 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
             loaded when the search begins, in the driver only.
         threshold: stop below this probability to win, or its multiple for the trial's standing, at
             least 0 and below 1.
-        min_steps: results before a decision, at least 1; half as many for a trial behind three in
-            five of its peers.
+        min_steps: results before a decision, at least 1, and fewer for a trial behind most of the
+            latest ones: of 4, 3 behind 42 % of them and 2 behind 84 %.
         patience: results in a row whose forecasts must agree to stop, at least 1. Earlier ones are
             judged against the incumbent of now.
         min_delta: by how much the incumbent must be beaten, in the metric's unit.

@@ -229,7 +229,7 @@ def should_stop(
     ] = 0.05,
     min_steps: Annotated[
         int,
-        typer.Option(help="Records before a decision; half as many behind 3 in 5 of its peers."),
+        typer.Option(help="Records before a decision, and fewer for a run that trails its peers."),
     ] = 4,
     patience: Annotated[
         int, typer.Option(help="Records in a row that must say stop; needs no state.")
@@ -240,7 +240,7 @@ def should_stop(
         typer.Option(
             metavar="FILE",
             help="Log of another run of the search, to compare with at the same step: a run "
-            "behind three in five is judged sooner, one that leads is spared. Repeatable; counts "
+            "that trails is judged sooner, one that leads is spared. Repeatable; counts "
             "from four on. A log that ends before --horizon counts as stopped.",
             show_default=False,
         ),
