@@ -10,7 +10,8 @@ a running noise estimate that a single wild record cannot inflate, so that a cur
 A prefix without any spread (one value, or a constant run) has no scale of its own. Where the best
 value that the metric can take is known, the distance to it serves; else the unit is 1, so the
 caller decides what 1 means (see `Network.features`). A known best value is a reference that
-y -> a y + b has to move along.
+y -> a y + b has to move along. A run that has had nothing but that value has no distance to it
+either: its limits then count as unknown.
 """
 
 from __future__ import annotations
@@ -232,8 +233,9 @@ def _ceiling_features(
     if ceiling is None:
         return channels(xp, *[zero] * CEILING_FEATURES)
     finite = xp.isfinite(ceiling)
-    known = xp.where(finite[:, None], zero + 1, zero)
     room = xp.where(finite, ceiling, 0.0)[:, None] - values
+    perfect = (below_high == above_low) & (room <= 0)
+    known = xp.where(finite[:, None] & ~perfect, zero + 1, zero)
     distances = channels(xp, room, room, room + below_high, room + above_low)
     scales = channels(xp, unit, spread, spread, spread)
     spread = spread[..., None]
@@ -269,7 +271,8 @@ def floor_features(values: Array, start: int, limits: Array | None) -> Array:
     distances = channels(xp, last - level, values[:, :1] + zero - level)
     spread = xp.where(high > low, high - low, _fallback_spread(xp, last, ceiling))
     ratios = xp.log(at_least(xp, _LEAST_ROOM, distances / spread[..., None]))
-    return _where_known(xp, xp.where(finite[:, None], zero + 1, zero), ratios)
+    perfect = (high <= low) & (last >= ceiling[:, None])
+    return _where_known(xp, xp.where(finite[:, None] & ~perfect, zero + 1, zero), ratios)
 
 
 def _where_known(xp: ArrayModule, known: Array, ratios: Array) -> Array:
