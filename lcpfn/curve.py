@@ -44,6 +44,7 @@ class Curve(NamedTuple):
         bounds: what the metric can never pass; None where open. "auto" has been resolved.
         guessed_bounds: whether `bounds` were guessed.
         schedule: the learning rates of the whole run, None where unknown.
+        diverged: how many of the newest records were infinite; `values` holds far ones for them.
     """
 
     steps: Array
@@ -54,6 +55,16 @@ class Curve(NamedTuple):
     bounds: Bounds
     guessed_bounds: bool
     schedule: LearningRates | None = None
+    diverged: int = 0
+
+    @property
+    def recorded(self) -> Array:
+        """(n,) the values as they were logged, infinite where the run had diverged."""
+        if not self.diverged:
+            return self.values
+        logged = self.values.copy()
+        logged[-self.diverged :] = -math.inf if self.goal == "maximize" else math.inf
+        return logged
 
     @property
     def finished(self) -> bool:
@@ -65,7 +76,8 @@ class Curve(NamedTuple):
         steps, values = self.steps[:records], self.values[:records]
         extremes = float(values.min()), float(values.max())
         bounds = _guess(*extremes, self.goal) if self.guessed_bounds else self.bounds
-        shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule)
+        diverged = max(0, self.diverged - (len(self.values) - records))
+        shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule, diverged)
         return Curve(steps, values, extremes, *shared)
 
     def extended(self, value: float, step: float) -> Curve | None:
@@ -78,6 +90,9 @@ class Curve(NamedTuple):
         within = self.guessed_bounds or (
             (low is None or value >= low) and (high is None or value <= high)
         )
+        if self.diverged:
+            # It recovered: what it was taken for changes.
+            return None
         if not (abs(value) <= _LARGEST and self.steps[-1] < step <= self.horizon and within):
             return None
         lowest, highest = self.extremes
@@ -105,7 +120,9 @@ def read_curve(
     """Checks user input and drops missing records.
 
     Args:
-        values: (n,) observed metric, NaN where missing; infinite where the run had diverged.
+        values: (n,) observed metric, NaN where missing; infinite where the run had diverged. A
+            record that it recovered from, so that a finite one follows, says nothing and counts
+            as missing.
         steps: (n,) strictly increasing positive numbers; None for 1..n.
         horizon: last step of the full run.
         goal: "maximize" or "minimize".
@@ -136,7 +153,7 @@ def read_curve(
     last = read_horizon(horizon)
     if at[-1] > last:
         raise InputError(f"horizon is {last:g}, but must not lie before the last step, {at[-1]:g}")
-    present = ~np.isnan(observed)
+    present = ~np.isnan(observed) & ~recovered(observed)
     if not present.any():
         raise InputError(
             f"all {len(observed)} values are NaN, but at least one observation is needed"
@@ -146,10 +163,18 @@ def read_curve(
     checked = guess_bounds(observed, checked_goal) if guessed else read_bounds(bounds)
     if not guessed:
         _check_inside(observed, at, checked)
+    diverged = int(np.isinf(observed).sum())
     observed = _far_instead_of_infinite(observed)
     rates = schedule if isinstance(schedule, LearningRates) else read_schedule(schedule, last)
     extremes = float(observed.min()), float(observed.max())
-    return Curve(at, observed, extremes, last, checked_goal, checked, guessed, rates)
+    return Curve(at, observed, extremes, last, checked_goal, checked, guessed, rates, diverged)
+
+
+def recovered(values: Array) -> NDArray[np.bool_]:
+    """(n,) which records are infinite and followed by a finite one."""
+    finite = np.flatnonzero(np.isfinite(values))
+    end = finite[-1] if len(finite) else 0
+    return np.isinf(values) & (np.arange(len(values)) < end)
 
 
 def _far_instead_of_infinite(values: Array) -> Array:
@@ -172,7 +197,7 @@ def read_number(name: str, number: Any) -> float:
     """Checks that a single argument is a number; NaN and infinities pass."""
     try:
         return float(number)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise InputError(f"{name} is {number!r}, but must be a number") from None
 
 
@@ -198,7 +223,7 @@ def read_horizon(horizon: float) -> float:
     """Checks a horizon: a positive finite number."""
     try:
         number = float(horizon)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise InputError(f"horizon is {horizon!r}, but must be a positive number") from None
     if not (math.isfinite(number) and number > 0):
         raise InputError(f"horizon is {number:g}, but must be positive and finite")
@@ -331,7 +356,7 @@ def _bound(end: Any, rule: str) -> float | None:
         return None
     try:
         number = float(end)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise InputError(f"bounds holds {end!r}, {rule}") from None
     if math.isnan(number):
         raise InputError(f"bounds holds nan, {rule}")
@@ -342,7 +367,7 @@ def _bound(end: Any, rule: str) -> float | None:
 def _vector(name: str, data: ArrayLike) -> Array:
     try:
         vector = np.asarray(data, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise InputError(f"{name} is {_short(data)}, but must be a sequence of numbers") from None
     if vector.ndim != 1:
         raise InputError(f"{name} has shape {vector.shape}, but must have one dimension")

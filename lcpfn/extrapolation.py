@@ -96,8 +96,8 @@ class Extrapolation:
 
     @property
     def observed_values(self) -> Array:
-        """(n,) observed values."""
-        return self.curve.values
+        """(n,) observed values, infinite where the run had diverged."""
+        return self.curve.recorded
 
     @property
     def mean(self) -> Array:

@@ -25,6 +25,7 @@ from lcpfn.curve import (
     read_goal,
     read_horizon,
     read_query,
+    recovered,
 )
 from lcpfn.errors import InputError
 from lcpfn.extrapolation import Extrapolation, LazyForecast
@@ -277,10 +278,22 @@ class LCPFN:
                 "them out and pass the steps of the rest"
             )
         asked = np.array([curve.horizon])
-        posts = [
-            Extrapolation(partial(curve.first, records), asked, self, final)
-            for records, final in enumerate(self._prefix_forecasts(curve), 1)
-        ]
+        if recovered(np.asarray(values, dtype=np.float64)).any():
+            # At the time, nobody knew that the run would recover.
+            at = np.arange(1.0, len(present) + 1) if steps is None else np.asarray(steps)
+            rest = (curve.horizon, goal, bounds, curve.schedule)
+            known = np.flatnonzero(present) + 1
+            curves = [read_curve(np.asarray(values)[:end], at[:end], *rest) for end in known]
+            finals = self._final_forecasts(curves)
+            posts = [
+                Extrapolation(prefix, asked, self, final)
+                for prefix, final in zip(curves, finals, strict=True)
+            ]
+        else:
+            posts = [
+                Extrapolation(partial(curve.first, records), asked, self, final)
+                for records, final in enumerate(self._prefix_forecasts(curve), 1)
+            ]
         return [posts[count - 1] for count in np.cumsum(present).tolist()]
 
     def stream(

@@ -116,9 +116,11 @@ def plot_forecast(
             zorder=6,
             label="what happened",
         )
+    observed = post.observed_values
+    shown = np.where(np.isfinite(observed), observed, np.nan)
     ax.plot(
         post.observed_steps - shift,
-        post.observed_values,
+        shown,
         color=_OBSERVED,
         linewidth=0.7,
         marker="o",
@@ -126,7 +128,7 @@ def plot_forecast(
         zorder=7,
         label="observed",
     )
-    sure = [post.observed_values, median, low[0.88], high[0.88]]
+    sure = [shown[~np.isnan(shown)], median, low[0.88], high[0.88]]
     if incumbent is not None:
         sure.append(np.array([incumbent]))
     if later is not None:
@@ -244,7 +246,8 @@ def _joint(post: Forecast) -> tuple[float, float] | None:
     last = float(post.observed_steps[-1])
     gap = float(post.steps[0]) - last
     spacing = float(post.steps[1] - post.steps[0])
-    return (last, float(post.observed_values[-1])) if 0 < gap <= 1.5 * spacing else None
+    value = float(post.observed_values[-1])
+    return (last, value) if 0 < gap <= 1.5 * spacing and math.isfinite(value) else None
 
 
 def _marker_size(count: int) -> float:

@@ -92,7 +92,7 @@ class Stream:
         curve = None if known is None else known.extended(value, at)
         if curve is None:
             steps = _NOTHING if known is None else known.steps
-            values = _NOTHING if known is None else known.values
+            values = _NOTHING if known is None else known.recorded
             curve = read_curve(
                 np.append(values, value),
                 np.append(steps, at),
@@ -102,7 +102,9 @@ class Stream:
                 self._schedule,
             )
         self._last_step = at
-        if self._post is None or known is None or len(curve.values) > len(known.values):
+        if self._post is None or known is None or not math.isnan(value):
+            if known is not None and known.diverged:
+                self._encoded = None
             self._curve = curve
             self._post = Extrapolation(curve, None, self._model, self._forecast(curve))
         return self._post

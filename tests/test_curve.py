@@ -51,14 +51,25 @@ def test_bad_input_names_the_value_and_the_rule(change: dict[str, object], messa
 
 @pytest.mark.parametrize(("goal", "infinite"), [("minimize", math.inf), ("maximize", -math.inf)])
 def test_a_diverged_record_lies_far_beyond_all_before_it(goal: str, infinite: float) -> None:
-    observed = [0.5, 0.7, infinite, 0.6, infinite]
-    values = read_curve(observed, None, 10, goal, "auto").values
-    assert np.isfinite(values).all() and values[3] == 0.6
-    spread = np.ptp(values[:2])
-    assert abs(values[2] - 0.6) > 900 * spread
-    assert abs(values[4]) > 900 * abs(values[2])
+    observed = [0.5, 0.7, 0.6, infinite, infinite]
+    curve = read_curve(observed, None, 10, goal, "auto")
+    assert np.isfinite(curve.values).all() and curve.values[2] == 0.6
+    spread = np.ptp(curve.values[:2])
+    assert abs(curve.values[3] - 0.6) > 900 * spread
+    assert abs(curve.values[4]) > 900 * abs(curve.values[3])
+    assert curve.recorded.tolist() == observed
     # What is put there depends on the records before it only, so that streams agree.
-    assert values[2] == read_curve(observed[:3], None, 10, goal, "auto").values[2]
+    shorter = read_curve(observed[:4], None, 10, goal, "auto")
+    assert curve.values[3] == shorter.values[3]
+    assert curve.first(4).recorded.tolist() == observed[:4] == shorter.recorded.tolist()
+    assert curve.first(3).recorded.tolist() == observed[:3]
+
+
+@pytest.mark.parametrize(("goal", "infinite"), [("minimize", math.inf), ("maximize", -math.inf)])
+def test_a_record_that_the_run_recovered_from_is_missing(goal: str, infinite: float) -> None:
+    curve = read_curve([infinite, 0.5, infinite, 0.7, math.nan, 0.6], None, 10, goal, "auto")
+    assert curve.steps.tolist() == [2, 4, 6] and curve.recorded.tolist() == [0.5, 0.7, 0.6]
+    assert curve.bounds == read_curve([0.5, 0.7, 0.6], None, 10, goal, "auto").bounds
 
 
 @pytest.mark.parametrize("observed", [[math.inf], [math.inf] * 60, [0.0, math.inf]])

@@ -113,3 +113,21 @@ def test_only_a_new_stream_starts(model: lcpfn.LCPFN) -> None:
     assert stream.update(0.6).observed_steps.tolist() == [1, 3, 4]
     with pytest.raises(lcpfn.InputError, match="records up to step 4, but only a new one starts"):
         stream.start([0.1])
+
+
+@pytest.mark.parametrize(("goal", "infinite"), [("minimize", math.inf), ("maximize", -math.inf)])
+def test_a_run_that_recovers_is_forecast_as_if_the_record_were_missing(
+    model: lcpfn.LCPFN, goal: str, infinite: float
+) -> None:
+    values = [0.7, 0.62, 0.55, infinite, math.nan, 0.51, 0.48]
+    stream = model.stream(horizon=30, goal=goal)
+    streamed = [stream.update(value) for value in values]
+    tested = model.backtest(values, horizon=30, goal=goal)
+    for count, (update, post) in enumerate(zip(streamed, tested, strict=True), 1):
+        whole = model.extrapolate(values[:count], horizon=30, goal=goal)
+        for other in (update, post):
+            assert other.observed_values.tolist() == whole.observed_values.tolist()
+            np.testing.assert_allclose(other.median[-1], whole.median[-1], rtol=1e-4)
+    assert streamed[3].observed_values[-1] == streamed[4].observed_values[-1] == infinite
+    missing = model.extrapolate([*values[:3], math.nan, *values[4:]], horizon=30, goal=goal)
+    assert streamed[-1].median[-1] == pytest.approx(missing.median[-1], rel=1e-4)

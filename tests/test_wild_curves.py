@@ -230,3 +230,19 @@ def test_anything(model: LCPFN, data: st.DataObject):
     goal = data.draw(st.sampled_from(["maximize", "minimize"]), "goal")
     way = data.draw(st.sampled_from(WAYS), "way")
     run(model, values, steps, horizon, goal, bounds, (way,))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize(
+    ("best", "goal", "bounds"),
+    [(1.0, "maximize", "auto"), (100.0, "maximize", "auto"), (1.0, "maximize", (None, 1.0)),
+     (0.0, "minimize", "auto"), (-2.0, "minimize", (-2.0, None))],
+)  # fmt: skip
+def test_a_run_that_has_had_nothing_but_the_best_value_is_not_given_up(
+    model: LCPFN, count: int, best: float, goal: str, bounds: Any
+):
+    post = model.extrapolate([best] * count, horizon=50, goal=goal, bounds=bounds)
+    whole = model.backtest([best] * count, horizon=50, goal=goal, bounds=bounds)[-1]
+    np.testing.assert_allclose(whole.median, post.median[-1:], rtol=1e-3, atol=1e-6)
+    room = 1.0 if best in (0.0, -2.0) else best
+    assert abs(float(post.median[-1]) - best) < (0.25 if count == 1 else 0.05) * room
