@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         InputError,
         LCPFNError,
         MissingExtraError,
+        TrainingError,
         WeightsError,
     )
     from lcpfn.extrapolation import Extrapolation
@@ -40,6 +41,7 @@ _HOMES = {
     "Peer": "lcpfn.peers",
     "StoppingRule": "lcpfn.stopping",
     "Stream": "lcpfn.stream",
+    "TrainingError": "lcpfn.errors",
     "WeightsError": "lcpfn.errors",
     "available": "lcpfn.weights",
     "load": "lcpfn.weights",
@@ -57,6 +59,7 @@ __all__ = [
     "Peer",
     "StoppingRule",
     "Stream",
+    "TrainingError",
     "WeightsError",
     "available",
     "load",

@@ -19,5 +19,9 @@ class CheckpointError(LCPFNError):
     """A training checkpoint cannot be read or belongs to another configuration."""
 
 
+class TrainingError(LCPFNError):
+    """Training broke down; the checkpoint is of the step before."""
+
+
 class MissingExtraError(LCPFNError, ImportError):
     """An optional dependency is not installed; the message says which extra brings it."""

@@ -222,13 +222,20 @@ class Network(nn.Module):
         Raises:
             InputError: the shapes differ in anything else.
         """
-        own, other = self.config.as_dict(), start.config.as_dict()
-        deeper = int(own.pop("layers")) - int(other.pop("layers"))
-        told, told_before = (
-            [name for name in ("schedule", "floor") if shape.pop(name)] for shape in (own, other)
-        )
-        if own != other or deeper < 0 or told[: len(told_before)] != told_before:
-            raise InputError(f"cannot start {self.config} from weights of {start.config}")
+        own, other = self.config, start.config
+        may_grow = {"layers"} if other.floor and not other.schedule else {"layers", "schedule"}
+        differing = [
+            (name, size, getattr(other, name))
+            for name, size in own.as_dict().items()
+            if size != getattr(other, name)
+        ]
+        wrong = [
+            f"{name} is {size!r}, but theirs is {theirs!r}"
+            for name, size, theirs in differing
+            if name not in {*may_grow, "floor"} or size < theirs
+        ]
+        if wrong:
+            raise InputError(f"cannot start from these weights: {'; '.join(wrong)}")
         known = start.state_dict()
         for name, parameter in self.named_parameters():
             if name not in known:

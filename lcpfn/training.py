@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lcpfn.atomic import write_atomically
-from lcpfn.errors import CheckpointError, InputError
+from lcpfn.errors import CheckpointError, InputError, TrainingError
 from lcpfn.features import ContextFeatures
 from lcpfn.network import Network, NetworkConfig
 from lcpfn.observation import Examples, draw_examples
@@ -166,6 +166,7 @@ def train(
     validate_every: int = 500,
     observer: Callable[[Progress], None] = lambda progress: None,
     start: Network | None = None,
+    origin: Mapping[str, str | None] | None = None,
 ) -> TrainingResult:
     """Trains a network on a prior, resuming from `folder` where a checkpoint lies there.
 
@@ -183,9 +184,13 @@ def train(
         observer: called after every step.
         start: trained weights to begin with, where there is no checkpoint yet; see
             `Network.take_over`.
+        origin: what prior and start are called, so that a checkpoint of others is not gone on
+            with; what it leaves out is not compared.
 
     Raises:
-        CheckpointError: the folder's checkpoint cannot be read or is of another configuration.
+        CheckpointError: the folder's checkpoint cannot be read, or is of another configuration or
+            origin.
+        TrainingError: the objective or its gradient is no finite number.
     """
     with _processes(device) as processes:
         return _train(
@@ -198,6 +203,7 @@ def train(
             validate_every,
             observer,
             start,
+            dict(origin or {}),
         )
 
 
@@ -211,6 +217,7 @@ def _train(
     validate_every: int,
     observer: Callable[[Progress], None],
     start: Network | None,
+    origin: dict[str, str | None],
 ) -> TrainingResult:
     device = processes.device
     if config.batch % processes.count:
@@ -224,7 +231,7 @@ def _train(
     network.to(device)
     generator = torch.Generator(device).manual_seed(config.seed * 1009 + processes.rank + 1)
     optimisers = _optimisers(network, config)
-    state = _State(network, optimisers, generator)
+    state = _State(network, optimisers, generator, origin)
     path = folder / _checkpoint_name(processes.rank)
     step, seconds_before = state.load(path, config) if path.exists() else (0, 0.0)
     step, seconds_before = processes.agree(step, seconds_before)
@@ -254,7 +261,13 @@ def _train(
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             score = objective(context, examples)
         (-score).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        if not torch.isfinite(norm):
+            raise TrainingError(
+                f"at step {step + 1} of {config.steps} the objective is {score.detach():g} and its "
+                f"gradient {float(norm):g}, but both must be finite: the learning rate is too "
+                "high, or the prior draws values that are no numbers"
+            )
         rate = learning_rate(config, step)
         _set_rate(optimisers, rate)
         for optimiser in optimisers:
@@ -390,10 +403,12 @@ class _State:
     network: Network
     optimisers: list[torch.optim.Optimizer]
     generator: torch.Generator
+    origin: dict[str, str | None]
 
     def save(self, path: Path, config: TrainingConfig, step: int, seconds: float) -> None:
         content: dict[str, Any] = {
             "config": json.dumps(asdict(config), sort_keys=True),
+            "origin": self.origin,
             "step": step,
             "seconds": seconds,
             "network": self.network.state_dict(),
@@ -419,6 +434,13 @@ class _State:
                 f"{path} was written with the configuration {content['config']}, but this run "
                 f"has {wanted}; give the same configuration, or another folder"
             )
+        began = content.get("origin", {})
+        for name in sorted(self.origin.keys() & began.keys()):
+            if began[name] != self.origin[name]:
+                raise CheckpointError(
+                    f"{path} was trained with {name} {began[name]}, but this run has {name} "
+                    f"{self.origin[name]}; give the same one, or another folder"
+                )
         self.network.load_state_dict(content["network"])
         for optimiser, saved in zip(self.optimisers, content["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lcpfn import CheckpointError, InputError
+from lcpfn import CheckpointError, InputError, TrainingError
 from lcpfn.network import NetworkConfig
 from lcpfn.priors import CurveBatch, ReferencePrior
 from lcpfn.training import (
@@ -169,6 +169,22 @@ def test_an_interrupt_while_a_checkpoint_is_written_stays_one(
     with pytest.raises(KeyboardInterrupt):
         train(ReferencePrior(), replace(TINY, curves=16), tmp_path)
     assert not (tmp_path / CHECKPOINT_NAME).exists()
+
+
+def test_training_that_breaks_down_says_at_which_step(tmp_path: Path) -> None:
+    config = replace(TINY, curves=64 * 50, batch=64, learning_rate=1e8, warmup=0.0)
+    with pytest.raises(TrainingError, match=r"at step \d+ of 50 the objective is"):
+        train(ExponentialPrior(), config, tmp_path)
+
+
+def test_a_folder_of_another_origin_is_refused(tmp_path: Path) -> None:
+    config = replace(TINY, curves=16)
+    begun = {"prior": "mine", "start": None}
+    train(ExponentialPrior(), config, tmp_path, origin=begun)
+    train(ExponentialPrior(), config, tmp_path, origin=begun)
+    for other in ({"prior": "yours", "start": None}, {"prior": "mine", "start": "default"}):
+        with pytest.raises(CheckpointError, match=r"was trained with (prior mine|start None), but"):
+            train(ExponentialPrior(), config, tmp_path, origin=other)
 
 
 def test_learning_rate_warms_up_and_decays() -> None:

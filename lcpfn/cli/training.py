@@ -170,6 +170,7 @@ def train(
                 validate_every=validate_every,
                 observer=display.show,
                 start=begin,
+                origin={"prior": prior, "start": start},
             )
     except KeyboardInterrupt:
         if first:
