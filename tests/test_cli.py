@@ -307,6 +307,25 @@ class TestShouldStop:
             assert compared["limit"] == pytest.approx(limit)
             assert compared["prob_better"] == alone["prob_better"]
 
+    def test_peers_are_read_in_the_metric_and_the_steps_of_the_run(self, tmp_path: Path) -> None:
+        run = tmp_path / "run.csv"
+        run.write_text("epoch,val_loss\n0,2.0\n1,1.8\n2,1.6\n")
+        other = tmp_path / "other.csv"
+        other.write_text("epoch,val_acc\n0,0.1\n1,0.2\n")
+        asked = ("should-stop", run, "-g", "minimize", "-n", "20", "--best", "0.1")
+        assert "'val_loss'" in complaint(*asked, "--peer", other)
+        # Its first record is missing, so the log alone does not show that steps start at 0.
+        late = "".join(f"{epoch},{2.0 - 0.2 * epoch}\n" for epoch in range(1, 20))
+        peers = []
+        for index in range(4):
+            path = tmp_path / f"peer{index}.csv"
+            path.write_text("epoch,val_loss\n0,\n" + late)
+            peers += ["--peer", path]
+        assert answer(*asked, *peers)["standing"] == 0.5
+        ended = run.read_text() + late.split("\n", 2)[2]
+        run.write_text(ended)
+        assert answer(*asked, *peers)["standing"] == 0.5
+
     def test_peers_that_cannot_be_read(self, lightning: Path, tmp_path: Path) -> None:
         hopeless = ("should-stop", lightning, *LOSS, "--best", "0.05", "--peer")
         assert "missing.csv" in complaint(*hopeless, tmp_path / "missing.csv")

@@ -70,6 +70,8 @@ def evaluate(
 
     [bold]lcpfn evaluate RUN.csv --metric val_loss --goal minimize[/bold]
     """
+    import numpy as np
+
     import lcpfn
 
     if not runs:
@@ -82,7 +84,9 @@ def evaluate(
         raise InputError("--goal is missing, but logs need it: maximize or minimize")
     from lcpfn.curve_files import read_run
 
-    logs = [read_run(run, metric, steps_column) for run in runs]
+    # All logs in the metric of the first, or their scores would be of different things.
+    first = read_run(runs[0], metric, steps_column)
+    logs = [first, *(read_run(run, first.metric, steps_column) for run in runs[1:])]
     loaded = lcpfn.load(model)
     hindsight = [
         forecast
@@ -91,6 +95,12 @@ def evaluate(
     ]
     if len(logs) == 1:
         show_notes(logs[0].notes)
+    infinite = {run: int(np.isinf(log.values).sum()) for run, log in zip(runs, logs, strict=True)}
+    show_notes(
+        f"{run}: {count} infinite record{'s' if count != 1 else ''} left out"
+        for run, count in infinite.items()
+        if count
+    )
     _report_logs(loaded, logs, hindsight, as_json)
 
 

@@ -267,7 +267,7 @@ def should_stop(
     def forecast_first(records: int) -> Extrapolation:
         return forecast(loaded, log.first(records), horizon, goal, bounds, schedule)
 
-    peers = [_peer(path, metric, steps_column, horizon) for path in peer or ()]
+    peers = [_peer(path, log, horizon) for path in peer or ()]
     decision, post = _decide(rule, log, best, forecast_first, peers)
     show_notes(log.notes)
     if as_json:
@@ -297,19 +297,25 @@ def should_stop(
         raise typer.Exit(STOP)
 
 
-def _peer(path: str, metric: str | None, steps_column: str | None, horizon: float) -> Peer:
-    """Another run of the search, its steps as the model counts them."""
+def _peer(path: str, run: RunLog, horizon: float) -> Peer:
+    """Another run of the search, in the columns and the steps of the one that is asked about."""
+    import numpy as np
+
     from lcpfn.curve_files import read_run
     from lcpfn.peers import Peer
 
-    log = read_run(path, metric, steps_column)
+    log = read_run(path, run.metric, run.steps_column)
     try:
-        end = log.model_horizon(horizon)
+        log.model_horizon(horizon)
     except InputError as error:
         raise InputError(f"--peer {path}: {error}") from None
-    records = zip(log.model_steps.tolist(), log.values.tolist(), strict=True)
-    run = Peer.of(records, stopped=False)
-    return replace(run, stopped=not run.steps or run.steps[-1] < end)
+    # Of two logs of one search, the one that lacks its step 0 does not show that they count so.
+    counted = max(log, run, key=lambda each: each.shift)
+    end = counted.model_horizon(horizon) - counted.shift
+    own = log.own_steps(log.model_steps)
+    peer = Peer.of(zip((own + run.shift).tolist(), log.values.tolist(), strict=True), stopped=False)
+    present = own[~np.isnan(log.values)]
+    return replace(peer, stopped=not len(present) or bool(present[-1] < end))
 
 
 def _decide(
