@@ -2,13 +2,13 @@
 
     python experiments/ablation.py ../shared/data --out runs/ablation
 
-Small networks of the default model's shape train on the realistic prior, whole and without one
-effect, with the same seed. The project's own accuracies (experiments/curves, family "curves") are
-judged as well: only they are counts. The table shows by how much leaving an effect out changes the
-CRPS of the final value, in percent of the whole prior's, paired over the same curves: above zero,
-the effect is worth having. Standard errors are over curves; how much two trainings of the same
-prior differ by chance is shown by the row of a second seed, and smaller differences mean nothing.
-A cut-off run goes on from its checkpoints.
+Small networks, told what the default model is told, train on the realistic prior, whole and without
+one effect, with the same seed. The project's own accuracies (experiments/curves, family "curves")
+are judged as well: only they are counts. The table shows by how much leaving an effect out changes
+the CRPS of the final value, in percent of the whole prior's, paired over the same curves: above
+zero, the effect is worth having. Standard errors are over curves; how much two trainings of the
+same prior differ by chance is shown by the row of a second seed, and smaller differences mean
+nothing. A cut-off run goes on from its checkpoints.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from lcpfn.network import NetworkConfig
 from lcpfn.priors import Prior
 from lcpfn.training import TrainingConfig, train
 
-SHAPE = NetworkConfig(frame="relative", unit_floor=3e-5, schedule=True)
+SHAPE = NetworkConfig(frame="relative", unit_floor=3e-5, schedule=True, floor=True)
 _RESOLUTION = 192
 
 
 def small_network(prior: Prior, folder: Path, curves: int, seed: int) -> LCPFN:
-    """Trains a network of the default model's shape on few curves of a prior.
+    """Trains a network of four layers on few curves of a prior, told what `default` is told.
 
     Args:
         prior: to train on.

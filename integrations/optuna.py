@@ -116,8 +116,8 @@ class LCPFNPruner(BasePruner):
             loaded at the first forecast.
         threshold: prune below this probability to win, or its multiple for the trial's standing,
             at least 0 and below 1.
-        min_steps: records before a decision, at least 1, and fewer for a trial behind most of the
-            latest ones: of 4, 3 behind 42 % of them and 2 behind 84 %.
+        min_steps: records before a decision, at least 1; the further behind the latest ones a
+            trial is, the fewer: of 4, 3 behind 42 % of them and 2 behind 84 %.
         patience: records in a row whose forecasts must agree to prune, at least 1. Earlier ones
             are judged against the incumbent of now.
         min_delta: by how much the incumbent must be beaten, in the metric's unit.
@@ -254,7 +254,8 @@ class LCPFNPruner(BasePruner):
         if incumbent is None:
             return f"fewer than {self._rule.keep_top} feasible trials have finished"
         if not records or self._rule.too_early(len(records), standing_after(len(records))):
-            return f"{len(records)} of the {self._rule.min_steps} records before a decision"
+            needed = self._rule.needed(standing_after(len(records)) if records else None)
+            return f"{len(records)} of the {needed} records before a decision"
         if records[-1][0] >= horizon:
             return f"the run has reached its last step, {records[-1][0]} of {horizon}"
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from lcpfn.curve import Goal
+from lcpfn.curve import Goal, read_goal
 
 # The standing among fewer than this says next to nothing.
 _FEWEST = 4
@@ -51,7 +51,8 @@ class Peer:
 def standing(step: float, value: float, peers: Sequence[Peer], goal: Goal) -> float | None:
     """The share of peers that were better at this step: 0 for the run that leads, 1 for the last.
 
-    Ties count half. A peer that had been stopped by then counts as worse.
+    Ties count half. A peer that had been stopped by then counts as worse, and so does a value that
+    is no finite number: it is worse than any.
 
     >>> peers = [Peer([1, 2, 3], [0.1, 0.5, level], stopped=False) for level in (0.6, 0.7, 0.8)]
     >>> standing(3, 0.75, [*peers, Peer([1, 2], [0.1, 0.2], stopped=True)], "maximize")
@@ -64,14 +65,22 @@ def standing(step: float, value: float, peers: Sequence[Peer], goal: Goal) -> fl
 
     Returns:
         None where fewer than four can be compared with.
+
+    Raises:
+        InputError: `goal` is neither "maximize" nor "minimize".
     """
-    sign = 1 if goal == "maximize" else -1
+    sign = 1 if read_goal(goal) == "maximize" else -1
     others = [other for peer in peers if (other := peer.at(step)) is not None]
     if len(others) < _FEWEST:
         return None
-    better = sum(sign * other > sign * value for other in others)
-    ties = sum(other == value for other in others)
+    own, ranks = _rank(value, sign), [_rank(other, sign) for other in others]
+    better = sum(rank > own for rank in ranks)
+    ties = sum(rank == own for rank in ranks)
     return (better + 0.5 * ties) / len(others)
+
+
+def _rank(value: float, sign: int) -> float:
+    return sign * value if math.isfinite(value) else -math.inf
 
 
 def standings(

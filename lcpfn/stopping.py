@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lcpfn.curve import Goal, read_number
+from lcpfn.curve import Goal, read_count, read_goal, read_number
 from lcpfn.errors import InputError
 from lcpfn.extrapolation import Extrapolation
 
@@ -21,6 +21,7 @@ _HASTE = 0.6
 _FACTOR = 2.0
 _ENOUGH_RECORDS = 10
 _LEAST_PROGRESS = 1e-3
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class StoppingRule:
     Args:
         threshold: stop when the probability to beat the incumbent falls under this, or the multiple
             of it that the standing calls for, in [0, 1). 0 stops nothing but diverged runs.
-        min_steps: observed records before a decision, at least 1, and fewer for a run behind most
-            of its peers: of the default's 4, 3 behind 42 % of them and 2 behind 84 %. A first
+        min_steps: observed records before a decision, at least 1; the further behind its peers a
+            run is, the fewer: of the default's 4, 3 behind 42 % of them and 2 behind 84 %. A first
             record is often taken before training, and the next few mislead about slow starters:
             see docs/early_stopping.md.
         patience: decisions in a row that must agree to stop, at least 1.
@@ -85,12 +86,11 @@ class StoppingRule:
     keep_top: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1:
+        if not 0 <= read_number("threshold", self.threshold) < 1:
             raise InputError(f"threshold is {self.threshold}, but must be at least 0 and below 1")
         for name in ("min_steps", "patience", "keep_top"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, but must be at least 1")
-        if not (self.min_delta >= 0 and math.isfinite(self.min_delta)):
+            read_count(name, getattr(self, name))
+        if not 0 <= read_number("min_delta", self.min_delta) < math.inf:
             raise InputError(f"min_delta is {self.min_delta}, but must be finite and at least 0")
 
     def incumbent(self, finals: Sequence[float], goal: Goal) -> float | None:
@@ -101,11 +101,14 @@ class StoppingRule:
 
         Returns:
             the best of them, or with `keep_top` the one at that rank; None while fewer than that
-            have finished.
+            have finished. A NaN does not count.
+
+        Raises:
+            InputError: `goal` is neither "maximize" nor "minimize".
         """
-        if len(finals) < self.keep_top:
-            return None
-        return sorted(finals, reverse=goal == "maximize")[self.keep_top - 1]
+        known = [final for final in finals if not math.isnan(final)]
+        ordered = sorted(known, reverse=read_goal(goal) == "maximize")
+        return ordered[self.keep_top - 1] if len(ordered) >= self.keep_top else None
 
     def limit(self, records: int, standing: float | None = None, progress: float = 0.0) -> float:
         """The probability below which a run is stopped; 0 while it is too early to decide.
@@ -129,7 +132,15 @@ class StoppingRule:
 
     def too_early(self, records: int, standing: float | None = None) -> bool:
         """Whether so many records are too few to decide on, at this standing."""
-        return records < self.min_steps * (1 - _HASTE * (standing or 0.0))
+        return records < self.needed(standing)
+
+    def needed(self, standing: float | None = None) -> int:
+        """How many records a decision needs, at this standing.
+
+        >>> [StoppingRule(min_steps=4).needed(standing) for standing in (None, 0.4, 0.5, 0.9)]
+        [4, 4, 3, 2]
+        """
+        return math.ceil(self.min_steps * (1 - _HASTE * (standing or 0.0)) - _ROUNDING)
 
     def decide(
         self,
@@ -150,8 +161,10 @@ class StoppingRule:
                 `lcpfn.standing`; None where unknown.
 
         Raises:
-            InputError: the incumbent is NaN or no number.
+            InputError: the incumbent is NaN or no number, or the standing is no share.
         """
+        if standing is not None and not 0 <= read_number("standing", standing) <= 1:
+            raise InputError(f"standing is {standing}, but must lie within 0 and 1, or be None")
         if incumbent is None:
             return Decision(False, math.nan, "no incumbent yet: nothing to compare with")
         incumbent = read_number("incumbent", incumbent)
@@ -172,8 +185,9 @@ class StoppingRule:
             return Decision(stop, probability, f"{chance}{place}{words}", limit, standing)
 
         if self.too_early(observed, standing):
-            return decision(False, f"; no decision before {self.min_steps} records")
-        if probability >= limit:
+            return decision(False, f"; no decision before {self.needed(standing)} records")
+        # A model whose forecast is not a number has nothing to say against the run.
+        if not probability < limit:
             return decision(False, f"; not below {limit:.3g}")
         doubtful = 1
         for past in reversed(earlier):

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from lcpfn import InputError
 from lcpfn.curve import Goal
 from lcpfn.peers import Peer, standing
 
@@ -39,8 +40,17 @@ def test_peers_are_seen_at_the_run_s_own_step() -> None:
 
 def test_missing_and_infinite_values() -> None:
     peers = [level(math.nan), level(-math.inf), level(math.inf), level(0.5)]
-    assert standing(1, 0.4, peers, "maximize") == 0.5
-    assert standing(1, 0.4, peers, "minimize") == 0.25
+    assert standing(1, 0.4, peers, "maximize") == 0.25
+    assert standing(1, 0.4, peers, "minimize") == 0
+
+
+def test_what_is_no_number_is_worse_than_any() -> None:
+    peers = [Peer([1], [level], stopped=False) for level in (0.1, 0.2, 0.3, math.inf, -math.inf)]
+    for goal in ("maximize", "minimize"):
+        assert standing(1, math.nan, peers, goal) == 0.8  # type: ignore[arg-type]
+    assert standing(1, 0.2, peers, "maximize") == standing(1, 0.2, peers, "minimize") == 0.3
+    with pytest.raises(InputError, match="goal is 'max'"):
+        standing(1, 0.2, peers, "max")  # type: ignore[arg-type]
 
 
 def test_few_peers_say_nothing() -> None:

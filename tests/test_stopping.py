@@ -110,6 +110,31 @@ def test_a_run_is_decided_on_the_sooner_the_further_it_trails(
             assert (rule.limit(records, standing, 0.5) > 0) == (records >= needed)
 
 
+@pytest.mark.parametrize(
+    ("least", "standing", "needed"), [(5, 2 / 3, 3), (9, 5 / 9, 6), (50, 0.5, 35), (7, 0.0, 7)]
+)
+def test_rounding_asks_for_no_record_more(least: int, standing: float, needed: int) -> None:
+    assert StoppingRule(min_steps=least).needed(standing) == needed
+
+
+@pytest.mark.parametrize("standing", [math.nan, -1.0, 2.0, "first"])
+def test_a_standing_is_a_share(post: lcpfn.Extrapolation, standing: float) -> None:
+    with pytest.raises(InputError, match=f"standing is {standing}|standing is '{standing}'"):
+        StoppingRule().decide(post, 0.9, standing=standing)
+
+
+def test_the_reason_says_how_many_records_the_standing_asks_for(post: lcpfn.Extrapolation) -> None:
+    decision = StoppingRule(min_steps=20).decide(post, 0.9, standing=0.5)
+    assert "no decision before 14 records" in decision.reason
+
+
+def test_incumbent_checks_the_goal_and_passes_over_nan() -> None:
+    assert StoppingRule().incumbent([math.nan, 0.9, 0.5], "maximize") == 0.9
+    assert StoppingRule().incumbent([math.nan], "minimize") is None
+    with pytest.raises(InputError, match="goal is 'max'"):
+        StoppingRule().incumbent([0.7], goal="max")  # type: ignore[arg-type]
+
+
 def test_a_run_that_leads_is_kept_and_one_that_trails_is_not(post: lcpfn.Extrapolation) -> None:
     rule = StoppingRule()
     incumbent = float(post.quantile(0.945)[-1])
@@ -171,14 +196,20 @@ def test_far_better_than_before_is_no_divergence() -> None:
     [
         ({"threshold": 1.0}, "threshold is 1.0, but must be at least 0 and below 1"),
         ({"threshold": -0.1}, "threshold is -0.1"),
-        ({"min_steps": 0}, "min_steps is 0, but must be at least 1"),
-        ({"patience": 0}, "patience is 0, but must be at least 1"),
-        ({"keep_top": 0}, "keep_top is 0, but must be at least 1"),
+        ({"min_steps": 0}, "min_steps is 0, but must be an integer of at least 1"),
+        ({"patience": 0}, "patience is 0, but must be an integer of at least 1"),
+        ({"keep_top": 0}, "keep_top is 0, but must be an integer of at least 1"),
         ({"min_delta": -1.0}, "min_delta is -1.0, but must be finite and at least 0"),
         ({"min_delta": math.nan}, "min_delta is nan"),
+        ({"min_delta": None}, "min_delta is None, but must be a number"),
+        ({"threshold": "a"}, "threshold is 'a', but must be a number"),
+        ({"patience": 1.5}, "patience is 1.5, but must be an integer"),
+        ({"keep_top": 1.5}, "keep_top is 1.5, but must be an integer"),
+        ({"min_steps": math.nan}, "min_steps is nan, but must be an integer"),
+        ({"min_steps": "4"}, "min_steps is '4', but must be an integer"),
     ],
 )
-def test_wrong_arguments(arguments: dict[str, float], message: str) -> None:
+def test_wrong_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         StoppingRule(**arguments)  # type: ignore[arg-type]
 

@@ -261,7 +261,8 @@ class Search:
         if self.incumbent is None:
             return f"{finished} of the {self._rule.keep_top} trials to keep have finished"
         if not records or self._rule.too_early(len(records), standing_after(len(records))):
-            return f"{len(records)} of the {self._rule.min_steps} records before a decision"
+            needed = self._rule.needed(standing_after(len(records)) if records else None)
+            return f"{len(records)} of the {needed} records before a decision"
         return None
 
     def _forecast(self, records: list[tuple[float, float]]) -> Extrapolation:
