@@ -62,7 +62,7 @@ class Curve(NamedTuple):
         """(n,) the values as they were logged, infinite where the run had diverged."""
         if not self.diverged:
             return self.values
-        logged = self.values.copy()
+        logged: Array = self.values.copy()
         logged[-self.diverged :] = -math.inf if self.goal == "maximize" else math.inf
         return logged
 
