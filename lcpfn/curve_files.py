@@ -5,6 +5,7 @@ What trainers really write is accepted as it is:
 - Any of the delimiters `,` `;` tab `|` and blanks; quoted cells, blanks around cells, Windows line
   ends, a byte-order mark, UTF-16 (PowerShell's `>`), a header repeated by a resumed run, and a
   bare column of numbers without a header.
+- One JSON array of records, or `trainer_state.json` of Hugging Face, which holds one.
 - JSON-lines whose lines carry different keys (Hugging Face, Weights & Biases) or nested objects
   (Ray Tune), whose keys are joined by `/`.
 - Rows where the metric was not logged: an empty cell, `None` or `null`, or no such key. They are

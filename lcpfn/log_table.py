@@ -1,4 +1,4 @@
-"""The rows and columns of a log, whatever its format: CSV of any delimiter, or JSON-lines.
+"""The rows and columns of a log, whatever its format: CSV of any delimiter, JSON-lines or JSON.
 
 `lcpfn.curve_files` says what is accepted and picks the metric and the steps from the table.
 """
@@ -24,12 +24,14 @@ STANDARD_INPUT = "-"
 _NOT_LOGGED = ("", "none", "null")
 _DELIMITERS = ",;\t|"
 _LONE_COLUMN = "value"
+# Where the state that the Hugging Face trainer saves with a checkpoint keeps its log.
+_HUGGING_FACE = "log_history"
 
 
 def read_table(source: str | os.PathLike[str]) -> Table:
     """Reads a log from a path, or from standard input for "-".
 
-    The format is told by the content: JSON-lines start with a brace.
+    The format is told by the content: JSON starts with a brace or a bracket.
 
     Raises:
         InputError: it cannot be read; the message names the file and the line.
@@ -126,7 +128,7 @@ def _read_bytes(source: str | os.PathLike[str]) -> bytes:
         return sys.stdin.buffer.read()
     path = Path(source)
     if path.is_dir():
-        raise InputError(f"{path} is a folder, but must be a CSV or JSON-lines file")
+        raise InputError(f"{path} is a folder, but must be a CSV or JSON file")
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -152,10 +154,22 @@ def _decode(content: bytes, name: str) -> str:
 
 def _parse(text: str, name: str) -> Table:
     # The first character tells the formats apart better than a file name does.
-    start = text.lstrip()[0]
-    if start == "[":
-        raise InputError(f"{name} is one JSON array, but must be JSON-lines: one object a line")
-    return _read_json_lines(text, name) if start == "{" else _read_delimited(text, name)
+    if text.lstrip()[0] not in "[{":
+        return _read_delimited(text, name)
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        return _read_json_lines(text, name)
+    entries = whole.get(_HUGGING_FACE, [whole]) if isinstance(whole, dict) else whole
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(
+            f"{name} is one JSON document, but must then be an array of objects, one a record, or "
+            f"hold one as {_HUGGING_FACE!r}"
+        )
+    if not entries:
+        raise InputError(f"{name} holds no records")
+    rows = [Record(number, dict(_flattened(entry, ""))) for number, entry in enumerate(entries, 1)]
+    return Table(name, _columns(rows), rows, [])
 
 
 def _lines(text: str) -> list[str]:
@@ -183,8 +197,11 @@ def _read_json_lines(text: str, name: str) -> Table:
                 "must be one"
             )
         rows.append(Record(number, dict(_flattened(record, ""))))
-    columns = list(dict.fromkeys(column for row in rows for column in row.cells))
-    return Table(name, columns, rows, notes)
+    return Table(name, _columns(rows), rows, notes)
+
+
+def _columns(rows: list[Record]) -> list[str]:
+    return list(dict.fromkeys(column for row in rows for column in row.cells))
 
 
 def _flattened(record: dict[str, object], prefix: str) -> Iterator[tuple[str, Cell]]:

@@ -307,6 +307,18 @@ class TestErrors:
         message = error_of(write(tmp_path, "epoch,a\n1,2\n"), metric="a", steps_column="a")
         assert "are both 'a'" in message
 
+    @pytest.mark.parametrize("indent", [None, 2])
+    @pytest.mark.parametrize("wrapped", [True, False])
+    def test_one_json_document(self, tmp_path: Path, indent: int | None, wrapped: bool) -> None:
+        entries: list[dict[str, float]] = []
+        for epoch in range(1, 4):
+            entries.append({"epoch": epoch, "loss": 2.0 / epoch, "step": 10 * epoch})
+            entries.append({"epoch": epoch, "eval_loss": 2.5 / epoch, "step": 10 * epoch})
+        document = {"best_metric": 0.1, "log_history": entries} if wrapped else entries
+        log = read_run(write(tmp_path, json.dumps(document, indent=indent)), "eval_loss")
+        assert log.values.tolist() == [2.5, 1.25, 2.5 / 3] and log.steps_column == "epoch"
+        assert log.model_steps.tolist() == [1, 2, 3]
+
     def test_repeated_column(self, tmp_path: Path) -> None:
         assert "2 columns 'a'" in error_of(write(tmp_path, "a,a\n1,2\n"), metric="a")
 
@@ -318,7 +330,8 @@ class TestErrors:
             (b"epoch,loss\n", "holds no records, only the header epoch, loss"),
             (b"\x89PNG\r\n\x1a\n\x00\x00", "is not a text file"),
             (b"epoch,loss\n\x00\x001,2\n", "is not a text file"),
-            (b"[1, 2]", "is one JSON array"),
+            (b"[1, 2]", "is one JSON document, but must then be an array of objects"),
+            (b"[]", "holds no records"),
             (b'{"loss": 1}\n{"loss": \n{"loss": 3}\n', "line 2: not a JSON object"),
             (b'{"loss": 1}\n2\n', "line 2: '2' is not a JSON object"),
         ],

@@ -49,7 +49,7 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="Log of the run: CSV (any delimiter) or JSON-lines; '-' reads standard input.",
+        help="Log of the run: CSV (any delimiter), JSON-lines or JSON; '-' reads standard input.",
         show_default=False,
     ),
 ]
