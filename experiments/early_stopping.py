@@ -18,6 +18,7 @@ later call goes on from there.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import astuple, replace
@@ -35,6 +36,8 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 import lcpfn
+import lcpfn.peers
+import lcpfn.stopping
 from experiments.benchmarks.folder import OWN_CURVES
 from experiments.replay import (
     Method,
@@ -75,6 +78,12 @@ def methods(
 
         found |= {name: through_ray(make) for name, make in schedulers(model, schedule).items()}
     return {name: method for name, method in found.items() if name not in without}
+
+
+def rule_source() -> str:
+    """Changes with the code that decides: outcomes of another rule are no outcomes of this one."""
+    sources = [Path(str(module.__file__)).read_bytes() for module in (lcpfn.stopping, lcpfn.peers)]
+    return hashlib.sha256(b"".join(sources)).hexdigest()
 
 
 def default_rule() -> lcpfn.StoppingRule:
@@ -255,7 +264,7 @@ def main(
     replayed = methods(model, without or (), schedule)
     settings = {
         "model": loaded.card["sha256"],
-        "rule": astuple(default_rule()),
+        "rule": (*astuple(default_rule()), rule_source()),
         "thresholds": list(THRESHOLDS),
         "methods": list(replayed),
         "per_set": per_set,

@@ -22,7 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 import lcpfn
-from experiments.early_stopping import Record, Scores, default_rule, mean_and_error
+from experiments.early_stopping import (
+    Record,
+    Scores,
+    default_rule,
+    mean_and_error,
+    rule_source,
+)
 from experiments.replay import RecordedRuns, outcome, read_runs
 from experiments.replay_forecasts import forecast_all, through_forecasts
 from lcpfn.peers import LATEST
@@ -107,6 +113,7 @@ def main(
     settings = {
         "model": loaded.card["sha256"],
         "rules": [(*astuple(rule), latest) for rule, latest in compared.values()],
+        "source": rule_source(),
         "per_set": per_set,
         "orders": orders,
         "seeds": seed or SEEDS,
