@@ -147,6 +147,8 @@ def main(
         raise typer.BadParameter(f"{data} has no data set whose final values differ")
 
     models = {loaded.name: loaded for loaded in map(lcpfn.load, model)}
+    if len(models) < len(model):
+        raise typer.BadParameter(f"of the models {', '.join(model)}, two have the same name")
     reference = lcpfn.load("reference")
     forecasters: dict[str, tuple[str, Forecaster]] = {
         BASELINE: ("1", last_value),
