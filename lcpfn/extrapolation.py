@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from lcpfn.binned import BinnedDistribution
-from lcpfn.curve import Array, Bounds, Curve, Goal, read_number, read_query
+from lcpfn.curve import Array, Bounds, Curve, Goal, read_count, read_number, read_query
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Extrapolation:
         Returns:
             (m,) for a scalar, (len(q), m) for a sequence. They never cross.
         """
-        probabilities = np.asarray(q, dtype=np.float64)
+        probabilities = _numbers("q", q)
         if probabilities.ndim > 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise InputError(f"q is {q!r}, but must be one or several numbers within [0, 1]")
         result = np.asarray(self._margins.quantile(probabilities[..., None]))
@@ -175,8 +175,7 @@ class Extrapolation:
             n: how many, at least 1.
             generator: torch or numpy source of randomness; None uses torch's global one.
         """
-        if n < 1:
-            raise InputError(f"n is {n}, but must be at least 1")
+        read_count("n", n)
         return self._engine.trajectories(self.curve, self.steps, n, _torch_generator(generator))
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
@@ -210,7 +209,9 @@ class Extrapolation:
         return self._engine.forecast(self.curve, np.array([self.horizon]))[0]
 
     def _at_steps(self, name: str, y: ArrayLike) -> Array:
-        values = np.asarray(y, dtype=np.float64)
+        values = _numbers(name, y)
+        if np.isnan(values).any():
+            raise InputError(f"{name} holds nan, but must be a number to compare with")
         if values.shape not in ((), self.steps.shape):
             raise InputError(
                 f"{name} has shape {values.shape}, but must be a number or have one entry for "
@@ -223,3 +224,10 @@ def _torch_generator(generator: Generator | None) -> torch.Generator | None:
     if isinstance(generator, np.random.Generator):
         return torch.Generator().manual_seed(int(generator.integers(2**63)))
     return generator
+
+
+def _numbers(name: str, data: ArrayLike) -> Array:
+    try:
+        return np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise InputError(f"{name} is {data!r}, but must be one or several numbers") from None

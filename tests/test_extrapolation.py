@@ -71,7 +71,11 @@ def test_trajectories_of_a_long_run_share_cells(reference: lcpfn.LCPFN) -> None:
         (lambda post: post.prob_better("good"), "than is 'good', but must be a number"),
         (lambda post: post.prob_better(0.5, at=8), "query holds 8, but must come after"),
         (lambda post: post.prob_better(0.5, at=41), "query holds 41, but must not pass"),
-        (lambda post: post.sample(0), "n is 0, but must be at least 1"),
+        (lambda post: post.sample(0), "n is 0, but must be an integer of at least 1"),
+        (lambda post: post.sample(1.5), "n is 1.5, but must be an integer of at least 1"),
+        (lambda post: post.quantile("a"), "q is 'a', but must be one or several numbers"),
+        (lambda post: post.cdf("x"), "y is 'x', but must be one or several numbers"),
+        (lambda post: post.cdf(float("nan")), "y holds nan"),
         (lambda post: post.cdf([0.1, 0.2]), r"y has shape \(2,\), but must be a number or"),
     ],
 )
