@@ -28,6 +28,8 @@ _MOST_SPACINGS = 1e12
 _LARGEST = 1e150
 # An infinite record counts as one this many ranges beyond all before it.
 _DIVERGED = 1000.0
+# What the conversion of anything else raises: words, numbers too large, tensors with gradients.
+_NOT_NUMBERS = (TypeError, ValueError, OverflowError, RuntimeError)
 
 
 class Curve(NamedTuple):
@@ -164,7 +166,7 @@ def read_curve(
     if not guessed:
         _check_inside(observed, at, checked)
     diverged = int(np.isinf(observed).sum())
-    observed = _far_instead_of_infinite(observed)
+    observed = _far_instead_of_infinite(observed, diverged)
     rates = schedule if isinstance(schedule, LearningRates) else read_schedule(schedule, last)
     extremes = float(observed.min()), float(observed.max())
     return Curve(at, observed, extremes, last, checked_goal, checked, guessed, rates, diverged)
@@ -177,13 +179,12 @@ def recovered(values: Array) -> NDArray[np.bool_]:
     return np.isinf(values) & (np.arange(len(values)) < end)
 
 
-def _far_instead_of_infinite(values: Array) -> Array:
-    """Puts a far but finite value where a run had diverged, judged by the records before it."""
-    infinite = np.flatnonzero(np.isinf(values))
-    if not len(infinite):
+def _far_instead_of_infinite(values: Array, diverged: int) -> Array:
+    """Puts far but finite values for the last `diverged`, judged by the records before each."""
+    if not diverged:
         return values
     finite: Array = values.copy()
-    for index in infinite:
+    for index in range(len(values) - diverged, len(values)):
         before = finite[:index]
         size = float(np.ptp(before)) if index else 0.0
         size = size or (abs(float(before[-1])) if index else 0.0) or 1.0
@@ -197,7 +198,7 @@ def read_number(name: str, number: Any) -> float:
     """Checks that a single argument is a number; NaN and infinities pass."""
     try:
         return float(number)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except _NOT_NUMBERS:
         raise InputError(f"{name} is {number!r}, but must be a number") from None
 
 
@@ -223,7 +224,7 @@ def read_horizon(horizon: float) -> float:
     """Checks a horizon: a positive finite number."""
     try:
         number = float(horizon)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except _NOT_NUMBERS:
         raise InputError(f"horizon is {horizon!r}, but must be a positive number") from None
     if not (math.isfinite(number) and number > 0):
         raise InputError(f"horizon is {number:g}, but must be positive and finite")
@@ -356,7 +357,7 @@ def _bound(end: Any, rule: str) -> float | None:
         return None
     try:
         number = float(end)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except _NOT_NUMBERS:
         raise InputError(f"bounds holds {end!r}, {rule}") from None
     if math.isnan(number):
         raise InputError(f"bounds holds nan, {rule}")
@@ -364,11 +365,16 @@ def _bound(end: Any, rule: str) -> float | None:
     return None if abs(number) > _LARGEST else number
 
 
-def _vector(name: str, data: ArrayLike) -> Array:
+def read_array(name: str, data: ArrayLike, rule: str) -> Array:
+    """Checks that data are numbers, of any shape; `rule` says what they must be."""
     try:
-        vector = np.asarray(data, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise InputError(f"{name} is {_short(data)}, but must be a sequence of numbers") from None
+        return np.asarray(data, dtype=np.float64)
+    except _NOT_NUMBERS:
+        raise InputError(f"{name} is {_short(data)}, but must be {rule}") from None
+
+
+def _vector(name: str, data: ArrayLike) -> Array:
+    vector = read_array(name, data, "a sequence of numbers")
     if vector.ndim != 1:
         raise InputError(f"{name} has shape {vector.shape}, but must have one dimension")
     return vector

@@ -20,7 +20,7 @@ class CheckpointError(LCPFNError):
 
 
 class TrainingError(LCPFNError):
-    """Training broke down; the checkpoint is of the step before."""
+    """Training broke down; a checkpoint, where there is one, is of a step before."""
 
 
 class MissingExtraError(LCPFNError, ImportError):

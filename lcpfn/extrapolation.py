@@ -11,11 +11,22 @@ import torch
 from numpy.typing import ArrayLike
 
 from lcpfn.binned import BinnedDistribution
-from lcpfn.curve import Array, Bounds, Curve, Goal, read_count, read_number, read_query
+from lcpfn.curve import (
+    Array,
+    Bounds,
+    Curve,
+    Goal,
+    read_array,
+    read_count,
+    read_number,
+    read_query,
+)
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_NUMBERS = "one or several numbers"
 
 Generator = torch.Generator | np.random.Generator
 LazyForecast = Callable[[], BinnedDistribution]
@@ -123,7 +134,7 @@ class Extrapolation:
         Returns:
             (m,) for a scalar, (len(q), m) for a sequence. They never cross.
         """
-        probabilities = _numbers("q", q)
+        probabilities = read_array("q", q, _NUMBERS)
         if probabilities.ndim > 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise InputError(f"q is {q!r}, but must be one or several numbers within [0, 1]")
         result = np.asarray(self._margins.quantile(probabilities[..., None]))
@@ -209,7 +220,7 @@ class Extrapolation:
         return self._engine.forecast(self.curve, np.array([self.horizon]))[0]
 
     def _at_steps(self, name: str, y: ArrayLike) -> Array:
-        values = _numbers(name, y)
+        values = read_array(name, y, _NUMBERS)
         if np.isnan(values).any():
             raise InputError(f"{name} holds nan, but must be a number to compare with")
         if values.shape not in ((), self.steps.shape):
@@ -224,10 +235,3 @@ def _torch_generator(generator: Generator | None) -> torch.Generator | None:
     if isinstance(generator, np.random.Generator):
         return torch.Generator().manual_seed(int(generator.integers(2**63)))
     return generator
-
-
-def _numbers(name: str, data: ArrayLike) -> Array:
-    try:
-        return np.asarray(data, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise InputError(f"{name} is {data!r}, but must be one or several numbers") from None

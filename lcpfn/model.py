@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -270,30 +270,30 @@ class LCPFN:
         """
         self._check_schedule(schedule)
         curve = read_curve(values, steps, horizon, goal, bounds, schedule)
-        present = ~np.isnan(np.asarray(values, dtype=np.float64))
+        logged = np.asarray(values, dtype=np.float64)
+        present = ~np.isnan(logged)
         if not present[0]:
             missing = int(np.argmax(present))
             raise InputError(
                 f"values starts with {missing} NaN, but a backtest needs a first record; leave "
                 "them out and pass the steps of the rest"
             )
-        asked = np.array([curve.horizon])
-        if recovered(np.asarray(values, dtype=np.float64)).any():
+        prefixes: Sequence[Curve | Callable[[], Curve]]
+        if recovered(logged).any():
             # At the time, nobody knew that the run would recover.
-            at = np.arange(1.0, len(present) + 1) if steps is None else np.asarray(steps)
+            at = np.arange(1.0, len(logged) + 1) if steps is None else np.asarray(steps)
             rest = (curve.horizon, goal, bounds, curve.schedule)
             known = np.flatnonzero(present) + 1
-            curves = [read_curve(np.asarray(values)[:end], at[:end], *rest) for end in known]
+            prefixes = curves = [read_curve(logged[:end], at[:end], *rest) for end in known]
             finals = self._final_forecasts(curves)
-            posts = [
-                Extrapolation(prefix, asked, self, final)
-                for prefix, final in zip(curves, finals, strict=True)
-            ]
         else:
-            posts = [
-                Extrapolation(partial(curve.first, records), asked, self, final)
-                for records, final in enumerate(self._prefix_forecasts(curve), 1)
-            ]
+            finals = self._prefix_forecasts(curve)
+            prefixes = [partial(curve.first, records) for records in range(1, len(finals) + 1)]
+        asked = np.array([curve.horizon])
+        posts = [
+            Extrapolation(prefix, asked, self, final)
+            for prefix, final in zip(prefixes, finals, strict=True)
+        ]
         return [posts[count - 1] for count in np.cumsum(present).tolist()]
 
     def stream(

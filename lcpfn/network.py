@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -222,17 +222,13 @@ class Network(nn.Module):
         Raises:
             InputError: the shapes differ in anything else.
         """
-        own, other = self.config, start.config
-        may_grow = {"layers"} if other.floor and not other.schedule else {"layers", "schedule"}
-        differing = [
-            (name, size, getattr(other, name))
-            for name, size in own.as_dict().items()
-            if size != getattr(other, name)
-        ]
+        theirs: dict[str, Any] = start.config.as_dict()
+        # Columns of learning rates come before those of the worst value, and cannot be put there.
+        may_grow = {"layers", "floor"} if theirs["floor"] else {"layers", "schedule", "floor"}
         wrong = [
-            f"{name} is {size!r}, but theirs is {theirs!r}"
-            for name, size, theirs in differing
-            if name not in {*may_grow, "floor"} or size < theirs
+            f"{name} is {own!r}, but theirs is {theirs[name]!r}"
+            for name, own in self.config.as_dict().items()
+            if own != theirs[name] and (name not in may_grow or own < theirs[name])
         ]
         if wrong:
             raise InputError(f"cannot start from these weights: {'; '.join(wrong)}")

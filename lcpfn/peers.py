@@ -86,7 +86,7 @@ def _rank(value: float, sign: int) -> float:
 def standings(
     records: Sequence[tuple[float, float]], peers: Sequence[Peer], goal: Goal, shift: float = 0
 ) -> Callable[[int], float | None]:
-    """Gives the standing of a run after its first records, for a number of them.
+    """Gives the standing of a run after its first records, for a number of them; None after none.
 
     Args:
         records: (step, value) of the run, in order.
@@ -96,6 +96,8 @@ def standings(
 
     @cache
     def after(count: int) -> float | None:
+        if not count:
+            return None
         step, value = records[count - 1]
         return standing(step - shift, value, peers, goal)
 

@@ -117,10 +117,10 @@ def plot_forecast(
             label="what happened",
         )
     observed = post.observed_values
-    shown = np.where(np.isfinite(observed), observed, np.nan)
+    finite = np.isfinite(observed)
     ax.plot(
         post.observed_steps - shift,
-        shown,
+        np.where(finite, observed, np.nan),
         color=_OBSERVED,
         linewidth=0.7,
         marker="o",
@@ -128,7 +128,7 @@ def plot_forecast(
         zorder=7,
         label="observed",
     )
-    sure = [shown[~np.isnan(shown)], median, low[0.88], high[0.88]]
+    sure = [observed[finite], median, low[0.88], high[0.88]]
     if incumbent is not None:
         sure.append(np.array([incumbent]))
     if later is not None:

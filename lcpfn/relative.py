@@ -234,7 +234,7 @@ def _ceiling_features(
         return channels(xp, *[zero] * CEILING_FEATURES)
     finite = xp.isfinite(ceiling)
     room = xp.where(finite, ceiling, 0.0)[:, None] - values
-    perfect = (below_high == above_low) & (room <= 0)
+    perfect = _perfect(below_high == above_low, values, ceiling)
     known = xp.where(finite[:, None] & ~perfect, zero + 1, zero)
     distances = channels(xp, room, room, room + below_high, room + above_low)
     scales = channels(xp, unit, spread, spread, spread)
@@ -269,10 +269,17 @@ def floor_features(values: Array, start: int, limits: Array | None) -> Array:
     finite = xp.isfinite(floor)
     level = xp.where(finite, floor, 0.0)[:, None]
     distances = channels(xp, last - level, values[:, :1] + zero - level)
-    spread = xp.where(high > low, high - low, _fallback_spread(xp, last, ceiling))
+    constant = high <= low
+    spread = xp.where(constant, _fallback_spread(xp, last, ceiling), high - low)
     ratios = xp.log(at_least(xp, _LEAST_ROOM, distances / spread[..., None]))
-    perfect = (high <= low) & (last >= ceiling[:, None])
+    perfect = _perfect(constant, last, ceiling)
     return _where_known(xp, xp.where(finite[:, None] & ~perfect, zero + 1, zero), ratios)
+
+
+def _perfect(constant: Array, values: Array, ceiling: Array) -> Array:
+    """Whether a run has had nothing but the best possible value, (curves, n)."""
+    perfect: Array = constant & (values >= ceiling[:, None])
+    return perfect
 
 
 def _where_known(xp: ArrayModule, known: Array, ratios: Array) -> Array:

@@ -260,8 +260,9 @@ class Search:
             return f"{finished} of {self.settings.warmup_trials} trials have finished"
         if self.incumbent is None:
             return f"{finished} of the {self._rule.keep_top} trials to keep have finished"
-        if not records or self._rule.too_early(len(records), standing_after(len(records))):
-            needed = self._rule.needed(standing_after(len(records)) if records else None)
+        standing = standing_after(len(records))
+        if self._rule.too_early(len(records), standing):
+            needed = self._rule.needed(standing)
             return f"{len(records)} of the {needed} records before a decision"
         return None
 

@@ -95,12 +95,10 @@ def evaluate(
     ]
     if len(logs) == 1:
         show_notes(logs[0].notes)
-    infinite = {run: int(np.isinf(log.values).sum()) for run, log in zip(runs, logs, strict=True)}
-    show_notes(
-        f"{run}: {count} infinite record{'s' if count != 1 else ''} left out"
-        for run, count in infinite.items()
-        if count
-    )
+    for run, log in zip(runs, logs, strict=True):
+        count = int(np.isinf(log.values).sum())
+        if count:
+            show_notes([f"{run}: {count} infinite record{'s' if count != 1 else ''} left out"])
     _report_logs(loaded, logs, hindsight, as_json)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -313,9 +312,9 @@ def _peer(path: str, run: RunLog, horizon: float) -> Peer:
     counted = max(log, run, key=lambda each: each.shift)
     end = counted.model_horizon(horizon) - counted.shift
     own = log.own_steps(log.model_steps)
-    peer = Peer.of(zip((own + run.shift).tolist(), log.values.tolist(), strict=True), stopped=False)
     present = own[~np.isnan(log.values)]
-    return replace(peer, stopped=not len(present) or bool(present[-1] < end))
+    records = zip((own + run.shift).tolist(), log.values.tolist(), strict=True)
+    return Peer.of(records, stopped=not len(present) or bool(present[-1] < end))
 
 
 def _decide(
