@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,7 +55,7 @@ from experiments.score_tables import write
 from lcpfn.integrations.optuna import LCPFNPruner
 from lcpfn.schedule import NamedSchedule
 
-THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 DEFAULT = "LCPFNPruner"
 
 Scores = dict[str, list[Outcome]]
@@ -152,6 +152,11 @@ def mean_and_error(sets: Sequence[Scores], method: str, column: str) -> tuple[fl
     return float(np.mean(means)), float(spread / np.sqrt(len(means)))
 
 
+def _point(sets: Sequence[Scores], method: str) -> tuple[float, float]:
+    epochs, regret = (mean_and_error(sets, method, column)[0] for column in ("epochs", "regret"))
+    return epochs, regret
+
+
 def table(title: str, sets: Sequence[Scores]) -> Table:
     """A row for each method."""
     result = Table(title=title)
@@ -167,6 +172,31 @@ def table(title: str, sets: Sequence[Scores]) -> Table:
             "" if np.isnan(milliseconds) else f"{milliseconds:.2f}",
         )
     return result
+
+
+def against_curve(sets: Sequence[Scores]) -> str:
+    """Which of the others' points lie below the line through our rule's points, over thresholds.
+
+    A point on that line is reached by taking either threshold at random, search by search. Right of
+    it the lowest threshold goes on being one's choice; left of it there is nothing to compare with.
+    """
+    curve = sorted(_point(sets, rule_name(threshold)) for threshold in THRESHOLDS)
+    epochs, regrets = zip(*curve, strict=True)
+    below, beyond = [], []
+    for method in others(sets[0]):
+        spent, regret = _point(sets, method)
+        if spent < epochs[0]:
+            beyond.append(method)
+        elif regret < np.interp(spent, epochs, regrets):
+            below.append(method)
+    text = f"below the rule's curve over thresholds: {', '.join(below) or 'no other method'}"
+    return f"{text}; left of its end: {', '.join(beyond)}" if beyond else text
+
+
+def others(methods: Iterable[str]) -> list[str]:
+    """The methods that are not ours, without the two ends to compare with."""
+    ours = ("none", "oracle", "rule", "LCPFN")
+    return [method for method in methods if not method.startswith(ours)]
 
 
 def set_table(title: str, sets: dict[str, Scores]) -> Table:
@@ -209,24 +239,21 @@ def draw(folders: dict[str, Sequence[Scores]]) -> Figure:
 
 
 def _draw_panel(panel: Axes, title: str, sets: Sequence[Scores]) -> None:
-    def point(method: str) -> tuple[float, float]:
-        return tuple(mean_and_error(sets, method, column)[0] for column in ("epochs", "regret"))
-
-    curve = [point(rule_name(threshold)) for threshold in THRESHOLDS]
+    curve = [_point(sets, rule_name(threshold)) for threshold in THRESHOLDS]
     panel.plot(*zip(*curve, strict=True), "-", color=_OWN_COLOUR, marker=".", lw=1.2)
     for threshold, place in zip(THRESHOLDS, curve, strict=True):
-        _label(panel, f"{threshold:g}", place, _OWN_COLOUR, (0, -9))
+        _label(panel, f"{threshold:g}", place, _OWN_COLOUR, (-2, -3), below=True)
     for method in sets[0]:
         if method == "none" or method.startswith("rule"):
             continue
         colour, marker = _SERIES.get(method.split()[0], (_OWN_COLOUR, "o"))
         if method == "oracle":
             colour, marker = "black", "*"
-        place = point(method)
+        place = _point(sets, method)
         panel.plot(*place, marker, color=colour, ms=9 if method == "oracle" else 6)
         _label(panel, method.removeprefix("Optuna ").removeprefix("Ray "), place, colour, (5, 4))
     panel.set_yscale("symlog", linthresh=1e-3)
-    panel.set_ylim(bottom=-2e-4)
+    panel.set_ylim(bottom=-3e-4)
     panel.set_xlim(0, 0.5)
     panel.set_title(f"{title} ({len(sets)} data sets)", fontsize=10)
     panel.set_xlabel("epochs used, share of no stopping")
@@ -235,9 +262,22 @@ def _draw_panel(panel: Axes, title: str, sets: Sequence[Scores]) -> None:
 
 
 def _label(
-    panel: Axes, text: str, place: tuple[float, float], colour: str, offset: tuple[int, int]
+    panel: Axes,
+    text: str,
+    place: tuple[float, float],
+    colour: str,
+    offset: tuple[int, int],
+    below: bool = False,
 ) -> None:
-    panel.annotate(text, place, xytext=offset, textcoords="offset points", fontsize=7, color=colour)
+    panel.annotate(
+        text,
+        place,
+        xytext=offset,
+        textcoords="offset points",
+        fontsize=7,
+        color=colour,
+        **({"rotation": 45, "ha": "right", "va": "top"} if below else {}),
+    )
 
 
 def main(
@@ -295,6 +335,8 @@ def main(
         folders[folder.name] = list(sets.values())
         title = f"{folder.name}: {len(sets)} sets x {orders} orders"
         tables.append(table(title, folders[folder.name]))
+        if others(replayed):
+            notes.append(f"{folder.name}: {against_curve(folders[folder.name])}")
         if DEFAULT in replayed:
             notes.append(
                 f"{folder.name}: {different} trials of {DEFAULT} end at another record when its "

@@ -117,7 +117,7 @@ class LCPFNPruner(BasePruner):
         threshold: prune below this probability to win, or its multiple for the trial's standing,
             at least 0 and below 1.
         min_steps: records before a decision, at least 1; the further behind the latest ones a
-            trial is, the fewer: of 4, 3 behind 42 % of them and 2 behind 84 %.
+            trial is, the fewer: by default 4, 3 behind 36 % of them and 2 behind 79 %.
         patience: records in a row whose forecasts must agree to prune, at least 1. Earlier ones
             are judged against the incumbent of now.
         min_delta: by how much the incumbent must be beaten, in the metric's unit.

@@ -31,6 +31,7 @@ def test_a_table_a_figure_and_a_record(
         assert method in text
     assert "recorded: 2 sets x 1 orders" in text
     assert "recorded: 0 trials of LCPFNPruner end at another record" in text
+    assert "recorded: below the rule's curve over thresholds: " in text
     assert "| oracle " in markdown.read_text()
     assert figure.stat().st_size > 10_000
     assert set(json.loads(save.read_text())["sets"]) == {"recorded/one", "recorded/two"}
@@ -67,6 +68,29 @@ def test_standard_errors_are_over_data_sets() -> None:
     assert mean_and_error(sets, "method", "epochs") == (pytest.approx(0.2), pytest.approx(0.0))
     assert mean_and_error(sets, "method", "regret") == (pytest.approx(0.1), pytest.approx(0.1))
     assert mean_and_error(sets, "method", "kept")[0] == 0.5
+
+
+def one_set(**points: tuple[float, float]) -> list[early_stopping.Scores]:
+    cautious, bold = early_stopping.THRESHOLDS[0], early_stopping.THRESHOLDS[1:]
+    curve = {cautious: (0.2, 0.0)} | {threshold: (0.1, 0.04) for threshold in bold}
+    named = {early_stopping.rule_name(threshold): place for threshold, place in curve.items()}
+    return [{name: [Outcome(*place, True, 1.0)] for name, place in (named | points).items()}]
+
+
+@pytest.mark.parametrize(
+    ("point", "told"),
+    [
+        ((0.15, 0.03), "no other method"),
+        ((0.15, 0.01), "Median"),
+        ((0.9, 0.0), "no other method"),
+        ((0.09, 0.5), "no other method; left of its end: Median"),
+    ],
+)
+def test_the_others_are_compared_with_the_rules_curve(
+    point: tuple[float, float], told: str
+) -> None:
+    found = early_stopping.against_curve(one_set(Median=point, oracle=(0.01, 0.0)))
+    assert found == f"below the rule's curve over thresholds: {told}"
 
 
 def test_the_pruner_has_the_rules_own_defaults() -> None:

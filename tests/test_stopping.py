@@ -94,16 +94,18 @@ def test_the_limit_follows_the_standing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("least", "standing", "needed"),
+    ("threshold", "least", "standing", "needed"),
     [
-        *[(4, None, 4), (4, 0.0, 4), (4, 0.4, 4), (4, 0.42, 3), (4, 0.83, 3), (4, 0.84, 2)],
-        *[(4, 1.0, 2), (1, None, 1), (1, 1.0, 1), (10, 0.5, 7), (10, 1.0, 4)],
+        *[(0.05, 4, None, 4), (0.05, 4, 0.0, 4), (0.05, 4, 0.35, 4), (0.05, 4, 0.36, 3)],
+        *[(0.05, 4, 0.78, 3), (0.05, 4, 0.79, 2), (0.05, 4, 1.0, 2), (0.05, 1, None, 1)],
+        *[(0.05, 1, 1.0, 1), (0.05, 2, 1.0, 2), (0.05, 10, 0.5, 7), (0.05, 20, 1.0, 8)],
+        *[(0.5, 4, None, 4), (0.5, 4, 0.0, 2), (0.3, 4, 0.2, 3), (0.9, 4, 0.5, 2)],
     ],
 )
-def test_a_run_is_decided_on_the_sooner_the_further_it_trails(
-    least: int, standing: float | None, needed: int
+def test_a_run_is_decided_on_the_sooner_the_further_it_trails_and_the_more_is_to_be_stopped(
+    threshold: float, least: int, standing: float | None, needed: int
 ) -> None:
-    rule = StoppingRule(min_steps=least)
+    rule = StoppingRule(threshold, min_steps=least)
     for records in range(1, least + 1):
         assert rule.too_early(records, standing) == (records < needed)
         if standing:
@@ -114,7 +116,7 @@ def test_a_run_is_decided_on_the_sooner_the_further_it_trails(
     ("least", "standing", "needed"), [(5, 2 / 3, 3), (9, 5 / 9, 6), (50, 0.5, 35), (7, 0.0, 7)]
 )
 def test_rounding_asks_for_no_record_more(least: int, standing: float, needed: int) -> None:
-    assert StoppingRule(min_steps=least).needed(standing) == needed
+    assert StoppingRule(threshold=0, min_steps=least).needed(standing) == needed
 
 
 @pytest.mark.parametrize("standing", [math.nan, -1.0, 2.0, "first"])
