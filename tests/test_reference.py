@@ -108,6 +108,20 @@ def test_coordinates_keep_curve_and_noise(target: Target, prior_parameters: np.n
     assert np.isfinite(log_prior(back)).all()
 
 
+@pytest.mark.parametrize("noise", [-25.0, -60.0, -400.0, -800.0])
+def test_a_proposal_with_hardly_any_noise_costs_the_others_nothing(
+    target: Target, prior_parameters: np.ndarray, noise: float
+) -> None:
+    coordinates = target.to_coordinates(prior_parameters[:20])
+    alone = target.log_density_of_coordinates(coordinates)
+    extreme = coordinates[:1].copy()
+    # A power law that is nearly constant, so that the basis curves are nearly the same.
+    extreme[0, 6:] = [-30.0, -30.0, -3.0, noise]
+    together = target.log_density_of_coordinates(np.concatenate([extreme, coordinates]))
+    np.testing.assert_array_equal(together[1:], alone)
+    assert not np.isnan(together[0])
+
+
 def test_the_density_of_coordinates_is_that_of_parameters_with_the_weights_integrated(
     target: Target, prior_parameters: np.ndarray
 ) -> None:

@@ -60,6 +60,7 @@ _DIMENSIONS = 10
 # only shape the coordinates; the density is exact whatever they are.
 _MEAN = np.array([0.65, 0.1, 0.05, 0.1])
 _PRECISION = np.diag(1 / np.array([0.25, 0.25, 0.2, 0.4]) ** 2)
+_ENLARGED = (0.0, 1e-12, 1e-9)
 
 _POW3_A = FAMILIES["pow3"].parameters["a"].high  # type: ignore[attr-defined]
 _POW3_C = FAMILIES["pow3"].parameters["c"].high  # type: ignore[attr-defined]
@@ -117,6 +118,28 @@ def supported(clean: Array) -> np.ndarray:
     """Whether noiseless curves (curves, 100) over the grid meet the constraint: (curves,)."""
     inside: np.ndarray = (clean.min(1) >= 0) & (clean.max(1) <= 1)
     return inside & (clean[:, -1] > clean[:, 0])
+
+
+def _inverse_factors(precision: Array) -> Array:
+    """Inverse Cholesky factors (curves, 4, 4), NaN for a matrix that is not finite.
+
+    With hardly any noise rounding can leave a matrix that is not positive definite; one that is a
+    little larger then takes its place. A proposal like that must not cost all others theirs.
+    """
+    try:
+        return np.asarray(np.linalg.inv(np.linalg.cholesky(precision)))
+    except np.linalg.LinAlgError:
+        return np.stack([_inverse_factor(matrix) for matrix in precision])
+
+
+def _inverse_factor(matrix: Array) -> Array:
+    for enlarged in _ENLARGED:
+        try:
+            larger = matrix + enlarged * np.trace(matrix) * np.eye(len(matrix))
+            return np.asarray(np.linalg.inv(np.linalg.cholesky(larger)))
+        except np.linalg.LinAlgError:
+            continue
+    return np.full_like(matrix, np.nan)
 
 
 def log_prior(parameters: Array) -> Array:
@@ -231,7 +254,7 @@ class Target:
         seen = basis[:, :, self._recorded] / noise[:, None, None]
         precision = seen @ seen.transpose(0, 2, 1) + _PRECISION
         pull = seen @ self.values / noise[:, None] + _PRECISION @ _MEAN
-        root = np.linalg.inv(np.linalg.cholesky(precision))
+        root = _inverse_factors(precision)
         return _times(np.einsum("ijk,ik->ij", root, pull), root), root
 
     def _fit(self, clean: Array, noise: Array) -> Array:
