@@ -253,10 +253,9 @@ class LCPFNPruner(BasePruner):
             return f"{complete} of {self._warmup_trials} trials have finished"
         if incumbent is None:
             return f"fewer than {self._rule.keep_top} feasible trials have finished"
-        standing = standing_after(len(records))
-        if self._rule.too_early(len(records), standing):
-            needed = self._rule.needed(standing)
-            return f"{len(records)} of the {needed} records before a decision"
+        waiting = self._rule.waiting(len(records), standing_after(len(records)))
+        if waiting is not None:
+            return waiting
         if records[-1][0] >= horizon:
             return f"the run has reached its last step, {records[-1][0]} of {horizon}"
         return None

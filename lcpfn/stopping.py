@@ -149,6 +149,16 @@ class StoppingRule:
             min(self.min_steps, _LEAST_RECORDS), math.ceil(self.min_steps * share - _ROUNDING)
         )
 
+    def waiting(self, records: int, standing: float | None = None) -> str | None:
+        """In words, how many records are missing before a decision; None where there are enough.
+
+        >>> StoppingRule(min_steps=4).waiting(2)
+        '2 of the 4 records before a decision'
+        """
+        if not self.too_early(records, standing):
+            return None
+        return f"{records} of the {self.needed(standing)} records before a decision"
+
     def decide(
         self,
         post: Extrapolation,

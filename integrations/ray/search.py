@@ -260,11 +260,7 @@ class Search:
             return f"{finished} of {self.settings.warmup_trials} trials have finished"
         if self.incumbent is None:
             return f"{finished} of the {self._rule.keep_top} trials to keep have finished"
-        standing = standing_after(len(records))
-        if self._rule.too_early(len(records), standing):
-            needed = self._rule.needed(standing)
-            return f"{len(records)} of the {needed} records before a decision"
-        return None
+        return self._rule.waiting(len(records), standing_after(len(records)))
 
     def _forecast(self, records: list[tuple[float, float]]) -> Extrapolation:
         steps, values = zip(*records, strict=True)
