@@ -37,11 +37,13 @@ class RecordedRuns:
         name: of the data set.
         curves: (runs, records) of the metric, as recorded: divergence shows as NaN or infinity.
         goal: what counts as better.
+        configurations: (runs, settings) that the runs were trained with; None where not recorded.
     """
 
     name: str
     curves: Array
     goal: Goal
+    configurations: Array | None = None
 
     @property
     def finals(self) -> Array:
@@ -74,9 +76,11 @@ def read_runs(
             if key is None:
                 continue
             curves = arrays[key].astype(np.float64)
+            settings = arrays["config"].astype(np.float64) if "config" in arrays else None
         generator = np.random.default_rng([seed, 0, zlib.crc32(path.stem.encode())])
         chosen = generator.permutation(len(curves))[:per_set]
-        yield RecordedRuns(path.stem, curves[chosen], METRICS[key])
+        configurations = None if settings is None else settings[chosen]
+        yield RecordedRuns(path.stem, curves[chosen], METRICS[key], configurations)
 
 
 @dataclass(frozen=True)
