@@ -72,7 +72,7 @@ def main(
     data: Annotated[Path, typer.Argument(help="folder with one folder of .npz per family")],
     out: Annotated[Path, typer.Option(help="folder for checkpoints; a second run goes on there")],
     curves: Annotated[int, typer.Option(help="curves that each network trains on")] = 25_000,
-    per_set: Annotated[int, typer.Option(help="real curves scored of each data set")] = 100,
+    per_set: Annotated[int, typer.Option(help="real curves scored of each data set")] = 1000,
     seed: Annotated[int, typer.Option(help="of training and of the choice of curves")] = 0,
     markdown: Annotated[Path | None, typer.Option(help="write the tables there too")] = None,
 ) -> None:

@@ -119,7 +119,7 @@ def main(
     model: Annotated[list[str], typer.Option(help="name or path of a model; repeatable")] = [  # noqa: B006
         "default"
     ],
-    per_set: Annotated[int, typer.Option(help="curves taken from each data set")] = 100,
+    per_set: Annotated[int, typer.Option(help="curves taken from each data set")] = 1000,
     seed: Annotated[int, typer.Option(help="of the choice of curves, and of MCMC")] = 0,
     guess_bounds: Annotated[bool, typer.Option(help='use bounds="auto"')] = True,
     cosine: Annotated[
