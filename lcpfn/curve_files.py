@@ -266,14 +266,19 @@ def _with_steps(
     numbered: dict[float, float] = {}
     latest = -math.inf
     back: tuple[int, float, float] | None = None
+    restarted = False
     for record, value in zip(records, values, strict=True):
         step = _step(table, record, column)
-        if step < latest and back is None:
-            back = record.line, latest, step
+        if step < latest:
+            back = back or (record.line, latest, step)
+            if step in numbered:
+                # A restart: what it had logged further on belongs to the attempt before.
+                restarted = True
+                numbered = {at: held for at, held in numbered.items() if at <= step}
         latest = step
         if not math.isnan(value) or step not in numbered:
             numbered[step] = float(value)
-    notes = notes + _notes_on_repeats(records, numbered, column, back)
+    notes = notes + _notes_on_repeats(records, numbered, column, back, restarted)
     own = np.array(sorted(numbered))
     ordered = np.array([numbered[step] for step in own])
     gap = float(np.diff(own).min()) if len(own) > 1 else 1.0
@@ -297,14 +302,18 @@ def _notes_on_repeats(
     numbered: dict[float, float],
     column: str,
     back: tuple[int, float, float] | None,
+    restarted: bool,
 ) -> list[str]:
     if back is not None:
         line, before, after = back
-        return [
-            f"{column} goes back from {before:g} to {after:g} at line {line}, read as a resumed "
-            "run: the last record of each step counts"
-        ]
+        read_as = (
+            "read as a resumed run: what was logged there and after it before no longer counts"
+            if restarted
+            else "read in order of its steps"
+        )
+        return [f"{column} goes back from {before:g} to {after:g} at line {line}, {read_as}"]
     repeated = len(records) - len(numbered)
     if repeated:
-        return [f"{repeated} records repeat an earlier {column}: the last one of each counts"]
+        verb = "record repeats" if repeated == 1 else "records repeat"
+        return [f"{repeated} {verb} an earlier {column}: the last one of each counts"]
     return []

@@ -124,12 +124,23 @@ class TestLogsOfTrainers:
     def test_resumed_run(self, tmp_path: Path) -> None:
         text = "epoch,loss\n1,5\n2,4\n3,3\nepoch,loss\n2,3.5\n3,nan\n4,2\n"
         log = read_run(write(tmp_path, text))
-        # Of a repeated step the last number counts; NaN is none.
-        assert log.values.tolist() == [5, 3.5, 3, 2]
+        np.testing.assert_array_equal(log.values, [5, 3.5, np.nan, 2])
         assert log.notes == (
-            "epoch goes back from 3 to 2 at line 6, read as a resumed run: the last record of "
-            "each step counts",
+            "epoch goes back from 3 to 2 at line 6, read as a resumed run: what was logged there "
+            "and after it before no longer counts",
         )
+
+    def test_what_a_restarted_run_had_logged_further_on_is_forgotten(self, tmp_path: Path) -> None:
+        before = "".join(f"{epoch},{3 / epoch}\n" for epoch in range(1, 16))
+        log = read_run(write(tmp_path, f"epoch,loss\n{before}1,2.9\n2,2.8\n"))
+        assert log.values.tolist() == [2.9, 2.8]
+        again = read_run(write(tmp_path, f"epoch,loss\n{before}1,2.9\n2,2.8\n1,2.7\n"))
+        assert again.values.tolist() == [2.7]
+
+    def test_rows_out_of_order_are_all_kept(self, tmp_path: Path) -> None:
+        log = read_run(write(tmp_path, "epoch,loss\n1,5\n3,3\n2,4\n4,2\n"))
+        assert log.values.tolist() == [5, 4, 3, 2]
+        assert log.notes == ("epoch goes back from 3 to 2 at line 4, read in order of its steps",)
 
     def test_hugging_face(self, tmp_path: Path) -> None:
         text = (
