@@ -34,7 +34,7 @@ from experiments.replay_forecasts import forecast_all, through_forecasts
 from lcpfn.peers import LATEST
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2)
-MIN_STEPS = (2, 3, 4)
+MIN_STEPS = (None, 2, 3, 4)
 PATIENCES = (1, 2)
 PEERS = (0, LATEST)
 SEEDS = (1,)
@@ -47,13 +47,13 @@ Rules = dict[str, tuple[lcpfn.StoppingRule, int]]
 
 def rules(
     thresholds: Sequence[float],
-    least_records: Sequence[int],
+    least_records: Sequence[int | None],
     patiences: Sequence[int],
     peers: Sequence[int],
 ) -> Rules:
     """The rules to compare: every combination."""
     return {
-        f"threshold {threshold:g}, min_steps {least}, patience {patience}, peers {latest}": (
+        rule_name(threshold, least, patience, latest): (
             lcpfn.StoppingRule(threshold, least, patience),
             latest,
         )
@@ -61,6 +61,12 @@ def rules(
             peers, patiences, least_records, thresholds
         )
     }
+
+
+def rule_name(threshold: float, least: int | None, patience: int, peers: int) -> str:
+    """What sets a rule apart, in words."""
+    records = "by standing" if least is None else least
+    return f"threshold {threshold:g}, min_steps {records}, patience {patience}, peers {peers}"
 
 
 def score(
@@ -99,14 +105,19 @@ def main(
     ] = None,
     regret: Annotated[float, typer.Option(help="mean regret that is still allowed")] = 0.01,
     threshold: Annotated[list[float] | None, typer.Option(help="of the rules; repeatable")] = None,
-    min_steps: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
+    min_steps: Annotated[
+        list[int] | None, typer.Option(help="of the rules, 0 by standing; repeatable")
+    ] = None,
     patience: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
     peers: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
     save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
 ) -> None:
     """Compares stopping rules."""
     compared = rules(
-        threshold or THRESHOLDS, min_steps or MIN_STEPS, patience or PATIENCES, peers or PEERS
+        threshold or THRESHOLDS,
+        [least or None for least in min_steps or ()] or MIN_STEPS,
+        patience or PATIENCES,
+        peers or PEERS,
     )
     torch.set_num_threads(1)
     loaded = lcpfn.load(model)

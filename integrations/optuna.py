@@ -110,14 +110,16 @@ class LCPFNPruner(BasePruner):
     Args:
         max_steps: how many steps a full run has: the last step that it reports when steps start
             at 1, one more when they start at 0. Steps start at 0 when this or a finished trial
-            reports step 0. None learns it from the COMPLETE trials, as the largest of theirs; a
-            trial that goes beyond is not pruned.
+            reports step 0, or when the longest finished one ends one short of this. None learns
+            it from the COMPLETE trials, as the largest of theirs; a trial that goes beyond is not
+            pruned.
         model: bundled name or path, as for `lcpfn.load`; None is the default model. Weights are
             loaded at the first forecast.
         threshold: prune below this probability to win, or its multiple for the trial's standing,
             at least 0 and below 1.
-        min_steps: records before a decision, at least 1; the further behind the latest ones a
-            trial is, the fewer: by default 4, 3 behind 36 % of them and 2 behind 79 %.
+        min_steps: records before any decision, at least 1. None: 4, and fewer the further behind
+            the latest ones a trial is, with the default threshold 3 behind 36 % of them and 2
+            behind 79 %.
         patience: records in a row whose forecasts must agree to prune, at least 1. Earlier ones
             are judged against the incumbent of now.
         min_delta: by how much the incumbent must be beaten, in the metric's unit.
@@ -125,7 +127,8 @@ class LCPFNPruner(BasePruner):
         warmup_trials: COMPLETE trials before any decision, at least 1.
         peers: how many of the latest trials to compare with, at least 0; 0 goes by forecasts alone.
         bounds: (low, high) that the reported metric can never pass, as for `LCPFN.extrapolate`.
-            A trial that does pass them is forecast without, with a logged warning.
+            "auto" guesses them from the values of the trial and of all finished ones. A trial that
+            passes stated ones is forecast without, with a logged warning.
         schedule: learning rate over a full run where all trials share its shape, which makes
             forecasts sharper: "constant", "linear", "cosine", a callable of the trial's own step
             or a pair (steps, rates), as for `LCPFN.extrapolate`. A pruner that is pickled needs
@@ -144,7 +147,7 @@ class LCPFNPruner(BasePruner):
         *,
         model: str | Path | None = None,
         threshold: float = 0.05,
-        min_steps: int = 4,
+        min_steps: int | None = None,
         patience: int = 1,
         min_delta: float = 0.0,
         keep_top: int = 1,
@@ -220,7 +223,9 @@ class LCPFNPruner(BasePruner):
         broken = diverged([value for _, value in records], goal)
         if broken is not None:
             return _Judged(broken)
-        first = 1 if finished.from_zero or 0 in trial.intermediate_values else 0
+        # Trials that report every fifth step may never show that they count from 0.
+        from_zero = finished.from_zero or finished.last + 1 == self._max_steps
+        first = 1 if from_zero or 0 in trial.intermediate_values else 0
         horizon = finished.length(first) if self._max_steps is None else self._max_steps
         incumbent = self._rule.incumbent(finished.finals, goal)
         usable = [
@@ -234,9 +239,12 @@ class LCPFNPruner(BasePruner):
         if waiting is not None:
             return _Judged(Decision(False, math.nan, waiting), incumbent, horizon)
         setting = _Setting(horizon, goal, shifted(self._schedule, first))
-        post = self._forecast(view, trial._trial_id, usable, setting)
+        post = self._forecast(view, trial._trial_id, usable, setting, finished.extremes)
         decision = self._rule.decide_replayed(
-            post, incumbent, lambda count: self._fresh(usable[:count], setting), standing_after
+            post,
+            incumbent,
+            lambda count: self._fresh(usable[:count], setting, finished.extremes),
+            standing_after,
         )
         return _Judged(decision, incumbent, horizon, post)
 
@@ -260,20 +268,27 @@ class LCPFNPruner(BasePruner):
             return f"the run has reached its last step, {records[-1][0]} of {horizon}"
         return None
 
-    def _fresh(self, records: list[tuple[int, float]], setting: _Setting) -> Extrapolation:
+    def _fresh(
+        self, records: list[tuple[int, float]], setting: _Setting, others: Sequence[float]
+    ) -> Extrapolation:
         """The forecast of the horizon, from all records in one go."""
         steps, values = zip(*records, strict=True)
-        bounds, horizon = self._allowed(values), setting.horizon
+        bounds, horizon = self._allowed(values, setting.goal, others), setting.horizon
         return self._model().extrapolate(
             values, steps, horizon, setting.goal, bounds, [horizon], setting.schedule
         )
 
     def _forecast(
-        self, view: _View, trial_id: int, records: list[tuple[int, float]], setting: _Setting
+        self,
+        view: _View,
+        trial_id: int,
+        records: list[tuple[int, float]],
+        setting: _Setting,
+        others: Sequence[float],
     ) -> Extrapolation:
         """The forecast of the horizon, from the trial's stream where it has one."""
         horizon = setting.horizon
-        bounds = self._allowed([value for _, value in records])
+        bounds = self._allowed([value for _, value in records], setting.goal, others)
         with self._lock:
             run = view.runs.pop(trial_id, None)
         if run is None or not run.continues(horizon, bounds, records):
@@ -286,10 +301,10 @@ class LCPFNPruner(BasePruner):
                 del view.runs[next(iter(view.runs))]
         return post.at_horizon()
 
-    def _allowed(self, values: Sequence[float]) -> BoundsLike:
-        """The stated bounds, unless these records show that they are wrong."""
-        allowed = bounds_that_hold(self._bounds, values)
-        if allowed != self._bounds:
+    def _allowed(self, values: Sequence[float], goal: Goal, others: Sequence[float]) -> BoundsLike:
+        """The bounds, unless these records or other trials show that they are wrong."""
+        allowed = bounds_that_hold(self._bounds, values, goal, others)
+        if allowed is None and self._bounds is not None:
             _logger.warning("A reported value lies outside bounds=%s: left out.", self._bounds)
         return allowed
 
@@ -355,9 +370,10 @@ class _Finished:
         self.peers: list[Peer] = []
         self._most_peers = peers
         self.from_zero = False
+        self.extremes: tuple[float, ...] = ()
         self._keep = keep
         self._sign = 1 if goal == "maximize" else -1
-        self._last = -1
+        self.last = -1
         self._best: list[tuple[float, float]] = []
         self._seen = 0
         self._running: list[int] = []
@@ -369,7 +385,7 @@ class _Finished:
 
     def length(self, first: int) -> int | None:
         """How many steps the longest has, where steps start `first` below 1."""
-        return None if self._last < 0 else self._last + first
+        return None if self.last < 0 else self.last + first
 
     def update(self, trials: list[FrozenTrial]) -> None:
         waiting = [*self._running, *range(self._seen, len(trials))]
@@ -377,6 +393,10 @@ class _Finished:
         self._seen = len(trials)
         ended = [trials[index] for index in waiting if trials[index].state in _ENDED]
         for trial in ended:
+            reported = [v for v in trial.intermediate_values.values() if math.isfinite(v)]
+            if reported:
+                reported += self.extremes
+                self.extremes = min(reported), max(reported)
             if trial.state == TrialState.COMPLETE:
                 self._add(trial)
         # Replaced, not changed in place: other threads may be reading it.
@@ -389,7 +409,7 @@ class _Finished:
         records = trial.intermediate_values
         if records:
             self.from_zero = self.from_zero or 0 in records
-            self._last = max(self._last, max(records))
+            self.last = max(self.last, max(records))
         value = trial.value
         if value is None or not _feasible(trial):
             return

@@ -266,10 +266,33 @@ def _guess(low: float, high: float, goal: Goal) -> Bounds:
     return None, None
 
 
-def bounds_that_hold(bounds: BoundsLike, values: Sequence[float]) -> BoundsLike:
-    """The stated bounds, or None where these values show that they are wrong."""
-    if bounds is None or isinstance(bounds, str):
-        return bounds
+def bounds_that_hold(
+    bounds: BoundsLike,
+    values: Sequence[float],
+    goal: Goal,
+    others: Sequence[float] = (),
+) -> BoundsLike:
+    """The bounds for a run, of which stated ones may be wrong and guessed ones may be too narrow.
+
+    Args:
+        bounds: as stated, or "auto".
+        values: of the run.
+        goal: "maximize" or "minimize".
+        others: values of other runs of its search, or the extremes of these.
+
+    Returns:
+        None for stated bounds that the run's values pass. For "auto", what all values suggest
+        where the others pass what the run's own would.
+    """
+    if isinstance(bounds, str):
+        known = [value for value in (*values, *others) if math.isfinite(value)]
+        own = [value for value in values if math.isfinite(value)]
+        if not own:
+            return bounds
+        guess = _guess(min(known), max(known), goal)
+        return bounds if guess == _guess(min(own), max(own), goal) else guess
+    if bounds is None:
+        return None
     low, high = bounds
     inside = (low is None or min(values) >= low) and (high is None or max(values) <= high)
     return bounds if inside else None

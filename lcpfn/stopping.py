@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lcpfn.curve import Goal, read_count, read_goal, read_number
+from lcpfn.curve import Bounds, Goal, read_count, read_goal, read_number
 from lcpfn.errors import InputError
 from lcpfn.extrapolation import Extrapolation
 
@@ -19,7 +19,9 @@ _LEADING = 0.1
 _SPARING = 1.5
 _HASTE = 0.6
 _FACTOR = 2.0
+_EVEN_ODDS = 0.5
 _ENOUGH_RECORDS = 10
+_USUAL_RECORDS = 4
 _LEAST_RECORDS = 2
 _LEAST_PROGRESS = 1e-3
 _ROUNDING = 1e-9
@@ -57,11 +59,8 @@ class StoppingRule:
     - 2 where it is known, for the evidence is better: min(1, records / 10) of that, as forecasts
       from few records err, and for the best tenth (standing / 0.1)^(1.5 (1 - progress) / progress)
       of that, where progress is the observed share of the run. So a run among the leaders is next
-      to safe at first, and goes by its forecast once most of the curve is known.
-
-    And a run whose standing is known is decided on the sooner, the further it is behind and the
-    more is to be stopped: from min_steps (1 - threshold) (1 - 0.6 standing) records, rounded up,
-    but not from a single one, unless `min_steps` is 1.
+      to safe at first, and goes by its forecast once most of the curve is known. No run that is
+      more likely than not to win is stopped, unless `threshold` itself is above one half.
 
     >>> import lcpfn
     >>> post = lcpfn.load().extrapolate([0.42, 0.44, 0.45, 0.45, 0.46], horizon=50)
@@ -71,10 +70,12 @@ class StoppingRule:
     Args:
         threshold: stop when the probability to beat the incumbent falls under this, or the multiple
             of it that the standing calls for, in [0, 1). 0 stops nothing but diverged runs.
-        min_steps: observed records before a decision, at least 1; the further behind its peers a
-            run is, the fewer: with the defaults 4, 3 behind 36 % of them and 2 behind 79 %. A first
-            record is often taken before training, and the next few mislead about slow starters:
-            see docs/early_stopping.md.
+        min_steps: observed records before any decision, at least 1. None, the default: 4, and where
+            the standing is known 4 (1 - threshold) (1 - 0.6 standing), rounded up, but no less
+            than 2: the further behind its peers a run is and the more is to be stopped, the sooner.
+            At a threshold of 0.05 that is 3 behind 36 % of them and 2 behind 79 %. A first record
+            is often taken before training, and the next few mislead about slow starters: see
+            docs/early_stopping.md.
         patience: decisions in a row that must agree to stop, at least 1.
         min_delta: by how much the incumbent must be beaten, in the metric's unit, at least 0.
         keep_top: protects runs that may end among this many best, at least 1: the incumbent is
@@ -82,7 +83,7 @@ class StoppingRule:
     """
 
     threshold: float = 0.05
-    min_steps: int = 4
+    min_steps: int | None = None
     patience: int = 1
     min_delta: float = 0.0
     keep_top: int = 1
@@ -91,7 +92,8 @@ class StoppingRule:
         if not 0 <= read_number("threshold", self.threshold) < 1:
             raise InputError(f"threshold is {self.threshold}, but must be at least 0 and below 1")
         for name in ("min_steps", "patience", "keep_top"):
-            read_count(name, getattr(self, name))
+            if getattr(self, name) is not None or name != "min_steps":
+                read_count(name, getattr(self, name))
         if not 0 <= read_number("min_delta", self.min_delta) < math.inf:
             raise InputError(f"min_delta is {self.min_delta}, but must be finite and at least 0")
 
@@ -130,7 +132,8 @@ class StoppingRule:
             return self.threshold
         sparing = _SPARING * (1 - progress) / max(progress, _LEAST_PROGRESS)
         spared: float = min(1.0, standing / _LEADING) ** sparing
-        return _FACTOR * self.threshold * min(1.0, records / _ENOUGH_RECORDS) * spared
+        multiple = _FACTOR * self.threshold * min(1.0, records / _ENOUGH_RECORDS)
+        return min(multiple, max(_EVEN_ODDS, self.threshold)) * spared
 
     def too_early(self, records: int, standing: float | None = None) -> bool:
         """Whether so many records are too few to decide on, at this standing."""
@@ -139,25 +142,27 @@ class StoppingRule:
     def needed(self, standing: float | None = None) -> int:
         """How many records a decision needs, at this standing.
 
-        >>> [StoppingRule(min_steps=4).needed(standing) for standing in (None, 0.4, 0.5, 0.9)]
-        [4, 3, 3, 2]
+        >>> [StoppingRule().needed(standing) for standing in (None, 0.2, 0.5, 0.9)]
+        [4, 4, 3, 2]
         """
-        if standing is None:
+        if self.min_steps is not None:
             return self.min_steps
+        if standing is None:
+            return _USUAL_RECORDS
         share = (1 - self.threshold) * (1 - _HASTE * standing)
-        return max(
-            min(self.min_steps, _LEAST_RECORDS), math.ceil(self.min_steps * share - _ROUNDING)
-        )
+        return max(_LEAST_RECORDS, math.ceil(_USUAL_RECORDS * share - _ROUNDING))
 
     def waiting(self, records: int, standing: float | None = None) -> str | None:
         """In words, how many records are missing before a decision; None where there are enough.
 
-        >>> StoppingRule(min_steps=4).waiting(2)
-        '2 of the 4 records before a decision'
+        >>> StoppingRule(min_steps=6).waiting(2)
+        'no decision before 6 records, there are 2'
         """
         if not self.too_early(records, standing):
             return None
-        return f"{records} of the {self.needed(standing)} records before a decision"
+        adapted = self.min_steps is None and standing is not None
+        place = f" for a run behind {standing:.0%} of its peers" if adapted else ""
+        return f"no decision before {self.needed(standing)} records{place}, there are {records}"
 
     def decide(
         self,
@@ -191,7 +196,7 @@ class StoppingRule:
         probability = post.prob_better(to_beat)
         observed = len(post.observed_values)
         chance = (
-            f"P(final value at step {post.horizon:g} beats {to_beat:g}) = {probability:.3g} "
+            f"P(final value beats {to_beat:g}) = {probability:.3g} "
             f"after {observed} record{'s' if observed != 1 else ''}"
         )
         progress = float(post.observed_steps[-1]) / post.horizon
@@ -201,6 +206,13 @@ class StoppingRule:
         def decision(stop: bool, words: str) -> Decision:
             return Decision(stop, probability, f"{chance}{place}{words}", limit, standing)
 
+        if post.curve.finished:
+            return decision(False, "; the run is complete")
+        if _beyond(incumbent, post):
+            return decision(
+                False,
+                f", as that lies beyond its bounds, {_words(post.bounds)}: state the metric's",
+            )
         if self.too_early(observed, standing):
             return decision(False, f"; no decision before {self.needed(standing)} records")
         # A model whose forecast is not a number has nothing to say against the run.
@@ -213,7 +225,9 @@ class StoppingRule:
                 break
             doubtful += 1
         if doubtful < self.patience:
-            return decision(False, f"; below {limit:.3g} {doubtful} of {self.patience} times")
+            return decision(
+                False, f"; below {limit:.3g} in {doubtful} of {self.patience} decisions in a row"
+            )
         return decision(True, f"; below {limit:.3g}")
 
     def decide_replayed(
@@ -241,6 +255,19 @@ class StoppingRule:
             for count in range(begin, observed)
         ]
         return self.decide(post, incumbent, earlier, decision.standing)
+
+
+def _beyond(incumbent: float, post: Extrapolation) -> bool:
+    """Whether the incumbent is better than the forecast's bounds allow: then they are wrong."""
+    low, high = post.bounds
+    if post.goal == "maximize":
+        return high is not None and incumbent > high
+    return low is not None and incumbent < low
+
+
+def _words(bounds: Bounds) -> str:
+    low, high = ("open" if bound is None else f"{bound:g}" for bound in bounds)
+    return f"{low} to {high}"
 
 
 def diverged(values: Sequence[float], goal: Goal) -> Decision | None:

@@ -282,6 +282,41 @@ class TestShouldStop:
         assert call(*hopeless, "--min-steps", "31").exit_code == 0
         assert call(*hopeless, "--min-steps", "30").exit_code == 10
 
+    def test_a_complete_run_is_left_alone(self, lightning: Path) -> None:
+        hopeless = ("should-stop", lightning, "-m", "val_loss", "-g", "minimize", "--best", "0.05")
+        result = call(*hopeless, "-n", "30")
+        assert result.exit_code == 0
+        assert "the run is complete" in result.stdout
+
+    def test_the_best_run_and_peers_tell_what_the_metric_may_reach(self, tmp_path: Path) -> None:
+        log, peer = tmp_path / "reward.csv", tmp_path / "peer.csv"
+        log.write_text("reward\n11\n34\n67\n97.6\n")
+        peer.write_text("reward\n20\n150\n470\n")
+        command = ("should-stop", log, "-g", "maximize", "-n", "50")
+        assert answer(*command, "--best", "99")["bounds"] == [0, 100]
+        assert answer(*command, "--best", "470")["bounds"] == [None, None]
+        assert answer(*command, "--best", "99", "--peer", peer)["bounds"] == [None, None]
+        assert call(*command, "--best", "470").exit_code == 0
+        stated = complaint(*command, "--best", "470", "--bounds", "0,50")
+        assert "is 67, but must lie within the stated bounds (0, 50)" in stated
+
+    def test_newest_records_of_nan(self, tmp_path: Path) -> None:
+        path = tmp_path / "nan.csv"
+        path.write_text("epoch,val_loss\n1,2.3\n2,2.1\n3,2.0\n4,1.9\n5,nan\n6,nan\n")
+        command = ("should-stop", path, *LOSS, "--best", "3")
+        told = call(*command)
+        assert told.exit_code == 0
+        assert "the 2 newest records are NaN and count as missing" in told.stderr
+        stopped = call(*command, "--nan", "stop")
+        assert stopped.exit_code == 10
+        assert "the newest record is nan: the run has diverged" in stopped.stdout
+        assert "NaN" not in stopped.stderr
+        assert call(*command, "--nan", "skip").exit_code == 2
+
+    def test_best_must_be_a_number(self, lightning: Path) -> None:
+        told = complaint("should-stop", lightning, *LOSS, "--best", "nan")
+        assert "best is nan, but must be" in told
+
     def test_patience_looks_back(self, lightning: Path) -> None:
         hopeless = ("should-stop", lightning, *LOSS, "--best", "0.01")
         assert call(*hopeless, "--patience", "3").exit_code == 10

@@ -133,7 +133,7 @@ def test_the_decision_is_the_models_and_is_stored() -> None:
     assert stored["median"] == pytest.approx(median)
     assert (stored["low"], stored["high"]) == (pytest.approx(low), pytest.approx(high))
     assert (stored["incumbent"], stored["max_steps"], stored["step"]) == (incumbent, EPOCHS, 8)
-    assert stored["stop"] is True and "P(final value at step 50 beats" in stored["reason"]
+    assert stored["stop"] is True and "P(final value beats" in stored["reason"]
     json.dumps(stored, allow_nan=False)
 
 
@@ -299,6 +299,33 @@ def test_min_steps_and_warmup_trials() -> None:
     assert not report(study, rising(0.3, 5)).should_prune()
 
 
+def reward(level: float, steps: int) -> dict[int, float]:
+    return {step: level * (1 - 0.95**step) for step in range(1, steps + 1)}
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PRUNED])
+def test_bounds_are_not_guessed_against_what_other_trials_have_shown(state: TrialState) -> None:
+    """The first values of a reward look like percent, but another trial has passed 100."""
+    study = new_study(best=None)
+    study.add_trial(create_trial(value=90.0, intermediate_values=reward(95, EPOCHS)))
+    records = reward(480, EPOCHS)
+    study.add_trial(create_trial(state=state, value=records[EPOCHS], intermediate_values=records))
+    trial = report(study, reward(500, 4))
+    assert max(reward(500, 4).values()) < 100
+    assert not trial.should_prune()
+    assert decision(trial)["prob_better"] > 0 and decision(trial)["high"] > 100
+
+
+def test_every_fifth_epoch_counted_from_zero() -> None:
+    """No trial ever reports step 0 or step 30, but all that finish end at 29."""
+    study = new_study(LCPFNPruner(30), best=None)
+    fifth = {epoch: accuracy(0.9, epoch + 1) for epoch in range(4, 30, 5)}
+    study.add_trial(create_trial(value=0.9, intermediate_values=fifth))
+    poor = {epoch: accuracy(0.3, epoch + 1) for epoch in range(4, 30, 5)}
+    assert not report(study, poor).should_prune()
+    assert report(study, dict(list(poor.items())[:5])).should_prune()
+
+
 def test_keep_top() -> None:
     study = new_study(LCPFNPruner(EPOCHS, keep_top=3))
     study.add_trial(finished(0.85))
@@ -350,7 +377,7 @@ def test_decisions_are_logged_at_debug(messages: list[str]) -> None:
     optuna.logging.set_verbosity(optuna.logging.DEBUG)
     trial.should_prune()
     (message,) = messages
-    assert message.startswith("Trial 1 at step 8: prune: P(final value at step 50 beats")
+    assert message.startswith("Trial 1 at step 8: prune: P(final value beats")
 
 
 def test_an_enqueued_trial_that_resumes_from_a_checkpoint() -> None:

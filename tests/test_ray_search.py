@@ -14,7 +14,7 @@ from lcpfn import InputError, WeightsError
 from lcpfn.integrations.ray import LCPFNScheduler, LCPFNStopper
 from lcpfn.integrations.ray.improvement import expected_improvement, untried_improvement
 from lcpfn.integrations.ray.results import read_record
-from lcpfn.integrations.ray.search import Run, Search
+from lcpfn.integrations.ray.search import Fate, Run, Search
 from lcpfn.integrations.ray.settings import Settings
 
 EPOCHS = 50
@@ -31,7 +31,7 @@ def settings(**changes: Any) -> Settings:
         "time_attr": "training_iteration",
         "model": None,
         "threshold": 0.05,
-        "min_steps": 4,
+        "min_steps": None,
         "patience": 1,
         "min_delta": 0.0,
         "keep_top": 1,
@@ -74,7 +74,7 @@ def test_the_verdict_is_the_models() -> None:
         pytest.approx(high, rel=1e-4),
     )
     assert result["lcpfn/incumbent"] == accuracy(0.9, EPOCHS)
-    assert "P(final value at step 50 beats" in result["lcpfn/reason"]
+    assert "P(final value beats" in result["lcpfn/reason"]
     follow(search, "strong", 0.97, 8)
     assert search.judge("strong").action == "continue"
 
@@ -200,6 +200,22 @@ def test_wrong_bounds_are_left_out() -> None:
     search = new_search(bounds=(0, 0.5))
     follow(search, "trial", 0.95, 20)
     assert search.judge("trial").action == "continue"
+
+
+@pytest.mark.parametrize("fate", ["finished", "stopped"])
+def test_bounds_are_not_guessed_against_what_other_trials_have_shown(fate: Fate) -> None:
+    """The first values of a reward look like percent, but another trial has passed 100."""
+    search = new_search(best=None)
+    for epoch in range(1, EPOCHS + 1):
+        search.observe("modest", epoch, 95 * (1 - 0.95**epoch))
+        search.observe("large", epoch, 480 * (1 - 0.95**epoch))
+    search.end("modest", "finished")
+    search.end("large", fate)
+    for epoch in range(1, 5):
+        search.observe("trial", epoch, 500 * (1 - 0.95**epoch))
+    verdict = search.judge("trial")
+    assert verdict.action == "continue" and verdict.prob_better > 0
+    assert verdict.post is not None and verdict.post.bounds == (None, None)
 
 
 def test_pickling_leaves_the_model_out_and_decides_the_same() -> None:

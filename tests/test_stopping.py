@@ -4,6 +4,7 @@ import pytest
 
 import lcpfn
 from lcpfn import Decision, InputError, StoppingRule
+from lcpfn.curve import Goal
 from lcpfn.stopping import diverged
 
 HOPELESS = [0.40, 0.42, 0.43, 0.43, 0.44, 0.44]
@@ -17,9 +18,7 @@ def post(reference: lcpfn.LCPFN) -> lcpfn.Extrapolation:
 def test_stops_the_hopeless_and_keeps_the_promising(post: lcpfn.Extrapolation) -> None:
     stop = StoppingRule().decide(post, incumbent=0.95)
     assert stop.stop and stop.prob_better < 0.05
-    assert (
-        "P(final value at step 50 beats 0.95)" in stop.reason and "after 6 records" in stop.reason
-    )
+    assert "P(final value beats 0.95)" in stop.reason and "after 6 records" in stop.reason
     keep = StoppingRule().decide(post, incumbent=0.42)
     assert not keep.stop and keep.prob_better > 0.5
 
@@ -56,7 +55,7 @@ def test_patience_counts_decisions_in_a_row(post: lcpfn.Extrapolation) -> None:
     assert [decision.stop for decision in decisions] == [False, False, True]
     interrupted = [decisions[0], Decision(False, 0.5, ""), decisions[1]]
     assert not rule.decide(post, 0.95, earlier=interrupted).stop
-    assert "2 of 3 times" in rule.decide(post, 0.95, earlier=interrupted).reason
+    assert "2 of 3 decisions in a row" in rule.decide(post, 0.95, earlier=interrupted).reason
 
 
 def test_patience_counts_from_min_steps_on(reference: lcpfn.LCPFN) -> None:
@@ -94,29 +93,70 @@ def test_the_limit_follows_the_standing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("threshold", "least", "standing", "needed"),
+    ("threshold", "standing", "needed"),
     [
-        *[(0.05, 4, None, 4), (0.05, 4, 0.0, 4), (0.05, 4, 0.35, 4), (0.05, 4, 0.36, 3)],
-        *[(0.05, 4, 0.78, 3), (0.05, 4, 0.79, 2), (0.05, 4, 1.0, 2), (0.05, 1, None, 1)],
-        *[(0.05, 1, 1.0, 1), (0.05, 2, 1.0, 2), (0.05, 10, 0.5, 7), (0.05, 20, 1.0, 8)],
-        *[(0.5, 4, None, 4), (0.5, 4, 0.0, 2), (0.3, 4, 0.2, 3), (0.9, 4, 0.5, 2)],
+        *[(0.05, None, 4), (0.05, 0.0, 4), (0.05, 0.35, 4), (0.05, 0.36, 3), (0.05, 0.78, 3)],
+        *[(0.05, 0.79, 2), (0.05, 1.0, 2), (0.5, None, 4), (0.5, 0.0, 2), (0.3, 0.2, 3)],
+        # Not three because of rounding: 4 (1 - 0.6 5 / 12) is 3.
+        *[(0.9, 0.5, 2), (0.0, 5 / 12, 3)],
     ],
 )
 def test_a_run_is_decided_on_the_sooner_the_further_it_trails_and_the_more_is_to_be_stopped(
-    threshold: float, least: int, standing: float | None, needed: int
+    threshold: float, standing: float | None, needed: int
 ) -> None:
-    rule = StoppingRule(threshold, min_steps=least)
-    for records in range(1, least + 1):
+    rule = StoppingRule(threshold)
+    for records in range(1, 6):
         assert rule.too_early(records, standing) == (records < needed)
-        if standing:
+        if standing and threshold:
             assert (rule.limit(records, standing, 0.5) > 0) == (records >= needed)
 
 
+@pytest.mark.parametrize("standing", [None, 0.0, 0.5, 1.0])
+@pytest.mark.parametrize("least", [1, 2, 10])
+def test_stated_least_records_hold_for_all(least: int, standing: float | None) -> None:
+    rule = StoppingRule(threshold=0.5, min_steps=least)
+    assert rule.needed(standing) == least
+    assert rule.waiting(least, standing) is None
+    if least > 1:
+        told = f"no decision before {least} records, there are {least - 1}"
+        assert rule.waiting(least - 1, standing) == told
+
+
+def test_what_is_missing_at_a_standing_is_said() -> None:
+    told = "no decision before 3 records for a run behind 50% of its peers, there are 2"
+    assert StoppingRule().waiting(2, 0.5) == told
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.3, 0.5, 0.7, 0.95])
+def test_a_run_that_will_rather_win_is_not_stopped(threshold: float) -> None:
+    rule = StoppingRule(threshold)
+    limits = [rule.limit(n, s / 10, n / 50) for n in range(1, 50) for s in range(11)]
+    assert max(limits) == pytest.approx(max(0.5, threshold) if threshold > 0.25 else 2 * threshold)
+
+
+def test_a_complete_run_is_left_alone(reference: lcpfn.LCPFN) -> None:
+    post = reference.extrapolate([0.3, 0.4, 0.5, 0.52], horizon=4)
+    decision = StoppingRule().decide(post, incumbent=0.9)
+    assert not decision.stop and decision.prob_better == 0
+    assert decision.reason.endswith("; the run is complete")
+
+
 @pytest.mark.parametrize(
-    ("least", "standing", "needed"), [(5, 2 / 3, 3), (9, 5 / 9, 6), (50, 0.5, 35), (7, 0.0, 7)]
+    ("values", "goal", "incumbent", "bounds"),
+    [
+        ([11, 34, 67, 97.6], "maximize", 470, "0 to 100"),
+        ([2.98, 2.32, 1.8, 1.26], "minimize", -1.15, "0 to open"),
+    ],
 )
-def test_rounding_asks_for_no_record_more(least: int, standing: float, needed: int) -> None:
-    assert StoppingRule(threshold=0, min_steps=least).needed(standing) == needed
+def test_guessed_bounds_that_the_incumbent_passes_stop_nothing(
+    values: list[float], goal: Goal, incumbent: float, bounds: str
+) -> None:
+    post = lcpfn.load().extrapolate(values, horizon=50, goal=goal)
+    decision = StoppingRule().decide(post, incumbent)
+    assert not decision.stop
+    assert f"that lies beyond its bounds, {bounds}: state the metric's" in decision.reason
+    open_ended = lcpfn.load().extrapolate(values, horizon=50, goal=goal, bounds=None)
+    assert StoppingRule().decide(open_ended, incumbent).prob_better > 0
 
 
 @pytest.mark.parametrize("standing", [math.nan, -1.0, 2.0, "first"])
@@ -125,9 +165,10 @@ def test_a_standing_is_a_share(post: lcpfn.Extrapolation, standing: float) -> No
         StoppingRule().decide(post, 0.9, standing=standing)
 
 
-def test_the_reason_says_how_many_records_the_standing_asks_for(post: lcpfn.Extrapolation) -> None:
-    decision = StoppingRule(min_steps=20).decide(post, 0.9, standing=0.5)
-    assert "no decision before 14 records" in decision.reason
+def test_the_reason_says_how_many_records_the_standing_asks_for(reference: lcpfn.LCPFN) -> None:
+    post = reference.extrapolate([0.3, 0.4], horizon=50)
+    decision = StoppingRule().decide(post, 0.9, standing=0.5)
+    assert "no decision before 3 records" in decision.reason
 
 
 def test_incumbent_checks_the_goal_and_passes_over_nan() -> None:
@@ -154,7 +195,7 @@ def test_patience_goes_by_the_limit_of_each_decision(post: lcpfn.Extrapolation) 
     rule = StoppingRule(patience=2)
     incumbent = float(post.quantile(0.945)[-1])
     trailed = rule.decide(post, incumbent, (), 0.9)
-    assert "below 0.06 1 of 2 times" in trailed.reason
+    assert "below 0.06 in 1 of 2 decisions in a row" in trailed.reason
     assert rule.decide(post, incumbent, [trailed], 0.9).stop
     assert not rule.decide(post, incumbent, [trailed], 0.05).stop
     assert not rule.decide(post, incumbent, [rule.decide(post, incumbent, (), 0.05)], 0.9).stop

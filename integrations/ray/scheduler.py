@@ -103,8 +103,9 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
             loaded when the search begins, in the driver only.
         threshold: stop below this probability to win, or its multiple for the trial's standing, at
             least 0 and below 1.
-        min_steps: results before a decision, at least 1; the further behind the latest ones a
-            trial is, the fewer: by default 4, 3 behind 36 % of them and 2 behind 79 %.
+        min_steps: results before any decision, at least 1. None: 4, and fewer the further behind
+            the latest ones a trial is, with the default threshold 3 behind 36 % of them and 2
+            behind 79 %.
         patience: results in a row whose forecasts must agree to stop, at least 1. Earlier ones are
             judged against the incumbent of now.
         min_delta: by how much the incumbent must be beaten, in the metric's unit.
@@ -134,7 +135,7 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
         *,
         model: str | Path | None = None,
         threshold: float = 0.05,
-        min_steps: int = 4,
+        min_steps: int | None = None,
         patience: int = 1,
         min_delta: float = 0.0,
         keep_top: int = 1,

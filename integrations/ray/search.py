@@ -122,6 +122,7 @@ class Search:
         self._medians: dict[str, float] = {}
         self._ended: dict[str, Peer] = {}
         self._from_zero = False
+        self._extremes: tuple[float, ...] = ()
         self._loaded: LCPFN | None = None
 
     @property
@@ -174,6 +175,8 @@ class Search:
         self._finals.pop(trial_id, None)
         self._ended.pop(trial_id, None)
         if fate in ("finished", "stopped") and run.records:
+            known = (*self._extremes, *filter(math.isfinite, run.records.values()))
+            self._extremes = (min(known), max(known)) if known else ()
             self._ended[trial_id] = Peer.of(run.records.items(), fate == "stopped")
         if fate == "finished" and final is not None:
             self._finals[trial_id] = final
@@ -264,7 +267,7 @@ class Search:
 
     def _forecast(self, records: list[tuple[float, float]]) -> Extrapolation:
         steps, values = zip(*records, strict=True)
-        bounds = bounds_that_hold(self.settings.bounds, values)
+        bounds = bounds_that_hold(self.settings.bounds, values, self.goal, self._extremes)
         return self._extrapolate(values, steps, bounds)
 
     def _extrapolate(

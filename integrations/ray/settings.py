@@ -30,7 +30,7 @@ class Settings:
     time_attr: str
     model: str | Path | None
     threshold: float
-    min_steps: int
+    min_steps: int | None
     patience: int
     min_delta: float
     keep_top: int

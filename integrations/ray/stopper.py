@@ -51,7 +51,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
         *,
         model: str | Path | None = None,
         threshold: float = 0.05,
-        min_steps: int = 4,
+        min_steps: int | None = None,
         patience: int = 1,
         min_delta: float = 0.0,
         keep_top: int = 1,

@@ -37,6 +37,13 @@ class Goal(str, Enum):
     minimize = "minimize"
 
 
+class Missing(str, Enum):
+    """What a newest record of NaN says."""
+
+    missing = "missing"
+    stop = "stop"
+
+
 class AnnealedRate(str, Enum):
     """The shape of a learning rate over a run."""
 
@@ -202,7 +209,7 @@ def forecast(
     log: RunLog,
     horizon: float,
     goal: Goal,
-    bounds: str,
+    bounds: BoundsLike,
     schedule: AnnealedRate | None = None,
 ) -> Extrapolation:
     """The forecast of a log, to a horizon as a person states it.
@@ -214,7 +221,7 @@ def forecast(
         log.model_steps,
         horizon=log.model_horizon(horizon),
         goal=goal.value,
-        bounds=parse_bounds(bounds),
+        bounds=bounds,
         schedule=None if schedule is None else schedule.value,
     )
 

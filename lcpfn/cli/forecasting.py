@@ -15,6 +15,7 @@ from lcpfn.cli.common import (
     HorizonOption,
     JsonOption,
     MetricOption,
+    Missing,
     ModelOption,
     ObserveOption,
     RunArgument,
@@ -24,6 +25,7 @@ from lcpfn.cli.common import (
     number_writer,
     observed_summary,
     output,
+    parse_bounds,
     print_json,
     reports_errors,
     show_notes,
@@ -86,7 +88,7 @@ def extrapolate(
     log = read_run(run, metric, steps_column)
     observed = log if observe is None else log.first(observe)
     loaded = lcpfn.load(model)
-    post = forecast(loaded, observed, horizon, goal, bounds, schedule)
+    post = forecast(loaded, observed, horizon, goal, parse_bounds(bounds), schedule)
     # Before anything is written, so that bad input leaves no half an answer.
     prob_better = None if best is None else _prob_better(post, best)
     if plot is not None:
@@ -227,9 +229,13 @@ def should_stop(
         float, typer.Option(help="Stop where the probability to beat --best is below this.")
     ] = 0.05,
     min_steps: Annotated[
-        int,
-        typer.Option(help="Records before a decision, and fewer for a run that trails its peers."),
-    ] = 4,
+        int | None,
+        typer.Option(
+            help="Records before any decision; by default 4, and fewer for a run that trails its "
+            "peers.",
+            show_default=False,
+        ),
+    ] = None,
     patience: Annotated[
         int, typer.Option(help="Records in a row that must say stop; needs no state.")
     ] = 1,
@@ -248,6 +254,10 @@ def should_stop(
     bounds: BoundsOption = "auto",
     schedule: ScheduleOption = None,
     observe: ObserveOption = None,
+    nan: Annotated[
+        Missing,
+        typer.Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
+    ] = Missing.missing,
     as_json: JsonOption = False,
 ) -> None:
     """Says whether a run is still worth its compute. Exit code 0: go on, 10: stop, 2: bad input.
@@ -255,6 +265,7 @@ def should_stop(
     [bold]lcpfn should-stop RUN.csv -m val_loss --goal minimize --horizon 100 --best 0.31[/bold]
     """
     import lcpfn
+    from lcpfn.curve import bounds_that_hold
     from lcpfn.curve_files import read_run
 
     rule = lcpfn.StoppingRule(threshold, min_steps, patience, min_delta)
@@ -263,12 +274,20 @@ def should_stop(
         log = log.first(observe)
     loaded = lcpfn.load(model)
 
-    def forecast_first(records: int) -> Extrapolation:
-        return forecast(loaded, log.first(records), horizon, goal, bounds, schedule)
-
+    if math.isnan(best):
+        raise InputError("best is nan, but must be the final value of a run")
     peers = [_peer(path, log, horizon) for path in peer or ()]
-    decision, post = _decide(rule, log, best, forecast_first, peers)
-    show_notes(log.notes)
+    others = [best, *(value for other in peers for value in other.values)]
+
+    def forecast_first(records: int) -> Extrapolation:
+        seen = log.first(records)
+        allowed = parse_bounds(bounds)
+        if allowed == "auto":
+            allowed = bounds_that_hold(allowed, seen.values.tolist(), goal.value, others)
+        return forecast(loaded, seen, horizon, goal, allowed, schedule)
+
+    decision, post = _decide(rule, log, best, forecast_first, peers, nan)
+    show_notes((*log.notes, *_note_on_missing(log, nan)))
     if as_json:
         print_json(
             {
@@ -294,6 +313,15 @@ def should_stop(
         print(f"{verdict}: {decision.reason}", flush=True)
     if decision.stop:
         raise typer.Exit(STOP)
+
+
+def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
+    count = len(log.values) - 1 - max(i for i, v in enumerate(log.values) if not math.isnan(v))
+    if not count or nan is Missing.stop:
+        return []
+    newest = "newest record is NaN and counts" if count == 1 else "newest records are NaN and count"
+    number = "" if count == 1 else f"{count} "
+    return [f"the {number}{newest} as missing; where that means divergence, say --nan stop"]
 
 
 def _peer(path: str, run: RunLog, horizon: float) -> Peer:
@@ -323,6 +351,7 @@ def _decide(
     best: float,
     forecast_first: Callable[[int], Extrapolation],
     peers: Sequence[Peer],
+    nan: Missing,
 ) -> tuple[Decision, Extrapolation]:
     """The decision after the last record, and its forecast.
 
@@ -343,6 +372,6 @@ def _decide(
         if np.isfinite(log.values[:records]).any():
             earlier.append(decide(forecast_first(records)))
     post = forecast_first(count)
-    # A NaN in a log is a missing record; an infinite or exploded one says that training broke.
-    broken = diverged(log.values[~np.isnan(log.values)].tolist(), post.goal)
+    present = log.values if nan is Missing.stop else log.values[~np.isnan(log.values)]
+    broken = diverged(present.tolist(), post.goal)
     return broken or decide(post), post
