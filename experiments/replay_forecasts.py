@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import lcpfn
 from experiments.replay import RecordedRuns, Replay
+from lcpfn.curve import bounds_that_hold
 from lcpfn.peers import LATEST, Peer, standing
 from lcpfn.schedule import NamedSchedule
 from lcpfn.stopping import Decision, StoppingRule, diverged
@@ -36,13 +37,24 @@ class RunForecasts:
 def forecast_all(
     runs: RecordedRuns, model: lcpfn.LCPFN, schedule: NamedSchedule | None = None
 ) -> list[RunForecasts]:
-    """Forecasts the end of every run from each of its prefixes, told the learning rate or not."""
+    """Forecasts the end of every run from each of its prefixes, told the learning rate or not.
+
+    Bounds are guessed as in a search that has seen a full run: from the values of others as well.
+    """
     horizon = runs.curves.shape[1]
+    finite = runs.curves[np.isfinite(runs.curves)]
+    seen = (float(finite.min()), float(finite.max())) if finite.size else ()
     forecasts = []
     for curve in runs.curves:
         usable = _usable(runs, curve)
         posts = (
-            model.backtest(curve[:usable], horizon=horizon, goal=runs.goal, schedule=schedule)
+            model.backtest(
+                curve[:usable],
+                horizon=horizon,
+                goal=runs.goal,
+                bounds=bounds_that_hold("auto", curve[:1].tolist(), runs.goal, seen),
+                schedule=schedule,
+            )
             if usable
             else []
         )

@@ -7,8 +7,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from lcpfn.curve import Goal, read_goal
+from lcpfn.errors import InputError
 
 # The standing among fewer than this says next to nothing.
 _FEWEST = 4
@@ -24,6 +26,9 @@ class Peer:
         steps: (n,) of its records, increasing.
         values: (n,) its records; NaN counts as worse than anything.
         stopped: it was stopped before its end, because it would not have won.
+
+    Raises:
+        InputError: steps do not increase, or are not as many as the values.
     """
 
     steps: Sequence[float]
@@ -32,7 +37,12 @@ class Peer:
 
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.values):
-            raise ValueError(f"{len(self.steps)} steps, but {len(self.values)} values")
+            raise InputError(f"{len(self.steps)} steps, but {len(self.values)} values")
+        for earlier, later in pairwise(self.steps):
+            if not earlier < later:
+                raise InputError(
+                    f"steps has {later:g} after {earlier:g}, but they must strictly increase"
+                )
 
     @staticmethod
     def of(records: Iterable[tuple[float, float]], stopped: bool) -> Peer:

@@ -68,7 +68,7 @@ def read_schedule(schedule: Any, horizon: float) -> LearningRates | None:
     if isinstance(schedule, str):
         rates = _named(schedule)(middles / horizon)
     elif callable(schedule):
-        rates = np.array([_rate(schedule(float(step)), float(step)) for step in middles])
+        rates = np.array([_rate(_asked(schedule, float(step)), float(step)) for step in middles])
     else:
         rates = np.interp(middles, *_pair(schedule, horizon))
     peak = float(rates.max())
@@ -150,6 +150,16 @@ def _no_schedule(schedule: Any) -> InputError:
         f"schedule is {_short(schedule)}, but must be None, {names}, a callable of the step or a "
         "pair (steps, rates)"
     )
+
+
+def _asked(schedule: Callable[[float], Any], step: float) -> Any:
+    try:
+        return schedule(step)
+    except (TypeError, LookupError) as error:
+        raise InputError(
+            f"schedule raises {error!r} at step {step:g}, but must give a rate at every step of "
+            "the run, fractions of one among them"
+        ) from error
 
 
 def _rate(rate: Any, step: float) -> float:

@@ -217,7 +217,9 @@ class StoppingRule:
             return decision(False, f"; no decision before {self.needed(standing)} records")
         # A model whose forecast is not a number has nothing to say against the run.
         if not probability < limit:
-            return decision(False, f"; not below {limit:.3g}")
+            spared = standing is not None and standing < _LEADING and limit < self.threshold
+            why = ", low for a leader" if spared else ""
+            return decision(False, f"; not below {limit:.3g}{why}")
         doubtful = 1
         for past in reversed(earlier):
             past_limit = self.threshold if math.isnan(past.limit) else past.limit

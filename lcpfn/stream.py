@@ -76,7 +76,8 @@ class Stream:
         The horizon is forecast at once, other steps when they are first asked for.
 
         Args:
-            value: the metric; NaN or None where missing, which repeats the forecast before it.
+            value: the metric; NaN or None where missing, which repeats the forecast before it, so
+                there must be one.
             step: later than the record before; default one after it (1 for the first).
 
         Raises:

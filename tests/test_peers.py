@@ -60,5 +60,8 @@ def test_few_peers_say_nothing() -> None:
 
 
 def test_steps_and_values_belong_together() -> None:
-    with pytest.raises(ValueError, match="2 steps, but 1 values"):
+    with pytest.raises(InputError, match="2 steps, but 1 values"):
         Peer([1, 2], [0.5], stopped=False)
+    for steps in ([2, 1], [1, 1], [1, math.nan]):
+        with pytest.raises(InputError, match="they must strictly increase"):
+            Peer(steps, [0.1, 0.2], stopped=False)

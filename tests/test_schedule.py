@@ -194,3 +194,11 @@ def test_a_network_may_start_from_one_that_knew_no_schedules() -> None:
     for wrong in ({"width": 64}, {"floor": True}, {"layers": 1}):
         with pytest.raises(InputError, match="cannot start"):
             Network(NetworkConfig(**{**shape, **wrong})).take_over(told)  # type: ignore[arg-type]
+
+
+def test_a_callable_is_asked_at_fractions_of_steps() -> None:
+    table = [0.1, 0.05, 0.01]
+    with pytest.raises(InputError, match=r"raises TypeError\(.*fractions of one among them"):
+        read_schedule(lambda step: table[step], 3)  # type: ignore[call-overload]
+    with pytest.raises(InputError, match="raises IndexError"):
+        read_schedule(lambda step: table[int(step) + 2], 3)

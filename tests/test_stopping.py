@@ -134,6 +134,12 @@ def test_a_run_that_will_rather_win_is_not_stopped(threshold: float) -> None:
     assert max(limits) == pytest.approx(max(0.5, threshold) if threshold > 0.25 else 2 * threshold)
 
 
+def test_a_limit_that_is_low_for_a_leader_is_said_to_be(post: lcpfn.Extrapolation) -> None:
+    leader = StoppingRule().decide(post, 0.6, standing=0.02)
+    assert not leader.stop and leader.reason.endswith(", low for a leader")
+    assert "leader" not in StoppingRule().decide(post, 0.4, standing=0.5).reason
+
+
 def test_a_complete_run_is_left_alone(reference: lcpfn.LCPFN) -> None:
     post = reference.extrapolate([0.3, 0.4, 0.5, 0.52], horizon=4)
     decision = StoppingRule().decide(post, incumbent=0.9)
