@@ -55,7 +55,7 @@ from experiments.score_tables import write
 from lcpfn.integrations.optuna import LCPFNPruner
 from lcpfn.schedule import NamedSchedule
 
-THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
+THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 DEFAULT = "LCPFNPruner"
 
 Scores = dict[str, list[Outcome]]
