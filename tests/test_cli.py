@@ -313,6 +313,11 @@ class TestShouldStop:
         assert "NaN" not in stopped.stderr
         assert call(*command, "--nan", "skip").exit_code == 2
 
+    def test_before_a_run_has_finished(self, lightning: Path) -> None:
+        assert call("should-stop", lightning, *LOSS, "--best", "inf").exit_code == 0
+        accuracy = ("-m", "val_acc", "-g", "maximize", "-n", "100")
+        assert call("should-stop", lightning, *accuracy, "--best", "-inf").exit_code == 0
+
     def test_best_must_be_a_number(self, lightning: Path) -> None:
         told = complaint("should-stop", lightning, *LOSS, "--best", "nan")
         assert "best is nan, but must be" in told

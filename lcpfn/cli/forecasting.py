@@ -221,7 +221,11 @@ def should_stop(
     horizon: HorizonOption,
     best: Annotated[
         float,
-        typer.Option(help="Final value of the best finished run.", show_default=False),
+        typer.Option(
+            help="Final value of the best finished run; before there is one, inf to minimize and "
+            "-inf to maximize.",
+            show_default=False,
+        ),
     ],
     metric: MetricOption = None,
     steps_column: StepsColumnOption = None,
