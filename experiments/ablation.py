@@ -21,14 +21,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.progress import track
-from rich.table import Table
 
 # Also when run by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.benchmarks import folder
-from experiments.score_tables import write
-from experiments.scores import CUTOFFS, Scores, pool
+from experiments.score_tables import cutoff_table, write
+from experiments.scores import Scores, pool
 from experiments.small_networks import scores, small_network
 from experiments.tasks import read_tasks
 from lcpfn.priors import BroadConfig, RealisticPrior
@@ -94,10 +93,8 @@ def main(
     for family, members in pooled["everything"].items():
         count = members["model"].crps.shape[1]
         title = f"{family}, {count} curves: change of CRPS in percent without"
-        table = Table(title=title, caption=f"networks of {curves:,} curves")
-        table.add_column("left out")
-        for cutoff in CUTOFFS:
-            table.add_column(f"{cutoff:.0%}", justify="right")
+        table = cutoff_table(title, "left out")
+        table.caption = f"networks of {curves:,} curves"
         for name in list(runs)[1:]:
             table.add_row(name, *change(pooled[name][family]["model"], members["model"]))
         tables.append(table)

@@ -164,14 +164,18 @@ def table(title: str, sets: Sequence[Scores]) -> Table:
         result.add_column(heading, justify="left" if heading == "method" else "right")
     for name in sets[0]:
         milliseconds, _ = mean_and_error(sets, name, "milliseconds")
-        result.add_row(
-            name,
-            "{:.3f} ± {:.3f}".format(*mean_and_error(sets, name, "epochs")),
-            "{:.4f} ± {:.4f}".format(*mean_and_error(sets, name, "regret")),
-            "{:.2f}".format(mean_and_error(sets, name, "kept")[0]),
-            "" if np.isnan(milliseconds) else f"{milliseconds:.2f}",
-        )
+        time = "" if np.isnan(milliseconds) else f"{milliseconds:.2f}"
+        result.add_row(name, *cells(sets, name), time)
     return result
+
+
+def cells(sets: Sequence[Scores], method: str) -> tuple[str, str, str]:
+    """Epochs, regret, each with its standard error, and how often the best was kept."""
+    return (
+        "{:.3f} ± {:.3f}".format(*mean_and_error(sets, method, "epochs")),
+        "{:.4f} ± {:.4f}".format(*mean_and_error(sets, method, "regret")),
+        "{:.2f}".format(mean_and_error(sets, method, "kept")[0]),
+    )
 
 
 def against_curve(sets: Sequence[Scores]) -> str:
@@ -207,13 +211,13 @@ def set_table(title: str, sets: dict[str, Scores]) -> Table:
         result.add_column(heading)
     columns = ("epochs", "regret", "kept")
     for data_set, scores in sets.items():
-        cells = (
+        means = (
             "{:.3f} / {:.4f} / {:.1f}".format(
                 *(mean_and_error([scores], name, column)[0] for column in columns)
             )
             for name in shown
         )
-        result.add_row(data_set, *cells)
+        result.add_row(data_set, *means)
     return result
 
 

@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import lcpfn
 from experiments.ablation import change
 from experiments.benchmarks import folder
-from experiments.score_tables import BASELINE, coverage_table, ratio_table, write
-from experiments.scores import CUTOFFS, Scores, pool
+from experiments.score_tables import BASELINE, coverage_table, cutoff_table, ratio_table, write
+from experiments.scores import Scores, pool
 from experiments.small_networks import last_value_scores, scores
 from experiments.tasks import Task, read_tasks
 from lcpfn.priors import CurveBatch
@@ -118,10 +118,7 @@ def halves(names: Sequence[str]) -> dict[str, int]:
 
 def gains(own: Mapping[str, Scores], theirs: Mapping[str, Scores]) -> Table:
     """By how many percent the teaching changes the CRPS of each benchmark."""
-    table = Table(title="change of CRPS in percent, paired over the same curves")
-    table.add_column("benchmark")
-    for cutoff in CUTOFFS:
-        table.add_column(f"{cutoff:.0%}", justify="right")
+    table = cutoff_table("change of CRPS in percent, paired over the same curves", "benchmark")
     for benchmark, before in own.items():
         table.add_row(benchmark, *change(theirs[benchmark], before))
     return table

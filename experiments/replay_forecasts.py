@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import lcpfn
 from experiments.replay import RecordedRuns, Replay
-from lcpfn.curve import bounds_that_hold
+from lcpfn.curve import bounds_that_hold, finite_extremes
 from lcpfn.peers import LATEST, Peer, standing
 from lcpfn.schedule import NamedSchedule
 from lcpfn.stopping import Decision, StoppingRule, diverged
@@ -42,8 +42,7 @@ def forecast_all(
     Bounds are guessed as in a search that has seen a full run: from the values of others as well.
     """
     horizon = runs.curves.shape[1]
-    finite = runs.curves[np.isfinite(runs.curves)]
-    seen = (float(finite.min()), float(finite.max())) if finite.size else ()
+    seen = finite_extremes(runs.curves.ravel().tolist())
     forecasts = []
     for curve in runs.curves:
         usable = _usable(runs, curve)

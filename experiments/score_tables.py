@@ -26,7 +26,7 @@ def ratio_table(
     measure: Literal["crps", "median"] = "crps",
 ) -> Table:
     """Scores as a fraction of the last value's: a row for each forecaster and group of curves."""
-    table = _table(title, "curves of", "forecaster")
+    table = cutoff_table(title, "curves of", "forecaster")
     for group, members in results.items():
         count = members[BASELINE].crps.shape[1]
         for name in names:
@@ -40,7 +40,9 @@ def ratio_table(
 
 def coverage_table(results: Mapping[str, SetScores], names: Sequence[str]) -> Table:
     """Share of curves inside each central interval."""
-    table = _table("share of truths inside the central intervals", "curves of", "forecaster", "of")
+    table = cutoff_table(
+        "share of truths inside the central intervals", "curves of", "forecaster", "of"
+    )
     for group, members in results.items():
         for name in names:
             for index, coverage in enumerate(COVERAGES):
@@ -94,7 +96,8 @@ def _heading(table: Table) -> str:
     return f"**{text[0].upper()}{text[1:]}**"
 
 
-def _table(title: str, *headings: str) -> Table:
+def cutoff_table(title: str, *headings: str) -> Table:
+    """An empty table with a column for each heading, then one for each cutoff."""
     table = Table(title=title, box=box.SIMPLE)
     for heading in headings:
         table.add_column(heading)

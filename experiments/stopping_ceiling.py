@@ -25,6 +25,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ from rich.table import Table
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 
 import lcpfn
-from experiments.early_stopping import default_rule, mean_and_error, rule_name
+from experiments.early_stopping import cells, default_rule, rule_name
 from experiments.replay import Outcome, RecordedRuns, Replay, outcome, read_runs
 from experiments.replay_forecasts import forecast_all
 from experiments.score_tables import write
@@ -65,7 +66,6 @@ class KnownRuns:
 
     Args:
         runs: as recorded.
-        seed: that chose them.
         values: (runs, records), infinite where not finite.
         quantiles: (runs, records - 1, levels) of the final value, after each record but the last.
         usable: (runs,) records until the one that shows that the run has diverged.
@@ -73,7 +73,6 @@ class KnownRuns:
     """
 
     runs: RecordedRuns
-    seed: int
     values: Array
     quantiles: Array
     usable: NDArray[np.int64]
@@ -108,7 +107,7 @@ def know(runs: RecordedRuns, model: lcpfn.LCPFN, orders: int, seed: int) -> Know
         for record, post in enumerate(forecasts.posts[: records - 1]):
             levels = post.at_horizon().quantile(_TAILS)[:, 0]
             quantiles[run, record] = levels if sign > 0 else -levels[::-1]
-    return KnownRuns(runs, seed, values, quantiles, usable, runs.orders(orders, seed))
+    return KnownRuns(runs, values, quantiles, usable, runs.orders(orders, seed))
 
 
 class Search:
@@ -261,15 +260,14 @@ def learn(lessons: Sequence[tuple[Array, bool]], seed: int) -> HistGradientBoost
     return trees.fit(features[chosen], won[chosen])
 
 
-def replay_all(all_known: Sequence[KnownRuns], policy: Policy, told: int) -> list[list[Outcome]]:
-    """Outcomes of all searches, by data set and seed."""
+def outcomes_of(known: KnownRuns, policy: Policy, told: int) -> list[Outcome]:
+    """What a policy does in each of a data set's searches."""
     return [
-        [
-            outcome(replace(known.runs, curves=known.runs.curves[order]), replayed)
-            for order in known.orders
-            for replayed, _ in [replay(known, order, policy, told)]
-        ]
-        for known in all_known
+        outcome(
+            replace(known.runs, curves=known.runs.curves[order]),
+            replay(known, order, policy, told)[0],
+        )
+        for order in known.orders
     ]
 
 
@@ -288,37 +286,21 @@ def trees_outcomes(
         for known in track(all_known, description=f"lessons of {told} features")
     ]
     places = [fold(known.runs.name) for known in all_known]
-    taught = {
-        number: learn(
-            [
-                one
-                for own, where in zip(lessons, places, strict=True)
-                if where != number
-                for one in own
-            ],
-            seed=number,
-        )
-        for number in sorted(set(places))
-    }
+    taught = {}
+    for number in sorted(set(places)):
+        elsewhere = [own for own, place in zip(lessons, places, strict=True) if place != number]
+        taught[number] = learn(list(chain.from_iterable(elsewhere)), seed=number)
     for limit in LIMITS:
-        yield (
-            limit,
-            [
-                replay_all([known], trees_policy(taught[where], limit), told)[0]
-                for known, where in zip(all_known, places, strict=True)
-            ],
-        )
+        outcomes = [
+            outcomes_of(known, trees_policy(taught[place], limit), told)
+            for known, place in zip(all_known, places, strict=True)
+        ]
+        yield limit, outcomes
 
 
-def add_row(table: Table, name: str, outcomes: Sequence[Sequence[Outcome]]) -> None:
+def add_row(table: Table, name: str, outcomes: Sequence[list[Outcome]]) -> None:
     """Means and their standard errors over data sets and seeds."""
-    sets = [{name: list(searches)} for searches in outcomes]
-    table.add_row(
-        name,
-        "{:.3f} ± {:.3f}".format(*mean_and_error(sets, name, "epochs")),
-        "{:.4f} ± {:.4f}".format(*mean_and_error(sets, name, "regret")),
-        "{:.2f}".format(mean_and_error(sets, name, "kept")[0]),
-    )
+    table.add_row(name, *cells([{name: searches} for searches in outcomes], name))
 
 
 def main(
@@ -347,7 +329,8 @@ def main(
         for threshold in RULE_THRESHOLDS:
             policy = rule_policy(replace(default_rule(), threshold=threshold))
             heard = LEVELS["forecast and standing"]
-            add_row(table, rule_name(threshold), replay_all(all_known, policy, heard))
+            outcomes = [outcomes_of(known, policy, heard) for known in all_known]
+            add_row(table, rule_name(threshold), outcomes)
         for level, told in LEVELS.items():
             for limit, outcomes in trees_outcomes(all_known, told):
                 add_row(table, f"trees, {level}, limit {limit:g}", outcomes)

@@ -33,7 +33,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
-from lcpfn.curve import BoundsLike, Goal, bounds_that_hold, read_bounds, read_count
+from lcpfn.curve import (
+    BoundsLike,
+    Goal,
+    bounds_that_hold,
+    finite_extremes,
+    read_bounds,
+    read_count,
+)
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.model import LCPFN
@@ -238,13 +245,11 @@ class LCPFNPruner(BasePruner):
         waiting = self._waiting(finished.complete, incumbent, horizon, usable, standing_after)
         if waiting is not None:
             return _Judged(Decision(False, math.nan, waiting), incumbent, horizon)
-        setting = _Setting(horizon, goal, shifted(self._schedule, first))
-        post = self._forecast(view, trial._trial_id, usable, setting, finished.extremes)
+        schedule = shifted(self._schedule, first)
+        setting = _Setting(horizon, goal, schedule, finished.extremes)
+        post = self._forecast(view, trial._trial_id, usable, setting)
         decision = self._rule.decide_replayed(
-            post,
-            incumbent,
-            lambda count: self._fresh(usable[:count], setting, finished.extremes),
-            standing_after,
+            post, incumbent, lambda count: self._fresh(usable[:count], setting), standing_after
         )
         return _Judged(decision, incumbent, horizon, post)
 
@@ -268,27 +273,20 @@ class LCPFNPruner(BasePruner):
             return f"the run has reached its last step, {records[-1][0]} of {horizon}"
         return None
 
-    def _fresh(
-        self, records: list[tuple[int, float]], setting: _Setting, others: Sequence[float]
-    ) -> Extrapolation:
+    def _fresh(self, records: list[tuple[int, float]], setting: _Setting) -> Extrapolation:
         """The forecast of the horizon, from all records in one go."""
         steps, values = zip(*records, strict=True)
-        bounds, horizon = self._allowed(values, setting.goal, others), setting.horizon
+        bounds, horizon = self._allowed(values, setting), setting.horizon
         return self._model().extrapolate(
             values, steps, horizon, setting.goal, bounds, [horizon], setting.schedule
         )
 
     def _forecast(
-        self,
-        view: _View,
-        trial_id: int,
-        records: list[tuple[int, float]],
-        setting: _Setting,
-        others: Sequence[float],
+        self, view: _View, trial_id: int, records: list[tuple[int, float]], setting: _Setting
     ) -> Extrapolation:
         """The forecast of the horizon, from the trial's stream where it has one."""
         horizon = setting.horizon
-        bounds = self._allowed([value for _, value in records], setting.goal, others)
+        bounds = self._allowed([value for _, value in records], setting)
         with self._lock:
             run = view.runs.pop(trial_id, None)
         if run is None or not run.continues(horizon, bounds, records):
@@ -301,9 +299,9 @@ class LCPFNPruner(BasePruner):
                 del view.runs[next(iter(view.runs))]
         return post.at_horizon()
 
-    def _allowed(self, values: Sequence[float], goal: Goal, others: Sequence[float]) -> BoundsLike:
+    def _allowed(self, values: Sequence[float], setting: _Setting) -> BoundsLike:
         """The bounds, unless these records or other trials show that they are wrong."""
-        allowed = bounds_that_hold(self._bounds, values, goal, others)
+        allowed = bounds_that_hold(self._bounds, values, setting.goal, setting.others)
         if allowed is None and self._bounds is not None:
             _logger.warning("A reported value lies outside bounds=%s: left out.", self._bounds)
         return allowed
@@ -317,11 +315,15 @@ class LCPFNPruner(BasePruner):
 
 @dataclass(frozen=True)
 class _Setting:
-    """What a full run is: its length, its goal, and its learning rate where known."""
+    """What a full run is: its length, its goal, its learning rate where known.
+
+    `others` are the extremes of what other trials have reported.
+    """
 
     horizon: int
     goal: Goal
     schedule: Schedule | None
+    others: Sequence[float]
 
 
 _CACHES = ("_lock", "_views", "_loaded")
@@ -370,7 +372,7 @@ class _Finished:
         self.peers: list[Peer] = []
         self._most_peers = peers
         self.from_zero = False
-        self.extremes: tuple[float, ...] = ()
+        self.extremes: Sequence[float] = ()
         self._keep = keep
         self._sign = 1 if goal == "maximize" else -1
         self.last = -1
@@ -393,10 +395,7 @@ class _Finished:
         self._seen = len(trials)
         ended = [trials[index] for index in waiting if trials[index].state in _ENDED]
         for trial in ended:
-            reported = [v for v in trial.intermediate_values.values() if math.isfinite(v)]
-            if reported:
-                reported += self.extremes
-                self.extremes = min(reported), max(reported)
+            self.extremes = finite_extremes((*self.extremes, *trial.intermediate_values.values()))
             if trial.state == TrialState.COMPLETE:
                 self._add(trial)
         # Replaced, not changed in place: other threads may be reading it.

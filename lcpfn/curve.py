@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -285,17 +285,23 @@ def bounds_that_hold(
         where the others pass what the run's own would.
     """
     if isinstance(bounds, str):
-        known = [value for value in (*values, *others) if math.isfinite(value)]
-        own = [value for value in values if math.isfinite(value)]
-        if not own:
+        own = finite_extremes(values)
+        known = finite_extremes((*own, *others))
+        if not (own and known):
             return bounds
-        guess = _guess(min(known), max(known), goal)
-        return bounds if guess == _guess(min(own), max(own), goal) else guess
+        guess = _guess(*known, goal)
+        return bounds if guess == _guess(*own, goal) else guess
     if bounds is None:
         return None
     low, high = bounds
     inside = (low is None or min(values) >= low) and (high is None or max(values) <= high)
     return bounds if inside else None
+
+
+def finite_extremes(values: Iterable[float]) -> tuple[float, float] | tuple[()]:
+    """The least and the largest of the finite values; empty where there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return (min(finite), max(finite)) if finite else ()
 
 
 def read_query(query: ArrayLike | None, curve: Curve) -> Array:

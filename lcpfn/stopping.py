@@ -91,9 +91,10 @@ class StoppingRule:
     def __post_init__(self) -> None:
         if not 0 <= read_number("threshold", self.threshold) < 1:
             raise InputError(f"threshold is {self.threshold}, but must be at least 0 and below 1")
-        for name in ("min_steps", "patience", "keep_top"):
-            if getattr(self, name) is not None or name != "min_steps":
-                read_count(name, getattr(self, name))
+        if self.min_steps is not None:
+            read_count("min_steps", self.min_steps)
+        for name in ("patience", "keep_top"):
+            read_count(name, getattr(self, name))
         if not 0 <= read_number("min_delta", self.min_delta) < math.inf:
             raise InputError(f"min_delta is {self.min_delta}, but must be finite and at least 0")
 

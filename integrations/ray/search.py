@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lcpfn.curve import BoundsLike, Goal, bounds_that_hold
+from lcpfn.curve import BoundsLike, Goal, bounds_that_hold, finite_extremes
 from lcpfn.extrapolation import Extrapolation
 from lcpfn.integrations.ray.settings import Settings
 from lcpfn.model import LCPFN
@@ -122,7 +122,7 @@ class Search:
         self._medians: dict[str, float] = {}
         self._ended: dict[str, Peer] = {}
         self._from_zero = False
-        self._extremes: tuple[float, ...] = ()
+        self._extremes: Sequence[float] = ()
         self._loaded: LCPFN | None = None
 
     @property
@@ -175,8 +175,7 @@ class Search:
         self._finals.pop(trial_id, None)
         self._ended.pop(trial_id, None)
         if fate in ("finished", "stopped") and run.records:
-            known = (*self._extremes, *filter(math.isfinite, run.records.values()))
-            self._extremes = (min(known), max(known)) if known else ()
+            self._extremes = finite_extremes((*self._extremes, *run.records.values()))
             self._ended[trial_id] = Peer.of(run.records.items(), fate == "stopped")
         if fate == "finished" and final is not None:
             self._finals[trial_id] = final

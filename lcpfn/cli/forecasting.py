@@ -282,12 +282,16 @@ def should_stop(
         raise InputError("best is nan, but must be the final value of a run")
     peers = [_peer(path, log, horizon) for path in peer or ()]
     others = [best, *(value for other in peers for value in other.values)]
+    stated = parse_bounds(bounds)
 
     def forecast_first(records: int) -> Extrapolation:
         seen = log.first(records)
-        allowed = parse_bounds(bounds)
-        if allowed == "auto":
-            allowed = bounds_that_hold(allowed, seen.values.tolist(), goal.value, others)
+        # Stated ones that the log passes are an error, which the model tells.
+        allowed = (
+            bounds_that_hold("auto", seen.values.tolist(), goal.value, others)
+            if stated == "auto"
+            else stated
+        )
         return forecast(loaded, seen, horizon, goal, allowed, schedule)
 
     decision, post = _decide(rule, log, best, forecast_first, peers, nan)
@@ -323,9 +327,12 @@ def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
     count = len(log.values) - 1 - max(i for i, v in enumerate(log.values) if not math.isnan(v))
     if not count or nan is Missing.stop:
         return []
-    newest = "newest record is NaN and counts" if count == 1 else "newest records are NaN and count"
-    number = "" if count == 1 else f"{count} "
-    return [f"the {number}{newest} as missing; where that means divergence, say --nan stop"]
+    count_as = (
+        "the newest record is NaN and counts"
+        if count == 1
+        else f"the {count} newest records are NaN and count"
+    )
+    return [f"{count_as} as missing; where that means divergence, say --nan stop"]
 
 
 def _peer(path: str, run: RunLog, horizon: float) -> Peer:
