@@ -26,10 +26,10 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.benchmarks import folder
-from experiments.score_tables import cutoff_table, write
-from experiments.scores import Scores, pool
-from experiments.small_networks import scores, small_network
-from experiments.tasks import read_tasks
+from experiments.support.score_tables import cutoff_table, write
+from experiments.support.scores import Scores, pool
+from experiments.support.small_networks import scores, small_network
+from experiments.support.tasks import read_tasks
 from lcpfn.priors import BroadConfig, RealisticPrior
 
 

@@ -24,7 +24,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import lcpfn
-from lcpfn.plotting import new_figure, write_picture
+from lcpfn.forecast.plotting import new_figure, write_picture
 
 EPOCHS = 100
 OBSERVED = 20

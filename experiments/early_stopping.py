@@ -50,10 +50,10 @@ from experiments.replay import (
 )
 from experiments.replay_forecasts import forecast_all, through_forecasts
 from experiments.replay_optuna import pruners, through_optuna
-from experiments.saved_results import SavedResults
-from experiments.score_tables import write
+from experiments.support.saved_results import SavedResults
+from experiments.support.score_tables import write
+from lcpfn.forecast.schedule import NamedSchedule
 from lcpfn.integrations.optuna import LCPFNPruner
-from lcpfn.schedule import NamedSchedule
 
 THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 DEFAULT = "LCPFNPruner"

@@ -34,10 +34,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.benchmarks import folder
 from experiments.benchmarks.recorded import RecordedCurves
-from experiments.score_tables import BASELINE, coverage_table, ratio_table, write
-from experiments.scores import Scores, pool
-from experiments.small_networks import last_value_scores, scores, small_network
-from experiments.tasks import LARGEST, read_tasks
+from experiments.support.score_tables import BASELINE, coverage_table, ratio_table, write
+from experiments.support.scores import Scores, pool
+from experiments.support.small_networks import last_value_scores, scores, small_network
+from experiments.support.tasks import LARGEST, read_tasks
 from lcpfn.priors import BroadConfig, BroadPrior, Prior, RealisticPrior, Resemblance
 from lcpfn.priors.resemblance import RECORDS, Metric, describe, file_name
 

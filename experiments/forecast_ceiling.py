@@ -31,10 +31,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import lcpfn
 from experiments.ablation import change
 from experiments.benchmarks import folder
-from experiments.score_tables import BASELINE, coverage_table, cutoff_table, ratio_table, write
-from experiments.scores import Scores, pool
-from experiments.small_networks import last_value_scores, scores
-from experiments.tasks import Task, read_tasks
+from experiments.support.score_tables import (
+    BASELINE,
+    coverage_table,
+    cutoff_table,
+    ratio_table,
+    write,
+)
+from experiments.support.scores import Scores, pool
+from experiments.support.small_networks import last_value_scores, scores
+from experiments.support.tasks import Task, read_tasks
 from lcpfn.priors import CurveBatch
 from lcpfn.training import TrainingConfig, train
 

@@ -20,8 +20,8 @@ import typer
 from rich.console import Console
 
 from lcpfn.atomic import write_atomically
-from lcpfn.binned import BinnedDistribution
-from lcpfn.network import Network, NetworkConfig
+from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import CurveBatch, GaussianProcessPrior
 from lcpfn.training import Progress, TrainingConfig, train
 

@@ -2,9 +2,9 @@
 
     python -m experiments.optuna_example [--trials 20] [--seed 0]
 
-Each trial trains the network of `experiments.digits` for 40 epochs and reports its validation
-accuracy after every epoch. Both searches try the same random settings in the same order, so the
-full search tells what pruning may have missed.
+Each trial trains the network of `experiments.support.digits` for 40 epochs and reports its
+validation accuracy after every epoch. Both searches try the same random settings in the same
+order, so the full search tells what pruning may have missed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from experiments.digits import BATCHES, EPOCHS, Digits, Settings, read_digits, train
+from experiments.support.digits import BATCHES, EPOCHS, Digits, Settings, read_digits, train
 from lcpfn.integrations.optuna import LCPFNPruner
 
 

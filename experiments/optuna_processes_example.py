@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from experiments.digits import BATCHES, EPOCHS, Settings, read_digits, train
+from experiments.support.digits import BATCHES, EPOCHS, Settings, read_digits, train
 from lcpfn.integrations.optuna import LCPFNPruner
 
 NAME = "digits"

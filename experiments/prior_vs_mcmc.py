@@ -34,14 +34,14 @@ from rich.console import Console
 
 import lcpfn
 from lcpfn.atomic import write_atomically
-from lcpfn.priors import ReferencePrior
-from lcpfn.reference import (
+from lcpfn.mcmc import (
     ConvergenceWarning,
     EnsembleSampler,
     ImportanceSampler,
     PriorBank,
     ReferenceModel,
 )
+from lcpfn.priors import ReferencePrior
 
 Array = NDArray[np.float64]
 Record = dict[str, Any]
@@ -102,7 +102,7 @@ def forecaster(engine: str) -> Any:
     start = bank.first(200_000)
     if engine == "ensemble":
         return ReferenceModel(EnsembleSampler(), start)
-    from lcpfn.reference import NUTS, SMC
+    from lcpfn.mcmc import NUTS, SMC
 
     return ReferenceModel(NUTS() if engine == "nuts" else SMC(), start)
 

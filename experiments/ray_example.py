@@ -2,7 +2,7 @@
 
     python -m experiments.ray_example [--trials 20] [--seed 0] [--freeze]
 
-Each trial trains the network of `experiments.digits` for 40 epochs, on one of two CPUs, and
+Each trial trains the network of `experiments.support.digits` for 40 epochs, on one of two CPUs, and
 reports its validation accuracy after every epoch. Both searches try the same random settings, so
 the full search tells what stopping may have missed. Seconds are of the search, after the start of
 Ray. With --freeze there is a third search that pauses doubtful trials.
@@ -24,7 +24,7 @@ from ray import tune
 from rich.console import Console
 from rich.table import Table
 
-from experiments.digits import EPOCHS, Digits, Settings, random_settings, read_digits, train
+from experiments.support.digits import EPOCHS, Digits, Settings, random_settings, read_digits, train
 from lcpfn.integrations.ray import LCPFNScheduler
 
 CPUS = 2

@@ -4,10 +4,10 @@
     python -m experiments.real_curves data_2k_lw.json --benchmark lcbench
     python -m experiments.real_curves taskset --benchmark taskset --figure forecasts.png
 
-Scores models and baselines on recorded curves by the protocol of `experiments.scores`: CRPS and
-absolute error of the median over each data set's spread of final values, and coverage of central
-intervals, with standard errors. Curves with a record that is not finite or beyond 1e6, or that
-stopped early, are left out and counted. Baselines: the last value, the best value so far, a
+Scores models and baselines on recorded curves by the protocol of `experiments.support.scores`: CRPS
+and absolute error of the median over each data set's spread of final values, and coverage of
+central intervals, with standard errors. Curves with a record that is not finite or beyond 1e6, or
+that stopped early, are left out and counted. Baselines: the last value, the best value so far, a
 least-squares power law, the model of the published prior on squashed values and, with
 `--mcmc-curves`, MCMC on that prior: it takes seconds per forecast, so only the first curves of
 every data set get it, and it is compared with all others on the same ones.
@@ -36,8 +36,10 @@ from rich.progress import track
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
-import lcpfn.reference
-from experiments.baselines import (
+import lcpfn.mcmc
+from experiments.benchmarks import LOADERS
+from experiments.benchmarks.recorded import choose
+from experiments.support.baselines import (
     as_it_is,
     batched,
     best_value,
@@ -47,13 +49,17 @@ from experiments.baselines import (
     sampled,
     squashed,
 )
-from experiments.benchmarks import LOADERS
-from experiments.benchmarks.recorded import choose
-from experiments.real_curves_figure import draw_good_and_bad
-from experiments.saved_results import SavedResults
-from experiments.score_tables import BASELINE, coverage_table, ratio_table, worse_table, write
-from experiments.scores import Forecaster, Scores, SetScores, first_curves, pool, score
-from experiments.tasks import LARGEST, Task, read_tasks
+from experiments.support.real_curves_figure import draw_good_and_bad
+from experiments.support.saved_results import SavedResults
+from experiments.support.score_tables import (
+    BASELINE,
+    coverage_table,
+    ratio_table,
+    worse_table,
+    write,
+)
+from experiments.support.scores import Forecaster, Scores, SetScores, first_curves, pool, score
+from experiments.support.tasks import LARGEST, Task, read_tasks
 from lcpfn.errors import LCPFNError
 
 MCMC = "MCMC, squashed"
@@ -177,7 +183,7 @@ def main(
     ]
     if mcmc_curves > 0:
         generator = torch.Generator().manual_seed(seed)
-        engine = lcpfn.reference.load("ensemble", generator=generator)
+        engine = lcpfn.mcmc.load("ensemble", generator=generator)
         sampler = f"{engine.sampler!r} seed {seed}"
         version = hashlib.sha256(sampler.encode()).hexdigest()
         chains = run(tasks, {MCMC: (version, squashed(sampled(engine, seed)))}, record, mcmc_curves)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lcpfn.curve import Goal
+from lcpfn.forecast.arguments import Goal
 
 Array = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 import lcpfn
 from experiments.replay import RecordedRuns, Replay
-from lcpfn.curve import bounds_that_hold, finite_extremes
+from lcpfn.forecast.bounds import bounds_that_hold, finite_extremes
+from lcpfn.forecast.schedule import NamedSchedule
 from lcpfn.peers import LATEST, Peer, standing
-from lcpfn.schedule import NamedSchedule
 from lcpfn.stopping import Decision, StoppingRule, diverged
 
 

@@ -17,8 +17,8 @@ from optuna.pruners import (
 )
 
 from experiments.replay import Method, RecordedRuns, Replay
+from lcpfn.forecast.schedule import NamedSchedule
 from lcpfn.integrations.optuna import LCPFNPruner
-from lcpfn.schedule import NamedSchedule
 
 MakePruner = Callable[[int], BasePruner]
 """Makes a pruner for runs of so many records."""

@@ -19,7 +19,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
 
 from experiments.replay import Method, RecordedRuns, Replay
-from lcpfn.schedule import NamedSchedule
+from lcpfn.forecast.schedule import NamedSchedule
 
 TIME, METRIC = "training_iteration", "value"
 

@@ -41,7 +41,7 @@ import lcpfn
 from experiments.early_stopping import cells, default_rule, rule_name
 from experiments.replay import Outcome, RecordedRuns, Replay, outcome, read_runs
 from experiments.replay_forecasts import forecast_all
-from experiments.score_tables import write
+from experiments.support.score_tables import write
 from lcpfn.peers import LATEST
 
 Array = NDArray[np.float64]

@@ -33,21 +33,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
-from lcpfn.curve import (
-    BoundsLike,
-    Goal,
-    bounds_that_hold,
-    finite_extremes,
-    read_bounds,
-    read_count,
-)
 from lcpfn.errors import InputError, MissingExtraError
-from lcpfn.extrapolation import Extrapolation
-from lcpfn.model import LCPFN
+from lcpfn.forecast.arguments import Goal, read_count
+from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, finite_extremes, read_bounds
+from lcpfn.forecast.extrapolation import Extrapolation
+from lcpfn.forecast.model import LCPFN
+from lcpfn.forecast.schedule import Schedule, check_schedule, shifted
+from lcpfn.forecast.stream import Stream
 from lcpfn.peers import LATEST, Peer, standings
-from lcpfn.schedule import Schedule, check_schedule, shifted
 from lcpfn.stopping import Decision, StoppingRule, diverged
-from lcpfn.stream import Stream
 from lcpfn.weights import load, read_card
 
 try:

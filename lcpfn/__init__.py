@@ -20,27 +20,27 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
-    from lcpfn.extrapolation import Extrapolation
-    from lcpfn.model import LCPFN
+    from lcpfn.forecast.extrapolation import Extrapolation
+    from lcpfn.forecast.model import LCPFN
+    from lcpfn.forecast.stream import Stream
     from lcpfn.peers import Peer, standing
     from lcpfn.stopping import Decision, StoppingRule
-    from lcpfn.stream import Stream
     from lcpfn.weights import available, load
 
 __version__ = "0.1.0"
 
 # Imported on first use, so that `lcpfn --help` does not wait for torch.
 _HOMES = {
-    "LCPFN": "lcpfn.model",
+    "LCPFN": "lcpfn.forecast.model",
     "CheckpointError": "lcpfn.errors",
     "Decision": "lcpfn.stopping",
-    "Extrapolation": "lcpfn.extrapolation",
+    "Extrapolation": "lcpfn.forecast.extrapolation",
     "InputError": "lcpfn.errors",
     "LCPFNError": "lcpfn.errors",
     "MissingExtraError": "lcpfn.errors",
     "Peer": "lcpfn.peers",
     "StoppingRule": "lcpfn.stopping",
-    "Stream": "lcpfn.stream",
+    "Stream": "lcpfn.forecast.stream",
     "TrainingError": "lcpfn.errors",
     "WeightsError": "lcpfn.errors",
     "available": "lcpfn.weights",

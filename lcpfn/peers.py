@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
-from lcpfn.curve import Goal, read_goal
 from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import Goal, read_goal
 
 # The standing among fewer than this says next to nothing.
 _FEWEST = 4

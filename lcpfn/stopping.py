@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lcpfn.curve import Bounds, Goal, read_count, read_goal, read_number
 from lcpfn.errors import InputError
-from lcpfn.extrapolation import Extrapolation
+from lcpfn.forecast.arguments import Goal, read_count, read_goal, read_number
+from lcpfn.forecast.bounds import Bounds
+from lcpfn.forecast.extrapolation import Extrapolation
 
 # A record this many times the size of anything before it is no noise.
 _EXPLOSION = 1e4
-# Forecasts are made of values below this; see `lcpfn.curve.read_curve`.
+# Forecasts are made of values below this; see `lcpfn.forecast.curve.read_curve`.
 _LARGEST = 1e150
 # Chosen on replays of recorded searches; what they do on others is in docs/early_stopping.md.
 _LEADING = 0.1

@@ -15,8 +15,8 @@ from safetensors.torch import save as serialise_tensors
 
 from lcpfn.atomic import write_atomically
 from lcpfn.errors import WeightsError
-from lcpfn.model import LCPFN
-from lcpfn.network import Network, NetworkConfig
+from lcpfn.forecast.model import LCPFN
+from lcpfn.network.transformer import Network, NetworkConfig
 
 FORMAT = 1
 _PREFERENCE = ("default", "reference")

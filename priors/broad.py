@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from lcpfn.priors import effects
-from lcpfn.priors.protocol import CurveBatch
+from lcpfn.priors.base import CurveBatch
 
 _SCHEDULE_POINTS = 257
 _WAVES = 6

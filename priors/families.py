@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lcpfn.priors.parameters import LogNormal, ParameterPrior, Uniform
+from lcpfn.priors.distributions import LogNormal, ParameterPrior, Uniform
 
 
 def pow3(steps: Tensor, a: Tensor, c: Tensor, alpha: Tensor) -> Tensor:

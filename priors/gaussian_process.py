@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lcpfn.priors.protocol import CurveBatch
+from lcpfn.priors.base import CurveBatch
 
 # Added to the kernel's diagonal, relative to its variance, for a stable factorisation.
 _JITTER = 1e-8

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lcpfn.priors import effects
+from lcpfn.priors.base import CurveBatch
 from lcpfn.priors.broad import BroadConfig, BroadPrior, Range
-from lcpfn.priors.protocol import CurveBatch
 from lcpfn.priors.resemblance import RECORDS, Metric, Resemblance, describe
 
 _LEAST_DRAWS = 512

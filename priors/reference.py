@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lcpfn.priors.base import CurveBatch
+from lcpfn.priors.distributions import LogNormal, Uniform
 from lcpfn.priors.families import FAMILIES
-from lcpfn.priors.parameters import LogNormal, Uniform
-from lcpfn.priors.protocol import CurveBatch
 
 REFERENCE_FAMILIES = ("pow3", "ilog2", "janoschek")
 REFERENCE_STEPS = 100

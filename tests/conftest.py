@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import lcpfn
-from lcpfn.network import Network, NetworkConfig
+from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import CurveBatch, ReferencePrior
 
 

@@ -26,6 +26,16 @@ LAYERS = {
     "tests": "tests",
 }
 ORDER = list(LAYERS)
+# The floors inside lcpfn, lowest first: a module imports only from lower ones, and from its own
+# package. Modules of one floor do not know each other.
+FLOORS: list[set[str]] = [
+    {"errors", "atomic"},
+    {"network"},
+    {"forecast"},
+    {"evaluation", "mcmc", "stopping", "peers", "log_table"},
+    {"training", "weights", "curve_files"},
+    {"cli"},
+]
 FORECAST = """
 import lcpfn
 post = lcpfn.load().extrapolate([0.31, 0.52, 0.58, 0.63], horizon=50)
@@ -127,6 +137,63 @@ def test_imports_point_downwards(path: Path):
         )
 
 
+def floor_of(part: str) -> int:
+    """The floor on which a module or package directly inside lcpfn lies."""
+    (floor,) = (number for number, parts in enumerate(FLOORS) if part in parts)
+    return floor
+
+
+def core_part(path: Path) -> str:
+    """The module or package directly inside lcpfn that a file belongs to."""
+    return path.relative_to(ROOT / "lcpfn").with_suffix("").parts[0]
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The files of the core that a file imports, wherever in it."""
+    found = set()
+    for module in imported_modules(path):
+        if layer_of(module) != "lcpfn":
+            continue
+        parts = module.split(".")[1:]
+        for end in range(len(parts), -1, -1):
+            base = (ROOT / "lcpfn").joinpath(*parts[:end])
+            file = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+            if file.is_file():
+                found.add(file)
+                break
+    return found
+
+
+CORE = sorted((ROOT / "lcpfn").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_inside_the_core_point_downwards(path: Path):
+    facade = ROOT / "lcpfn" / "__init__.py"
+    if path == facade:
+        return
+    own = core_part(path)
+    for file in imported_files(path) - {path}:
+        if file == facade:
+            # What users import is for those above everything.
+            assert own == "cli", f"{own} imports lcpfn itself, which lies above it"
+            continue
+        part = core_part(file)
+        assert part == own or floor_of(part) < floor_of(own), f"{own} imports {part}, not below it"
+
+
+def test_no_circle_of_imports():
+    # What is imported for type checking alone counts, too: a circle in the mind is one in the code.
+    after = {path: imported_files(path) - {path} for path in CORE}
+    facade = ROOT / "lcpfn" / "__init__.py"
+    after.pop(facade)
+    left = {path: files - {facade} for path, files in after.items()}
+    while free := [path for path, files in left.items() if not files & left.keys()]:
+        for path in free:
+            del left[path]
+    assert not left, "a circle among " + ", ".join(str(path.relative_to(ROOT)) for path in left)
+
+
 def third_party(folder: str) -> set[str]:
     """Top-level packages that a folder's files import, ours and the standard library's aside."""
     modules = {
@@ -161,9 +228,9 @@ def test_layer_rule_sees_through_folder_mapping(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     file = tmp_path / "priors" / "sub" / "module.py"
     file.parent.mkdir(parents=True)
-    file.write_text("def f():\n    from ... import model\n    from ..protocol import Prior\n")
+    file.write_text("def f():\n    from ... import model\n    from ..base import Prior\n")
     modules = list(imported_modules(file))
-    assert modules == ["lcpfn.model", "lcpfn.priors.protocol.Prior"]
+    assert modules == ["lcpfn.model", "lcpfn.priors.base.Prior"]
     assert [layer_of(module) for module in modules] == ["lcpfn", "priors"]
     assert layer_of("lcpfn.integrations.optuna") == "integrations"
     assert layer_of("lcpfn_other") is None

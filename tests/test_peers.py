@@ -3,7 +3,7 @@ import math
 import pytest
 
 from lcpfn import InputError
-from lcpfn.curve import Goal
+from lcpfn.forecast.arguments import Goal
 from lcpfn.peers import Peer, standing
 
 

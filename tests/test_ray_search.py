@@ -11,6 +11,7 @@ import pytest
 
 import lcpfn
 from lcpfn import InputError, WeightsError
+from lcpfn.forecast.arguments import Goal
 from lcpfn.integrations.ray import LCPFNScheduler, LCPFNStopper
 from lcpfn.integrations.ray.improvement import expected_improvement, untried_improvement
 from lcpfn.integrations.ray.results import read_record
@@ -44,7 +45,7 @@ def settings(**changes: Any) -> Settings:
     return Settings(**{**defaults, **changes})
 
 
-def new_search(best: float | None = 0.9, goal: lcpfn.curve.Goal = "maximize", **changes: Any):
+def new_search(best: float | None = 0.9, goal: Goal = "maximize", **changes: Any):
     """A search with one finished trial of 50 epochs, unless `best` is None."""
     search = Search(settings(**changes), goal)
     if best is not None:

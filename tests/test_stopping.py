@@ -4,7 +4,7 @@ import pytest
 
 import lcpfn
 from lcpfn import Decision, InputError, StoppingRule
-from lcpfn.curve import Goal
+from lcpfn.forecast.arguments import Goal
 from lcpfn.stopping import diverged
 
 HOPELESS = [0.40, 0.42, 0.43, 0.43, 0.44, 0.44]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import lcpfn
-from lcpfn.network import Network
+from lcpfn.network.transformer import Network
 from lcpfn.weights import read_card, save_weights
 
 

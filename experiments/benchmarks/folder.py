@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks.recorded import Array, MissingDownloadError, RecordedCurves, choose
-from lcpfn.curve import Bounds, Goal
 from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.bounds import Bounds
 
 OWN_CURVES = Path(__file__).parents[1] / "curves"
 """The project's own recorded curves, see `experiments/collect_curves.py`."""

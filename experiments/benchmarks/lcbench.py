@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks.recorded import Array, Download, RecordedCurves, choose
-from lcpfn.curve import Bounds, Goal
 from lcpfn.errors import MissingExtraError
+from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.bounds import Bounds
 
 DOWNLOAD = Download(
     "LCBench (Zimmer et al. 2021, github.com/automl/LCBench)",

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks.recorded import Array, Download, RecordedCurves, choose
-from lcpfn.curve import Bounds, Goal
 from lcpfn.errors import InputError, MissingExtraError
+from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.bounds import Bounds
 
 DOWNLOAD = Download(
     "NAS-Bench-201 (Dong and Yang 2020, github.com/D-X-Y/NATS-Bench)",

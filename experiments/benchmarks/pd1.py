@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks.recorded import Array, Download, RecordedCurves, choose
-from lcpfn.curve import Bounds, Goal
+from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.bounds import Bounds
 
 DOWNLOAD = Download(
     "PD1 (Wang et al. 2021, github.com/google-research/hyperbo)",

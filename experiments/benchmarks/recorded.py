@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lcpfn.curve import Bounds, Goal
 from lcpfn.errors import InputError, LCPFNError
+from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.bounds import Bounds
 
 Array = NDArray[np.float64]
 

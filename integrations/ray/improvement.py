@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lcpfn.curve import Goal
-from lcpfn.extrapolation import Extrapolation
+from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.extrapolation import Extrapolation
 
 _GRID = (np.arange(1000) + 0.5) / 1000
 

@@ -16,14 +16,14 @@ from ray.tune.result import DEFAULT_METRIC, DONE, SHOULD_CHECKPOINT
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.trainable import FunctionTrainable
 
-from lcpfn.curve import BoundsLike
 from lcpfn.errors import InputError
+from lcpfn.forecast.bounds import BoundsLike
+from lcpfn.forecast.schedule import Schedule
 from lcpfn.integrations.ray.improvement import expected_improvement, untried_improvement
 from lcpfn.integrations.ray.results import read_record, recorded_results
 from lcpfn.integrations.ray.search import ACTION, UNJUDGED, Search, Verdict
 from lcpfn.integrations.ray.settings import Missing, Settings, check_name, read_mode
 from lcpfn.peers import LATEST
-from lcpfn.schedule import Schedule
 from lcpfn.stopping import Decision
 
 # In Ray's hierarchy, so that its handlers and levels govern it.

@@ -11,12 +11,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lcpfn.curve import BoundsLike, Goal, bounds_that_hold, finite_extremes
-from lcpfn.extrapolation import Extrapolation
+from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, finite_extremes
+from lcpfn.forecast.extrapolation import Extrapolation
+from lcpfn.forecast.model import LCPFN
+from lcpfn.forecast.schedule import shifted
 from lcpfn.integrations.ray.settings import Settings
-from lcpfn.model import LCPFN
 from lcpfn.peers import Peer, standings
-from lcpfn.schedule import shifted
 from lcpfn.stopping import Decision, diverged
 from lcpfn.weights import load
 

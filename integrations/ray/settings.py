@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lcpfn.curve import BoundsLike, Goal, read_bounds, read_count
 from lcpfn.errors import InputError
-from lcpfn.schedule import Schedule, check_schedule
+from lcpfn.forecast.arguments import Goal, read_count
+from lcpfn.forecast.bounds import BoundsLike, read_bounds
+from lcpfn.forecast.schedule import Schedule, check_schedule
 from lcpfn.stopping import StoppingRule
 from lcpfn.weights import read_card
 

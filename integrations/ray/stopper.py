@@ -9,12 +9,12 @@ from typing import Any
 from ray.tune import Stopper
 from ray.tune.utils import flatten_dict
 
-from lcpfn.curve import BoundsLike
+from lcpfn.forecast.bounds import BoundsLike
+from lcpfn.forecast.schedule import Schedule
 from lcpfn.integrations.ray.results import read_record
 from lcpfn.integrations.ray.search import UNJUDGED, Search
 from lcpfn.integrations.ray.settings import Missing, Settings, check_name, read_mode
 from lcpfn.peers import LATEST
-from lcpfn.schedule import Schedule
 
 _logger = logging.getLogger("ray.tune.stopper.lcpfn")
 

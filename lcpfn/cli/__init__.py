@@ -13,10 +13,7 @@ from typing import Annotated
 import typer
 
 from lcpfn import __version__
-from lcpfn.cli.evaluation import evaluate
-from lcpfn.cli.forecasting import extrapolate, should_stop
-from lcpfn.cli.information import info
-from lcpfn.cli.training import train
+from lcpfn.cli import evaluate, extrapolate, info, should_stop, train
 
 app = typer.Typer(
     name="lcpfn",
@@ -28,11 +25,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command("extrapolate")(extrapolate)
-app.command("should-stop")(should_stop)
-app.command("train")(train)
-app.command("evaluate")(evaluate)
-app.command("info")(info)
+app.command("extrapolate")(extrapolate.extrapolate)
+app.command("should-stop")(should_stop.should_stop)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("info")(info.info)
 
 
 def _print_version(wanted: bool) -> None:

@@ -18,10 +18,10 @@ from lcpfn.errors import InputError, LCPFNError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lcpfn.curve import BoundsLike
     from lcpfn.curve_files import RunLog
-    from lcpfn.extrapolation import Extrapolation
-    from lcpfn.model import LCPFN
+    from lcpfn.forecast.bounds import BoundsLike
+    from lcpfn.forecast.extrapolation import Extrapolation
+    from lcpfn.forecast.model import LCPFN
 
 BAD_INPUT = 2
 # Wide enough for every table where the output is no terminal.

@@ -1,0 +1,1 @@
+"""What several experiments share: tasks, scores, baselines, tables, saved results."""

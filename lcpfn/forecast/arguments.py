@@ -1,0 +1,69 @@
+"""What all arguments of a user are checked by: numbers, counts, goals and sequences.
+
+Every message names the value and the rule it breaks.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lcpfn.errors import InputError
+
+Goal = Literal["maximize", "minimize"]
+Array = NDArray[np.float64]
+
+LARGEST = 1e150
+"""Values and bounds lie below this in size: beyond it a forecast's own tails could overflow."""
+NOT_NUMBERS = (TypeError, ValueError, OverflowError, RuntimeError)
+"""What the conversion of anything else raises: words, numbers too large, tensors with gradients."""
+
+
+def read_number(name: str, number: Any) -> float:
+    """Checks that a single argument is a number; NaN and infinities pass."""
+    try:
+        return float(number)
+    except NOT_NUMBERS:
+        raise InputError(f"{name} is {number!r}, but must be a number") from None
+
+
+def read_count(name: str, value: Any, least: int = 1) -> int:
+    """Checks an integer argument that must not lie below `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise InputError(f"{name} is {value!r}, but must be an integer of at least {least}")
+    return number
+
+
+def read_goal(goal: str) -> Goal:
+    """Checks a goal."""
+    if goal not in get_args(Goal):
+        raise InputError(f"goal is {goal!r}, but must be 'maximize' or 'minimize'")
+    return goal  # type: ignore[return-value]
+
+
+def read_array(name: str, data: ArrayLike, rule: str) -> Array:
+    """Checks that data are numbers, of any shape; `rule` says what they must be."""
+    try:
+        return np.asarray(data, dtype=np.float64)
+    except NOT_NUMBERS:
+        raise InputError(f"{name} is {_short(data)}, but must be {rule}") from None
+
+
+def read_vector(name: str, data: ArrayLike) -> Array:
+    """Checks that data are a sequence of numbers, (n,)."""
+    vector = read_array(name, data, "a sequence of numbers")
+    if vector.ndim != 1:
+        raise InputError(f"{name} has shape {vector.shape}, but must have one dimension")
+    return vector
+
+
+def _short(data: object) -> str:
+    text = repr(data)
+    return text if len(text) <= 60 else f"{text[:57]}..."

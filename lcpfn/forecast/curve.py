@@ -1,0 +1,271 @@
+"""One observed curve, checked: what every forecast starts from.
+
+The rules on records, steps and queries live here; those on bounds and on single arguments beside
+it, in `bounds` and `arguments`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import (
+    LARGEST,
+    NOT_NUMBERS,
+    Array,
+    Goal,
+    read_goal,
+    read_vector,
+)
+from lcpfn.forecast.bounds import (
+    Bounds,
+    BoundsLike,
+    check_inside,
+    guess_bounds,
+    guess_from_extremes,
+    read_bounds,
+)
+from lcpfn.forecast.schedule import LearningRates, Schedule, read_schedule
+
+_DEFAULT_QUERIES = 200
+# A usual spacing far below the distance to go would overflow their ratio.
+_MOST_SPACINGS = 1e12
+# An infinite record counts as one this many ranges beyond all before it.
+_DIVERGED = 1000.0
+
+
+class Curve(NamedTuple):
+    """A checked curve. Missing records are gone; the steps of the rest are kept.
+
+    A tuple, because a backtest makes one for each prefix.
+
+    Args:
+        steps: (n,) strictly increasing and positive, in the user's unit.
+        values: (n,) finite.
+        extremes: lowest and highest of `values`.
+        horizon: last step of the full run, at or after the last of `steps`.
+        goal: "maximize" or "minimize".
+        bounds: what the metric can never pass; None where open. "auto" has been resolved.
+        guessed_bounds: whether `bounds` were guessed.
+        schedule: the learning rates of the whole run, None where unknown.
+        diverged: how many of the newest records were infinite; `values` holds far ones for them.
+    """
+
+    steps: Array
+    values: Array
+    extremes: tuple[float, float]
+    horizon: float
+    goal: Goal
+    bounds: Bounds
+    guessed_bounds: bool
+    schedule: LearningRates | None = None
+    diverged: int = 0
+
+    @property
+    def recorded(self) -> Array:
+        """(n,) the values as they were logged, infinite where the run had diverged."""
+        if not self.diverged:
+            return self.values
+        logged: Array = self.values.copy()
+        logged[-self.diverged :] = -math.inf if self.goal == "maximize" else math.inf
+        return logged
+
+    @property
+    def finished(self) -> bool:
+        """Whether the horizon itself has been observed."""
+        return bool(self.steps[-1] >= self.horizon)
+
+    def first(self, records: int) -> Curve:
+        """The curve as it was after its first `records`; guessed bounds are guessed again."""
+        steps, values = self.steps[:records], self.values[:records]
+        extremes = float(values.min()), float(values.max())
+        bounds = guess_from_extremes(*extremes, self.goal) if self.guessed_bounds else self.bounds
+        diverged = max(0, self.diverged - (len(self.values) - records))
+        shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule, diverged)
+        return Curve(steps, values, extremes, *shared)
+
+    def extended(self, value: float, step: float) -> Curve | None:
+        """The curve with one more record, or None where the record breaks a rule.
+
+        For streams, where checking the whole curve again at every record would cost as much as
+        the forecast; `read_curve` then finds the words for what is wrong.
+        """
+        low, high = self.bounds
+        within = self.guessed_bounds or (
+            (low is None or value >= low) and (high is None or value <= high)
+        )
+        if self.diverged:
+            # It recovered: what it was taken for changes.
+            return None
+        if not (abs(value) <= LARGEST and self.steps[-1] < step <= self.horizon and within):
+            return None
+        lowest, highest = self.extremes
+        extremes = min(lowest, value), max(highest, value)
+        return Curve(
+            np.concatenate((self.steps, (step,))),
+            np.concatenate((self.values, (value,))),
+            extremes,
+            self.horizon,
+            self.goal,
+            guess_from_extremes(*extremes, self.goal) if self.guessed_bounds else self.bounds,
+            self.guessed_bounds,
+            self.schedule,
+        )
+
+
+def read_curve(
+    values: ArrayLike,
+    steps: ArrayLike | None,
+    horizon: float,
+    goal: str,
+    bounds: BoundsLike,
+    schedule: Schedule | LearningRates | None = None,
+) -> Curve:
+    """Checks user input and drops missing records.
+
+    Args:
+        values: (n,) observed metric, NaN where missing; infinite where the run had diverged. A
+            record that it recovered from, so that a finite one follows, says nothing and counts
+            as missing.
+        steps: (n,) strictly increasing positive numbers; None for 1..n.
+        horizon: last step of the full run.
+        goal: "maximize" or "minimize".
+        bounds: (low, high), None for open, or "auto".
+        schedule: learning rates over the run, see `read_schedule`, which may have read it already.
+
+    Raises:
+        InputError: naming the value and the rule.
+    """
+    checked_goal = read_goal(goal)
+    observed = read_vector("values", values)
+    if not len(observed):
+        raise InputError("values is empty, but at least one observation is needed")
+    worst = -math.inf if checked_goal == "maximize" else math.inf
+    best = np.flatnonzero(observed == -worst)
+    if len(best):
+        raise InputError(
+            f"values[{best[0]}] is {observed[best[0]]}, but to {checked_goal} only {worst} is "
+            "possible, a run that diverged (NaN marks a missing record)"
+        )
+    huge = np.flatnonzero(np.isfinite(observed) & (np.abs(observed) > LARGEST))
+    if len(huge):
+        raise InputError(
+            f"values[{huge[0]}] is {observed[huge[0]]:g}, but values must be below {LARGEST:g} "
+            "in size"
+        )
+    at = _steps(steps, len(observed))
+    last = read_horizon(horizon)
+    if at[-1] > last:
+        raise InputError(f"horizon is {last:g}, but must not lie before the last step, {at[-1]:g}")
+    present = ~np.isnan(observed) & ~recovered(observed)
+    if not present.any():
+        raise InputError(
+            f"all {len(observed)} values are NaN, but at least one observation is needed"
+        )
+    at, observed = at[present], observed[present]
+    guessed = isinstance(bounds, str) and bounds == "auto"
+    checked = guess_bounds(observed, checked_goal) if guessed else read_bounds(bounds)
+    if not guessed:
+        check_inside(observed, at, checked)
+    diverged = int(np.isinf(observed).sum())
+    observed = _far_instead_of_infinite(observed, diverged)
+    rates = schedule if isinstance(schedule, LearningRates) else read_schedule(schedule, last)
+    extremes = float(observed.min()), float(observed.max())
+    return Curve(at, observed, extremes, last, checked_goal, checked, guessed, rates, diverged)
+
+
+def recovered(values: Array) -> NDArray[np.bool_]:
+    """(n,) which records are infinite and followed by a finite one."""
+    finite = np.flatnonzero(np.isfinite(values))
+    end = finite[-1] if len(finite) else 0
+    return np.isinf(values) & (np.arange(len(values)) < end)
+
+
+def _far_instead_of_infinite(values: Array, diverged: int) -> Array:
+    """Puts far but finite values for the last `diverged`, judged by the records before each."""
+    if not diverged:
+        return values
+    finite: Array = values.copy()
+    for index in range(len(values) - diverged, len(values)):
+        before = finite[:index]
+        size = float(np.ptp(before)) if index else 0.0
+        size = size or (abs(float(before[-1])) if index else 0.0) or 1.0
+        edge = (before.max() if values[index] > 0 else before.min()) if index else 0.0
+        far = edge + math.copysign(_DIVERGED * size, values[index])
+        finite[index] = min(max(far, -LARGEST), LARGEST)
+    return finite
+
+
+def read_horizon(horizon: float) -> float:
+    """Checks a horizon: a positive finite number."""
+    try:
+        number = float(horizon)
+    except NOT_NUMBERS:
+        raise InputError(f"horizon is {horizon!r}, but must be a positive number") from None
+    if not (math.isfinite(number) and number > 0):
+        raise InputError(f"horizon is {number:g}, but must be positive and finite")
+    return number
+
+
+def read_query(query: ArrayLike | None, curve: Curve) -> Array:
+    """The steps to forecast, (m,), checked against the curve.
+
+    The default runs from the last observed step to the horizon in steps of the curve's own usual
+    spacing (1 for a single observation), or in the least multiple of it that needs at most 200.
+    """
+    last, horizon = curve.steps[-1], curve.horizon
+    if query is None:
+        return np.array([horizon]) if curve.finished else _default_query(curve)
+    asked = read_vector("query", np.atleast_1d(np.asarray(query, dtype=object)))
+    if not len(asked):
+        raise InputError("query is empty, but at least one step is needed")
+    for step in asked:
+        if not math.isfinite(step):
+            raise InputError(f"query holds {step}, but every step must be finite")
+        if step > horizon:
+            raise InputError(f"query holds {step:g}, but must not pass the horizon, {horizon:g}")
+        if step <= last and not (curve.finished and step == horizon):
+            raise InputError(
+                f"query holds {step:g}, but must come after the last observed step, {last:g}"
+            )
+    _check_increasing("query", asked)
+    return asked
+
+
+def _default_query(curve: Curve) -> Array:
+    last, horizon = float(curve.steps[-1]), curve.horizon
+    usual = float(np.median(np.diff(curve.steps))) if len(curve.steps) > 1 else 1.0
+    spacing = max(usual, (horizon - last) / _MOST_SPACINGS)
+    count = max(1, math.ceil((horizon - last) / spacing - 1e-9))
+    stride = math.ceil(count / _DEFAULT_QUERIES)
+    steps = last + spacing * stride * np.arange(1, math.ceil(count / stride))
+    return np.append(steps, horizon)
+
+
+def _steps(steps: ArrayLike | None, count: int) -> Array:
+    if steps is None:
+        return np.arange(1.0, count + 1)
+    at = read_vector("steps", steps)
+    if len(at) != count:
+        raise InputError(
+            f"steps has {len(at)} entries, but must have one for each of {count} values"
+        )
+    for index, step in enumerate(at):
+        if not (math.isfinite(step) and step > 0):
+            raise InputError(f"steps[{index}] is {step:g}, but must be positive and finite")
+    _check_increasing("steps", at)
+    return at
+
+
+def _check_increasing(name: str, steps: Array) -> None:
+    falls = np.flatnonzero(np.diff(steps) <= 0)
+    if len(falls):
+        index = falls[0] + 1
+        raise InputError(
+            f"{name}[{index}] is {steps[index]:g} after {steps[index - 1]:g}, but {name} must "
+            "strictly increase"
+        )

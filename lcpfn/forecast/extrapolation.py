@@ -1,0 +1,230 @@
+"""The forecast of one run, in its own metric and direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import Array, Goal, read_array, read_count, read_number
+from lcpfn.forecast.bounds import Bounds
+from lcpfn.forecast.curve import Curve, read_query
+from lcpfn.network.histogram import BinnedDistribution
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_NUMBERS = "one or several numbers"
+
+Generator = torch.Generator | np.random.Generator
+LazyForecast = Callable[[], BinnedDistribution]
+"""Gives the forecast of one step, batch shape (), when it is first needed."""
+
+
+class Engine(Protocol):
+    """What computes a forecast: a network, or any other posterior over the same curve."""
+
+    def forecast(self, curve: Curve, steps: Array) -> BinnedDistribution:
+        """The marginal forecasts at `steps` (m,), in the metric's own unit: batch shape (m,)."""
+        ...
+
+    def trajectories(
+        self, curve: Curve, steps: Array, count: int, generator: torch.Generator | None
+    ) -> Array:
+        """`count` joint draws at increasing `steps` (m,): (count, m)."""
+        ...
+
+
+class Extrapolation:
+    """The posterior predictive of a run's future, given what was observed.
+
+    Everything is in the metric's own unit and direction, as numpy float64. Forecasts are of what
+    a log would show, noise included.
+    """
+
+    def __init__(
+        self,
+        curve: Curve | Callable[[], Curve],
+        steps: Array | None,
+        engine: Engine,
+        final: LazyForecast | None = None,
+    ):
+        """Made by a model; see `LCPFN.extrapolate`.
+
+        Args:
+            curve: what was observed, or what gives it when it is first asked for: of the hundred
+                forecasts of a backtest, few are asked.
+            steps: (m,) what to forecast; None for the default, see `read_query`.
+            engine: computes the forecasts when they are first asked for.
+            final: gives the forecast of the horizon, where it has been computed already.
+        """
+        self._curve = curve
+        self._asked = steps
+        self._engine = engine
+        self._known_final = final
+
+    @cached_property
+    def curve(self) -> Curve:
+        """The observed records, missing ones dropped."""
+        return self._curve if isinstance(self._curve, Curve) else self._curve()
+
+    @cached_property
+    def steps(self) -> Array:
+        """(m,) the forecast steps."""
+        return read_query(None, self.curve) if self._asked is None else self._asked
+
+    @property
+    def goal(self) -> Goal:
+        """What counts as better: "maximize" or "minimize"."""
+        return self.curve.goal
+
+    @property
+    def horizon(self) -> float:
+        """Last step of the full run."""
+        return self.curve.horizon
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the metric can never pass, as stated or guessed; None where open."""
+        return self.curve.bounds
+
+    @property
+    def observed_steps(self) -> Array:
+        """(n,) steps of the observed records."""
+        return self.curve.steps
+
+    @property
+    def observed_values(self) -> Array:
+        """(n,) observed values, infinite where the run had diverged."""
+        return self.curve.recorded
+
+    @property
+    def mean(self) -> Array:
+        """(m,) expected value at every step."""
+        return np.asarray(self._margins.mean)
+
+    @property
+    def median(self) -> Array:
+        """(m,) median at every step."""
+        return self.quantile(0.5)
+
+    @property
+    def std(self) -> Array:
+        """(m,) standard deviation at every step."""
+        return np.asarray(self._margins.std)
+
+    def quantile(self, q: float | Sequence[float] | Array) -> Array:
+        """Quantiles at every step.
+
+        Args:
+            q: probability in [0, 1], or several.
+
+        Returns:
+            (m,) for a scalar, (len(q), m) for a sequence. They never cross.
+        """
+        probabilities = read_array("q", q, _NUMBERS)
+        if probabilities.ndim > 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
+            raise InputError(f"q is {q!r}, but must be one or several numbers within [0, 1]")
+        result = np.asarray(self._margins.quantile(probabilities[..., None]))
+        return result if probabilities.ndim else result.reshape(-1)
+
+    def cdf(self, y: ArrayLike) -> Array:
+        """P(value <= y) at every step, (m,). `y` is a number or (m,)."""
+        return np.asarray(self._margins.cdf(self._at_steps("y", y)))
+
+    def log_prob(self, y: ArrayLike) -> Array:
+        """Log-density of y at every step, (m,), in nats per unit of the metric.
+
+        `y` is a number or (m,). The Jacobian of all internal scaling is included; outside the
+        bounds it is -inf.
+        """
+        return np.asarray(self._margins.log_prob(self._at_steps("y", y)))
+
+    def prob_better(self, than: float, at: float | None = None) -> float:
+        """P(the value at a step beats `than`): above it to maximize, below it to minimize.
+
+        Args:
+            than: the value to beat, such as the incumbent's final one.
+            at: a step after the last observed one; default the horizon.
+        """
+        threshold = read_number("than", than)
+        if np.isnan(threshold):
+            raise InputError("than is nan, but must be a number to compare with")
+        step = None if at is None else read_query([at], self.curve)
+        if self.curve.finished:
+            final = float(self.curve.values[-1])
+            return float(final > threshold if self.goal == "maximize" else final < threshold)
+        forecast = self._final if step is None else self._engine.forecast(self.curve, step)[0]
+        below = float(forecast.cdf(threshold))
+        return 1.0 - below if self.goal == "maximize" else below
+
+    def at_horizon(self) -> Extrapolation:
+        """The same forecast of the horizon alone: its arrays have one entry, cheap to compute."""
+        return Extrapolation(
+            self.curve, np.array([self.horizon]), self._engine, lambda: self._final
+        )
+
+    def sample(self, n: int, generator: Generator | None = None) -> Array:
+        """Joint trajectories through all steps, (n, m).
+
+        Each step is drawn from its forecast given the observations and the steps drawn before it
+        (predictive resampling), so a trajectory has the run's own noise and a plausible shape.
+
+        Args:
+            n: how many, at least 1.
+            generator: torch or numpy source of randomness; None uses torch's global one.
+        """
+        read_count("n", n)
+        return self._engine.trajectories(self.curve, self.steps, n, _torch_generator(generator))
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draws a fan chart and returns its axes; see `lcpfn.forecast.plotting.plot_forecast`."""
+        from lcpfn.forecast.plotting import plot_forecast
+
+        return plot_forecast(self, ax, **options)
+
+    def __repr__(self) -> str:
+        final = self._final
+        quantiles = final.quantile(np.array([0.06, 0.5, 0.94]))
+        low, middle, high = (f"{float(value):.4g}" for value in quantiles)
+        return (
+            f"Extrapolation({len(self.curve.values)} records to step {self.curve.steps[-1]:g}; "
+            f"at {self.horizon:g}: median {middle}, 88 % within [{low}, {high}])"
+        )
+
+    @cached_property
+    def _margins(self) -> BinnedDistribution:
+        if len(self.steps) == 1 and self.steps[0] == self.horizon:
+            return self._final.expand(1)
+        return self._engine.forecast(self.curve, self.steps)
+
+    @cached_property
+    def _final(self) -> BinnedDistribution:
+        if self._known_final is not None:
+            return self._known_final()
+        # One step costs a fraction of all of them: only reuse what has been asked for.
+        if "_margins" in vars(self) and self.steps[-1] == self.horizon:
+            return self._margins[-1]
+        return self._engine.forecast(self.curve, np.array([self.horizon]))[0]
+
+    def _at_steps(self, name: str, y: ArrayLike) -> Array:
+        values = read_array(name, y, _NUMBERS)
+        if np.isnan(values).any():
+            raise InputError(f"{name} holds nan, but must be a number to compare with")
+        if values.shape not in ((), self.steps.shape):
+            raise InputError(
+                f"{name} has shape {values.shape}, but must be a number or have one entry for "
+                f"each of the {len(self.steps)} steps"
+            )
+        return values
+
+
+def _torch_generator(generator: Generator | None) -> torch.Generator | None:
+    if isinstance(generator, np.random.Generator):
+        return torch.Generator().manual_seed(int(generator.integers(2**63)))
+    return generator

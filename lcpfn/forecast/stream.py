@@ -1,0 +1,157 @@
+"""A forecast that follows a run record by record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import Goal, read_number
+from lcpfn.forecast.bounds import Bounds, BoundsLike
+from lcpfn.forecast.curve import Curve, read_curve
+from lcpfn.forecast.encoding import Encoded
+from lcpfn.forecast.extrapolation import Engine, Extrapolation, LazyForecast
+from lcpfn.forecast.scaling import MetricMap, to_metric
+from lcpfn.forecast.schedule import LearningRates
+from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.single_token import SingleToken, TokenCache
+from lcpfn.network.transformer import Cache
+
+_NOTHING = np.empty(0)
+
+
+class StreamedModel(Engine, Protocol):
+    """What a stream asks of its model."""
+
+    @property
+    def single_token(self) -> SingleToken:
+        """The network laid out for streams."""
+        ...
+
+    def encode(self, curve: Curve, before: Encoded | None = None) -> Encoded:
+        """A curve as the network sees it; see `LCPFN.encode`."""
+        ...
+
+    def extend(self, cache: Cache | None, encoded: Encoded) -> tuple[BinnedDistribution, Cache]:
+        """Runs the network on one curve; see `LCPFN.extend`."""
+        ...
+
+
+class Stream:
+    """One running run. Each update costs one token; see `LCPFN.stream`.
+
+    The forecasts equal those of `LCPFN.extrapolate` on the same records. A stream belongs to one
+    run and one thread.
+    """
+
+    def __init__(
+        self,
+        model: StreamedModel,
+        horizon: float,
+        goal: Goal,
+        bounds: BoundsLike,
+        schedule: LearningRates | None = None,
+    ):
+        self._model = model
+        self._horizon = horizon
+        self._goal = goal
+        self._bounds = bounds
+        self._schedule = schedule
+        self._curve: Curve | None = None
+        self._last_step = 0.0
+        self._cache: TokenCache | None = None
+        self._encoded: Encoded | None = None
+        self._post: Extrapolation | None = None
+
+    def start(self, values: ArrayLike, steps: ArrayLike | None = None) -> Extrapolation:
+        """Begins with records that were made before, in one go; returns the forecast.
+
+        Args:
+            values: (n,) as for `LCPFN.extrapolate`.
+            steps: (n,) of these; None for 1..n.
+
+        Raises:
+            InputError: as `LCPFN.extrapolate`, or the stream has begun already.
+        """
+        if self._curve is not None:
+            raise InputError(
+                f"the stream has records up to step {self._last_step:g}, but only a new one starts"
+            )
+        curve = read_curve(values, steps, self._horizon, self._goal, self._bounds, self._schedule)
+        self._last_step = float(np.size(values) if steps is None else np.asarray(steps)[-1])
+        self._curve = curve
+        self._post = Extrapolation(curve, None, self._model, self._forecast(curve))
+        return self._post
+
+    def update(self, value: float | None, step: float | None = None) -> Extrapolation:
+        """Adds a record and returns the forecast.
+
+        The horizon is forecast at once, other steps when they are first asked for.
+
+        Args:
+            value: the metric; NaN or None where missing, which repeats the forecast before it, so
+                there must be one.
+            step: later than the record before; default one after it (1 for the first).
+
+        Raises:
+            InputError: as `LCPFN.extrapolate`; the stream stays as it was before the call.
+        """
+        value = math.nan if value is None else read_number("value", value)
+        at = self._last_step + 1 if step is None else read_number("step", step)
+        if not at > self._last_step:
+            raise InputError(
+                f"step is {at:g}, but must come after the last one, {self._last_step:g}"
+            )
+        known = self._curve
+        curve = None if known is None else known.extended(value, at)
+        if curve is None:
+            steps = _NOTHING if known is None else known.steps
+            values = _NOTHING if known is None else known.recorded
+            curve = read_curve(
+                np.append(values, value),
+                np.append(steps, at),
+                self._horizon,
+                self._goal,
+                self._bounds,
+                self._schedule,
+            )
+        self._last_step = at
+        if self._post is None or known is None or not math.isnan(value):
+            if known is not None and known.diverged:
+                self._encoded = None
+            self._curve = curve
+            self._post = Extrapolation(curve, None, self._model, self._forecast(curve))
+        return self._post
+
+    def _forecast(self, curve: Curve) -> LazyForecast | None:
+        if curve.finished:
+            return None
+        encoded = self._model.encode(curve, self._encoded)
+        engine = self._model.single_token
+        # The newest record may have replaced the one before it in its cell of the step axis; all
+        # others are in the cache, unless the model now sees the whole curve differently.
+        if self._cache is None or self._encoded is None or not encoded.same_view(self._encoded):
+            self._cache = engine.cache(capacity=encoded.axis.resolution)
+            _, cache = self._model.extend(None, encoded)
+            self._cache.fill(cache)
+        self._encoded = encoded
+        unit = engine.extend(
+            self._cache,
+            encoded.fractions[None],
+            encoded.values[None],
+            limits=encoded.limits,
+            schedule=encoded.observed_schedule,
+            query_schedule=encoded.horizon_schedule,
+        )
+        return partial(_in_metric, unit, encoded.metric, curve.bounds)
+
+
+def _in_metric(
+    unit: Callable[[], BinnedDistribution], metric: MetricMap, bounds: Bounds
+) -> BinnedDistribution:
+    return to_metric(unit()[0, 0], metric, bounds)

@@ -1,0 +1,1 @@
+"""The network: from observations and questions, in its own units, to histograms."""

@@ -1,0 +1,162 @@
+"""The scale-free frame: what it is invariant to, causal, and the same when streamed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from lcpfn.errors import InputError
+from lcpfn.network.features import CONTEXT_FEATURES, QUERY_FEATURES
+from lcpfn.network.transformer import Network, NetworkConfig
+from lcpfn.priors import BroadPrior
+
+CONFIG = NetworkConfig(
+    width=32, layers=2, heads=2, bins=24, unit_floor=3e-5, frame="relative", floor=True
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    generator = torch.Generator().manual_seed(0)
+    made = Network(CONFIG).initialise(generator)
+    # The starting head forecasts the same for everyone; a random one lets differences through.
+    torch.nn.init.normal_(made.head.weight, std=0.05, generator=generator)
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def curves() -> tuple[Tensor, Tensor, Tensor]:
+    """Fractions (16, 20), values (16, 20) on a grid that float32 maps exactly, and limits."""
+    batch = BroadPrior().sample(16, torch.Generator().manual_seed(1))
+    while batch.values.shape[1] < 24:
+        batch = BroadPrior().sample(16, torch.Generator().manual_seed(batch.values.shape[1]))
+    values = torch.round(batch.values[:, :20] / batch.values[:, :20].abs().amax(1, True) * 2048)
+    fractions = batch.fractions.expand_as(batch.values)[:, :20].contiguous()
+    limits = torch.stack([values.amax(1) / 2048 + 1.0, values.amin(1) / 2048 - 0.5], -1)
+    return fractions, values / 2048, limits
+
+
+QUERIES = torch.tensor([0.97, 1.0]).expand(16, -1)
+
+
+@torch.no_grad()
+def _forecast(
+    network: Network, fractions: Tensor, values: Tensor, limits: Tensor | None = None
+) -> Tensor:
+    forecast, _ = network.extend(None, fractions, values, QUERIES, limits)
+    return forecast.quantile(torch.tensor([0.06, 0.5, 0.94])[:, None, None])
+
+
+@pytest.mark.parametrize("gain", [2.0**-20, 0.5, 1024.0])
+@pytest.mark.parametrize("offset", [-7.0, 0.0, 3.0])
+@pytest.mark.parametrize("known", [False, True])
+def test_forecasts_move_with_gain_and_offset(
+    network: Network,
+    curves: tuple[Tensor, Tensor, Tensor],
+    gain: float,
+    offset: float,
+    known: bool,
+) -> None:
+    fractions, values, limits = curves
+    before = _forecast(network, fractions, values, limits if known else None)
+    moved = (limits + offset) * gain if known else None
+    after = _forecast(network, fractions, (values + offset) * gain, moved)
+    torch.testing.assert_close(after, (before + offset) * gain, rtol=1e-4, atol=1e-5 * gain)
+
+
+def test_unknown_limits_are_none(network: Network, curves: tuple[Tensor, Tensor, Tensor]) -> None:
+    fractions, values, limits = curves
+    endless = torch.tensor([math.inf, -math.inf]).expand(16, -1)
+    unknown = _forecast(network, fractions, values, endless)
+    torch.testing.assert_close(unknown, _forecast(network, fractions, values))
+    for known in (0, 1):
+        told = endless.clone()
+        told[:, known] = limits[:, known]
+        assert not torch.allclose(unknown, _forecast(network, fractions, values, told))
+
+
+def test_features_are_causal(network: Network, curves: tuple[Tensor, Tensor, Tensor]) -> None:
+    fractions, values, limits = curves
+    full = network.features(fractions, values, limits=limits)
+    for count in (1, 2, 3, 11):
+        part = network.features(fractions[:, :count], values[:, :count], limits=limits)
+        torch.testing.assert_close(part.tokens, full.tokens[:, :count], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(part.frame.unit, full.frame.unit[:, :count])
+
+
+@torch.no_grad()
+def test_streaming_equals_starting_anew(
+    network: Network, curves: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    fractions, values, limits = curves
+    cache = None
+    for count in range(1, 21):
+        seen = fractions[:, :count], values[:, :count]
+        streamed, cache = network.extend(cache, *seen, QUERIES, limits)
+        anew, _ = network.extend(None, *seen, QUERIES, limits)
+        torch.testing.assert_close(streamed.location, anew.location, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(streamed.log_masses, anew.log_masses, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_forward_equals_extend(network: Network, curves: tuple[Tensor, Tensor, Tensor]) -> None:
+    fractions, values, limits = curves
+    context = network.features(fractions, values, limits=limits)
+    together = network(context, fractions, torch.full((16, 2), 12), QUERIES)
+    alone, _ = network.extend(None, fractions[:, :12], values[:, :12], QUERIES, limits)
+    torch.testing.assert_close(together.location, alone.location, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together.scale, alone.scale, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.0],
+        [0.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0],
+        [0.0, 1e-30, 0.0],
+        [0.0, 1.0, -1e6, 1.0, 1.0],
+        [0.0, 1.0] * 40,
+    ],
+)
+@torch.no_grad()
+def test_odd_curves_have_finite_ordered_quantiles(network: Network, values: list[float]) -> None:
+    observed = torch.tensor([values])
+    fractions = (torch.arange(1, len(values) + 1) / 100)[None]
+    best, worst = max(values), min(values)
+    for limits in (None, torch.tensor([[best, worst]]), torch.tensor([[5.0, -math.inf]])):
+        context = network.features(fractions, observed, limits=limits)
+        assert torch.isfinite(context.tokens).all()
+        assert (context.frame.unit > 0).all()
+        forecast, _ = network.extend(None, fractions, observed, torch.ones(1, 1), limits)
+        quantiles = forecast.quantile(torch.linspace(0.01, 0.99, 50)[:, None, None])
+        assert torch.isfinite(quantiles).all()
+        assert (torch.diff(quantiles, dim=0) >= 0).all()
+
+
+def test_one_wild_record_does_not_inflate_the_unit(network: Network) -> None:
+    generator = torch.Generator().manual_seed(0)
+    calm = 0.002 * torch.randn(1, 60, generator=generator)
+    wild = calm.clone()
+    wild[0, 0] = -2.0
+    fractions = (torch.arange(1, 61) / 100)[None]
+    unit = network.features(fractions, wild).frame.unit[0, -1].item()
+    assert unit == pytest.approx(
+        network.features(fractions, calm).frame.unit[0, -1].item(), rel=0.3
+    )
+    assert unit == pytest.approx(0.002, rel=0.5)
+
+
+def test_the_absolute_frame_keeps_its_shapes() -> None:
+    network = Network(NetworkConfig(width=32, layers=1, heads=2, bins=24))
+    assert network.config.frame == "absolute"
+    assert network.embed_context.weight.shape == (32, CONTEXT_FEATURES)
+    assert network.embed_query.weight.shape == (32, QUERY_FEATURES)
+
+
+def test_an_unknown_frame_is_refused() -> None:
+    with pytest.raises(InputError, match="frame is 'sideways'"):
+        NetworkConfig(frame="sideways")  # type: ignore[arg-type]
