@@ -54,6 +54,18 @@ def complaint(*arguments: str | Path, given: str | None = None) -> str:
     return line
 
 
+@pytest.fixture
+def heeded_interrupts() -> Iterator[None]:
+    """Interrupts reach the processes that a test starts.
+
+    A script's background job ignores them, and so would all of its children: Ctrl-C is meant for
+    the job in front. `lcpfn train` heeds that, as every Python program does.
+    """
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """For networks as small as these, threads would only wait for each other."""
@@ -559,7 +571,9 @@ class TestTrain:
         assert str(path) in result.stderr
 
     @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-    def test_interrupted_training_leaves_quietly(self, tmp_path: Path) -> None:
+    def test_interrupted_training_leaves_quietly(
+        self, tmp_path: Path, heeded_interrupts: None
+    ) -> None:
         command = [*COMMAND, "train", "--out", str(tmp_path), *self.TINY]
         command += ["--curves", "4000000", "--optimiser", "adamw", "--checkpoint-seconds", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
