@@ -6,23 +6,28 @@ units, and `RealisticPrior` keeps those of its draws that resemble real ones; `F
 Domhan's eleven curve families; `CurveBatch` and `Prior` are all that a prior of your own needs.
 """
 
+from lcpfn.priors.annealed import AnnealedConfig, AnnealedPrior
 from lcpfn.priors.base import CurveBatch, Prior
 from lcpfn.priors.broad import BroadConfig, BroadPrior
 from lcpfn.priors.distributions import LogNormal, ParameterPrior, Uniform
 from lcpfn.priors.families import FAMILIES, Family
 from lcpfn.priors.gaussian_process import GaussianProcessPrior
+from lcpfn.priors.mixture import MixturePrior
 from lcpfn.priors.realistic import RealisticPrior
 from lcpfn.priors.reference import ReferencePrior
 from lcpfn.priors.resemblance import Resemblance
 
 __all__ = [
     "FAMILIES",
+    "AnnealedConfig",
+    "AnnealedPrior",
     "BroadConfig",
     "BroadPrior",
     "CurveBatch",
     "Family",
     "GaussianProcessPrior",
     "LogNormal",
+    "MixturePrior",
     "ParameterPrior",
     "Prior",
     "RealisticPrior",

@@ -17,7 +17,6 @@ TaskSet and LCBench-surrogate development sets; networks train on draws alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,15 +24,12 @@ from torch import Tensor
 
 from lcpfn.priors import effects
 from lcpfn.priors.base import CurveBatch
+from lcpfn.priors.draws import Draws, Range
 
 _SCHEDULE_POINTS = 257
 _WAVES = 6
 _KINKS = 10
 _LEAST_NOISE = 1e-6
-
-
-Range = tuple[float, float]
-"""Ends of an interval; draws from it are log-uniform unless said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -134,41 +130,6 @@ class BroadConfig:
 
 
 @dataclass(frozen=True)
-class _Draws:
-    """Random parameters of shape (curves, 1)."""
-
-    curves: int
-    generator: torch.Generator | None
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu") if self.generator is None else self.generator.device
-
-    def uniform(self, low: float = 0.0, high: float = 1.0, columns: int = 1) -> Tensor:
-        shape = (self.curves, columns)
-        unit = torch.rand(shape, generator=self.generator, device=self.device)
-        return unit.mul_(high - low).add_(low)
-
-    def normal(self, columns: int = 1) -> Tensor:
-        return torch.randn((self.curves, columns), generator=self.generator, device=self.device)
-
-    def log_uniform(self, interval: Range, columns: int = 1) -> Tensor:
-        low, high = interval
-        return torch.exp(self.uniform(math.log(low), math.log(high), columns))
-
-    def happens(self, rate: float | Tensor) -> Tensor:
-        """(curves, 1) True in a share `rate` of the curves."""
-        return self.uniform() < rate
-
-    def kind(self, weights: Sequence[float]) -> Tensor:
-        """(curves, 1) random index, by weight."""
-        table = torch.tensor(weights, device=self.device)
-        return torch.multinomial(
-            table.expand(self.curves, -1), 1, replacement=True, generator=self.generator
-        )
-
-
-@dataclass(frozen=True)
 class BroadPrior:
     """Draws curves of any kind of metric, higher is better. Stateless.
 
@@ -186,14 +147,12 @@ class BroadPrior:
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> CurveBatch:
         """Draws `count` curves, all with the same random number of records."""
-        draws = _Draws(count, generator)
-        config = self.config
-        weights = torch.tensor(config.length_weights, device=draws.device)
-        length = config.lengths[int(torch.multinomial(weights, 1, generator=generator))]
-        return _curves(config, draws, length)
+        draws = Draws(count, generator)
+        length = draws.length(self.config.lengths, self.config.length_weights)
+        return _curves(self.config, draws, length)
 
 
-def _curves(config: BroadConfig, draws: _Draws, length: int) -> CurveBatch:
+def _curves(config: BroadConfig, draws: Draws, length: int) -> CurveBatch:
     fractions = torch.arange(1, length + 1, device=draws.device) / length
     untrained = draws.happens(config.untrained_rate)
     time = torch.where(untrained, (fractions * length - 1) / (length - 1), fractions)
@@ -225,7 +184,7 @@ def _curves(config: BroadConfig, draws: _Draws, length: int) -> CurveBatch:
     return _delivered(config, draws, fractions, values, clean, noise, level, schedule)
 
 
-def _schedule(config: BroadConfig, draws: _Draws, time: Tensor) -> tuple[Tensor, Tensor]:
+def _schedule(config: BroadConfig, draws: Draws, time: Tensor) -> tuple[Tensor, Tensor]:
     """Learning rate relative to its peak, and effective progress, both at `time`."""
     grid = torch.linspace(0, 1, _SCHEDULE_POINTS, device=draws.device).expand(draws.curves, -1)
     planned = torch.where(draws.happens(config.unfinished_rate), draws.uniform(0.3, 1.0), 1.0)
@@ -258,7 +217,7 @@ def _schedule(config: BroadConfig, draws: _Draws, time: Tensor) -> tuple[Tensor,
     return rate.clamp(0, 1), progress.clamp(0, 1)
 
 
-def _drop(config: BroadConfig, draws: _Draws, progress: Tensor) -> Tensor:
+def _drop(config: BroadConfig, draws: Draws, progress: Tensor) -> Tensor:
     """A decay from 1 at the start of training, of one family or a mixture of two."""
     first = _one_decay(config, draws, progress)
     second = _one_decay(config, draws, progress)
@@ -267,7 +226,7 @@ def _drop(config: BroadConfig, draws: _Draws, progress: Tensor) -> Tensor:
     return weight * first + (1 - weight) * second
 
 
-def _one_decay(config: BroadConfig, draws: _Draws, progress: Tensor) -> Tensor:
+def _one_decay(config: BroadConfig, draws: Draws, progress: Tensor) -> Tensor:
     scale = draws.log_uniform(config.time_scale)
     candidates = torch.stack(
         [
@@ -283,17 +242,13 @@ def _one_decay(config: BroadConfig, draws: _Draws, progress: Tensor) -> Tensor:
 
 def _slow_effects(
     config: BroadConfig,
-    draws: _Draws,
+    draws: Draws,
     time: Tensor,
     progress: Tensor,
     rate: Tensor,
     drop: Tensor,
 ) -> Tensor:
     """Everything beside the main drop that training does to the expected loss."""
-
-    def sometimes(chance: float, size: Range) -> Tensor:
-        return draws.happens(chance) * draws.log_uniform(size)
-
     noise_floor = rate ** draws.log_uniform(config.floor_power) * (1 - drop)
     upturn = effects.overfitting(
         progress, draws.uniform(-0.2, 0.9).clamp_min(0), draws.log_uniform((0.4, 2.5))
@@ -310,16 +265,16 @@ def _slow_effects(
         time, draws.uniform(-0.3, 1.0).clamp_min(0), draws.uniform(*config.divergence_growth)
     )
     return (
-        sometimes(config.floor_rate, config.floor_size) * noise_floor
-        + sometimes(config.overfitting_rate, config.overfitting_size) * upturn
-        + sometimes(config.late_drop_rate, config.late_drop_size) * late
-        + sometimes(config.bump_rate, config.bump_size) * bump
-        + sometimes(config.instability_rate, config.instability_size) * unstable
-        + sometimes(config.divergence_rate, (0.001, 0.1)) * explosion.clamp_max(1e6)
+        draws.sometimes(config.floor_rate, config.floor_size) * noise_floor
+        + draws.sometimes(config.overfitting_rate, config.overfitting_size) * upturn
+        + draws.sometimes(config.late_drop_rate, config.late_drop_size) * late
+        + draws.sometimes(config.bump_rate, config.bump_size) * bump
+        + draws.sometimes(config.instability_rate, config.instability_size) * unstable
+        + draws.sometimes(config.divergence_rate, (0.001, 0.1)) * explosion.clamp_max(1e6)
     )
 
 
-def _wiggles(config: BroadConfig, draws: _Draws, time: Tensor, progress: Tensor) -> Tensor:
+def _wiggles(config: BroadConfig, draws: Draws, time: Tensor, progress: Tensor) -> Tensor:
     """Slow smooth variation over time, or over the logarithm of it as surrogates have it."""
     clock = torch.where(draws.happens(0.5), progress, torch.log1p(30 * time) / math.log(31))
     frequencies = draws.uniform(0.3, 1.0) * torch.arange(1, _WAVES + 1, device=draws.device)
@@ -330,7 +285,7 @@ def _wiggles(config: BroadConfig, draws: _Draws, time: Tensor, progress: Tensor)
     return draws.log_uniform(config.wiggle_size) * wave
 
 
-def _kinks(config: BroadConfig, draws: _Draws, time: Tensor) -> Tensor:
+def _kinks(config: BroadConfig, draws: Draws, time: Tensor) -> Tensor:
     """Changes of slope, most of them early as surrogates have them, a few much larger."""
     places = draws.uniform(columns=_KINKS) ** draws.uniform(1.0, 3.0)
     sizes = draws.normal(_KINKS) * torch.exp(draws.normal(_KINKS))
@@ -339,7 +294,7 @@ def _kinks(config: BroadConfig, draws: _Draws, time: Tensor) -> Tensor:
 
 def _noise(
     config: BroadConfig,
-    draws: _Draws,
+    draws: Draws,
     clean: Tensor,
     drop: Tensor,
     rate: Tensor,
@@ -376,7 +331,7 @@ def _noise(
     return clean + torch.where(wanders, walk, 0.0), noise
 
 
-def _sudden_effects(config: BroadConfig, draws: _Draws, time: Tensor) -> Tensor:
+def _sudden_effects(config: BroadConfig, draws: Draws, time: Tensor) -> Tensor:
     """Jumps: a first record off the curve, changes of level, spikes."""
     first = torch.zeros_like(time)
     jumps = draws.happens(config.first_jump_rate) * draws.log_uniform(config.first_jump)
@@ -395,7 +350,7 @@ def _sudden_effects(config: BroadConfig, draws: _Draws, time: Tensor) -> Tensor:
     )
 
 
-def _level(config: BroadConfig, draws: _Draws) -> Tensor:
+def _level(config: BroadConfig, draws: Draws) -> Tensor:
     """What is left of the loss at the end of the main drop, in units of the drop seen."""
     level = draws.log_uniform(config.level)
     easy = draws.log_uniform((1e-4, 0.02))
@@ -407,7 +362,7 @@ def _level(config: BroadConfig, draws: _Draws) -> Tensor:
 
 def _quantised(
     config: BroadConfig,
-    draws: _Draws,
+    draws: Draws,
     values: Tensor,
     clean: Tensor,
     noise: Tensor,
@@ -426,7 +381,7 @@ def _quantised(
 
 def _delivered(
     config: BroadConfig,
-    draws: _Draws,
+    draws: Draws,
     fractions: Tensor,
     values: Tensor,
     clean: Tensor,

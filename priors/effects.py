@@ -89,6 +89,39 @@ def hill_decay(progress: Tensor, scale: Tensor, exponent: Tensor) -> Tensor:
     return 1 / (1 + (progress / scale) ** exponent)
 
 
+def after(progress: Tensor, start: Tensor, softness: Tensor) -> Tensor:
+    """Progress counted from `start`, scaled to end where it did: a run that takes off late.
+
+    Speech recognisers whose word error stands near 1, and agents that have yet to find a reward,
+    begin like this. Around the start it bends over a width of `softness`.
+    """
+    width = softness.clamp_min(1e-4)
+    shifted = width * torch.nn.functional.softplus((progress - start) / width)
+    last = width * torch.nn.functional.softplus((progress[:, -1:] - start) / width)
+    return progress[:, -1:] * shifted / last.clamp_min(1e-6)
+
+
+def by_decades(loss: Tensor, decades: Tensor) -> Tensor:
+    """A loss from 1 to 0 as one from 1 to 10^-decades: equal gains become equal ratios."""
+    return torch.exp(-math.log(10.0) * decades * (1 - loss.clamp(-0.5, 2.0)))
+
+
+def saturation(loss: Tensor, sharpness: Tensor) -> Tensor:
+    """The error that goes with a loss, from 0 to 1 as the loss does.
+
+    (1 - e^(-k y)) / (1 - e^(-k)): for large k the error stands near 1 until most of the loss is
+    gone, for negative k it has fallen before the loss has.
+    """
+    k = torch.where(sharpness.abs() < 0.05, 0.05, sharpness)
+    return torch.expm1(-k * loss.clamp(-0.5, 2.0)) / torch.expm1(-k)
+
+
+def saturation_slope(loss: Tensor, sharpness: Tensor) -> Tensor:
+    """The derivative of `saturation` by the loss."""
+    k = torch.where(sharpness.abs() < 0.05, 0.05, sharpness)
+    return -k * torch.exp(-k * loss.clamp(-0.5, 2.0)) / torch.expm1(-k)
+
+
 def late_drop(time: Tensor, centre: Tensor, width: Tensor) -> Tensor:
     """A step from 1 to 0: a symmetry broken, a skill learned after a long plateau."""
     return torch.sigmoid((centre - time) / width)
@@ -161,6 +194,34 @@ def wandering(progress: Tensor, speed: Tensor, size: Tensor, innovations: Tensor
     states = [state]
     for keep, new in zip(kept.unbind(1), fresh.unbind(1), strict=True):
         state = keep * state + new
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def remembered(innovations: Tensor, memory: Tensor) -> Tensor:
+    """Standard normal noise of which each record keeps a share `memory` of the one before.
+
+    Args:
+        innovations: (curves, n) standard normal.
+        memory: (curves, 1) autocorrelation, below 1.
+    """
+    fresh = torch.sqrt(1 - memory**2)[:, 0]
+    kept = memory[:, 0]
+    state = innovations[:, 0]
+    states = [state]
+    for new in innovations[:, 1:].unbind(1):
+        state = kept * state + fresh * new
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def exponential_average(values: Tensor, memory: Tensor) -> Tensor:
+    """Running averages with weight `memory` (curves, 1) on the past: logs and rates that lag."""
+    kept = memory[:, 0]
+    state = values[:, 0]
+    states = [state]
+    for new in values[:, 1:].unbind(1):
+        state = kept * state + (1 - kept) * new
         states.append(state)
     return torch.stack(states, 1)
 

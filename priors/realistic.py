@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lcpfn.priors import effects
 from lcpfn.priors.base import CurveBatch
-from lcpfn.priors.broad import BroadConfig, BroadPrior, Range
+from lcpfn.priors.broad import BroadConfig, BroadPrior
+from lcpfn.priors.draws import Range
 from lcpfn.priors.resemblance import RECORDS, Metric, Resemblance, describe
 
 _LEAST_DRAWS = 512

@@ -94,6 +94,41 @@ def schedule_features(schedule: Array, since: Array | None = None) -> Array:
     return parts
 
 
+def rate_features(fractions: Array, rates: Array, start: int = 0) -> Array:
+    """What the learning rates at the records say where the rest of the schedule is unknown.
+
+    The rate over its peak so far and its logarithm, the mean rate over that peak, and how fast it
+    changes: a rate that falls is a run that anneals, and how far it has come tells when it ends.
+
+    Args:
+        fractions: (curves, n) of the horizon.
+        rates: (curves, n) in any unit, negative where unknown.
+        start: leave out the first records; the others still depend on them.
+
+    Returns:
+        (curves, n - start, RATE_FEATURES), zero where the rate is unknown.
+    """
+    xp = array_module(rates)
+    positive = at_least(xp, 0.0, rates)
+    _, peak = running_range(positive)
+    known = xp.astype((rates >= 0) & (peak > 0), rates.dtype)
+    relative = positive / xp.where(peak > 0, peak, 1.0)
+    # The rate from one record to the next counts by the later one.
+    weighted = increments(xp, xp.concat([0 * fractions[:, :1], fractions], axis=1))[:, 1:]
+    summed = xp.cumulative_sum(positive * weighted, axis=1)
+    mean = summed / (xp.where(peak > 0, peak, 1.0) * fractions)
+    pace = increments(xp, relative) / at_least(xp, _LEAST_GAP, weighted)
+    parts = channels(
+        xp,
+        known,
+        known * relative,
+        known * (0.3 * xp.log(at_least(xp, _LEAST_RATE, relative)) + 1),
+        known * at_least(xp, 0.0, mean),
+        known * 0.5 * xp.asinh(pace),
+    )
+    return parts[:, start:]
+
+
 def relative_query_features(last_fraction: Array, query_fraction: Array) -> Array:
     """Features of a query relative to the last observed step, (...) -> (..., 18)."""
     xp = array_module(query_fraction)
@@ -301,3 +336,4 @@ RELATIVE_CONTEXT_FEATURES = (
 )
 RELATIVE_QUERY_FEATURES = 18
 SCHEDULE_FEATURES = 5
+RATE_FEATURES = 5

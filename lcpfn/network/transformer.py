@@ -38,12 +38,14 @@ from lcpfn.network.features import (
 from lcpfn.network.histogram import BinnedDistribution, log_softmax, starting_log_masses
 from lcpfn.network.relative import (
     FLOOR_FEATURES,
+    RATE_FEATURES,
     RELATIVE_CONTEXT_FEATURES,
     RELATIVE_QUERY_FEATURES,
     SCHEDULE_CHANNELS,
     SCHEDULE_FEATURES,
     UNKNOWN,
     floor_features,
+    rate_features,
     relative_context_features,
     relative_query_features,
     schedule_features,
@@ -69,6 +71,10 @@ class NetworkConfig:
         schedule: the network is told learning rates where they are known; relative frame only.
         floor: the network is told the worst value that the metric can take where it is known, and
             so whether it is an accuracy or a loss; relative frame only.
+        rates: the network is told the learning rates at the records where the log has them, though
+            the rest of the schedule is unknown; relative frame only.
+        best: the network also answers what the best value up to a step will be; relative frame
+            only.
     """
 
     width: int = 128
@@ -79,11 +85,13 @@ class NetworkConfig:
     frame: Literal["absolute", "relative"] = "absolute"
     schedule: bool = False
     floor: bool = False
+    rates: bool = False
+    best: bool = False
 
     def __post_init__(self) -> None:
         if self.frame not in FRAMES:
             raise InputError(f"frame is {self.frame!r}, but must be one of {', '.join(FRAMES)}")
-        for name in ("schedule", "floor"):
+        for name in ("schedule", "floor", "rates", "best"):
             if getattr(self, name) and self.frame != "relative":
                 raise InputError(f"{name} is True, but needs frame 'relative'")
 
@@ -92,7 +100,11 @@ class NetworkConfig:
         """Features of one observation."""
         if self.frame == "absolute":
             return CONTEXT_FEATURES
-        told = self.floor * FLOOR_FEATURES + self.schedule * SCHEDULE_FEATURES
+        told = (
+            self.floor * FLOOR_FEATURES
+            + self.schedule * SCHEDULE_FEATURES
+            + self.rates * RATE_FEATURES
+        )
         return RELATIVE_CONTEXT_FEATURES + told
 
     @property
@@ -100,7 +112,7 @@ class NetworkConfig:
         """Features of one query."""
         if self.frame == "absolute":
             return QUERY_FEATURES
-        return RELATIVE_QUERY_FEATURES + self.schedule * SCHEDULE_FEATURES
+        return RELATIVE_QUERY_FEATURES + self.schedule * SCHEDULE_FEATURES + self.best
 
     def as_dict(self) -> dict[str, float | int | str]:
         return asdict(self)
@@ -224,12 +236,16 @@ class Network(nn.Module):
             InputError: the shapes differ in anything else.
         """
         theirs: dict[str, Any] = start.config.as_dict()
-        # Columns of learning rates come before those of the worst value, and cannot be put there.
-        may_grow = {"layers", "floor"} if theirs["floor"] else {"layers", "schedule", "floor"}
+        # What a network is told stands in this order, and new columns can only come last.
+        may_grow = {"layers", "best"}
+        for told in ("rates", "floor", "schedule"):
+            may_grow.add(told)
+            if theirs[told]:
+                break
         wrong = [
             f"{name} is {own!r}, but theirs is {theirs[name]!r}"
             for name, own in self.config.as_dict().items()
-            if own != theirs[name] and (name not in may_grow or own < theirs[name])
+            if own != theirs.get(name, False) and (name not in may_grow or own < theirs[name])
         ]
         if wrong:
             raise InputError(f"cannot start from these weights: {'; '.join(wrong)}")
@@ -251,6 +267,7 @@ class Network(nn.Module):
         start: int = 0,
         limits: Array | None = None,
         schedule: Array | None = None,
+        rates: Array | None = None,
     ) -> ContextFeatures:
         """Features of the observations from number `start` on.
 
@@ -268,6 +285,8 @@ class Network(nn.Module):
             schedule: (curves, n, 2) learning rates at the observed steps, see
                 `lcpfn.forecast.schedule.LearningRates.at`; -1 where unknown, None for unknown
                 throughout. A network that was not trained with schedules has no use for it.
+            rates: (curves, n) learning rates at the observed steps in any unit, where the rest is
+                not known; negative where unknown, None for unknown throughout.
         """
         floor = self.config.unit_floor
         if self.config.frame == "absolute":
@@ -280,6 +299,9 @@ class Network(nn.Module):
             told.append(schedule_features(known[:, start:]))
         if self.config.floor:
             told.append(floor_features(values, start, limits))
+        if self.config.rates:
+            known = 0 * values + UNKNOWN if rates is None else rates
+            told.append(rate_features(fractions, known, start))
         if not told:
             return context
         tokens = array_module(values).concat([context.tokens, *told], axis=-1)
@@ -291,22 +313,28 @@ class Network(nn.Module):
         query_fraction: Array,
         last_schedule: Array | None = None,
         query_schedule: Array | None = None,
+        best: Array | None = None,
     ) -> Array:
         """Features of queries after the last observed steps, both over the horizon.
 
         Args:
             last_fraction, query_fraction: (...), or shapes that broadcast.
             last_schedule, query_schedule: (..., 2) learning rates there, None where unknown.
+            best: (...) 1 where the best value from the last observed step to the query is asked
+                for, 0 where the value at the query is; None for the latter throughout.
         """
         if self.config.frame == "absolute":
             return query_features(last_fraction, query_fraction)
         plain = relative_query_features(last_fraction, query_fraction)
-        if not self.config.schedule:
-            return plain
-        if last_schedule is None or query_schedule is None:
-            last_schedule = query_schedule = _unknown_schedule(query_fraction)
-        extra = schedule_features(query_schedule, last_schedule)
-        return array_module(plain).concat([plain, extra], axis=-1)
+        parts = [plain]
+        if self.config.schedule:
+            if last_schedule is None or query_schedule is None:
+                last_schedule = query_schedule = _unknown_schedule(query_fraction)
+            parts.append(schedule_features(query_schedule, last_schedule))
+        if self.config.best:
+            flag = 0 * query_fraction if best is None else best
+            parts.append(0 * plain[..., :1] + flag[..., None])
+        return array_module(plain).concat(parts, axis=-1) if len(parts) > 1 else plain
 
     def forward(
         self,
@@ -316,6 +344,7 @@ class Network(nn.Module):
         queries: Tensor,
         schedule: Tensor | None = None,
         query_schedule: Tensor | None = None,
+        best: Tensor | None = None,
     ) -> BinnedDistribution:
         """Forecasts `queries` (curves, m) after `prefixes` (curves, m) observations.
 
@@ -327,12 +356,14 @@ class Network(nn.Module):
             queries: (curves, m) steps to forecast, over the horizon.
             schedule: (curves, n, 2) learning rates at the observed steps, None where unknown.
             query_schedule: (curves, m, 2) at the queries.
+            best: (curves, m) 1 where the best value up to the query is asked for; see
+                `query_features`.
         """
         last = prefixes - 1
         rows = torch.arange(len(last), device=last.device)[:, None]
         last_schedule = None if schedule is None else schedule[rows, last]
         asked = self.query_features(
-            fractions.gather(1, last), queries, last_schedule, query_schedule
+            fractions.gather(1, last), queries, last_schedule, query_schedule, best
         )
         out = self.answer(context.tokens, asked, prefixes)
         return self.interpret(out, context.frame.at(last))

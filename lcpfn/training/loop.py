@@ -164,6 +164,7 @@ def _train(
             examples.values,
             limits=examples.limits,
             schedule=examples.schedule,
+            rates=examples.rates,
         )
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             score = objective(context, examples)

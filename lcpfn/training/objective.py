@@ -36,6 +36,7 @@ class Objective(nn.Module):
             examples.queries,
             examples.schedule,
             examples.query_schedule,
+            examples.best,
         )
         score = forecast.expected_log_prob(examples.clean, examples.noise)
         # One exploding curve must not outweigh the batch: far misses count by their logarithm.

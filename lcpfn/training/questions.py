@@ -20,7 +20,13 @@ from lcpfn.priors import CurveBatch
 _SHARES = (1.0, 0.5, 0.25)
 _SHARE_WEIGHTS = (0.4, 0.3, 0.3)
 _ASK_HORIZON = 0.25
+# Half of the curves come without learning rates, and some with those at their records alone.
 _HIDE_SCHEDULE = 0.5
+_ONLY_RATES = 0.2
+# How often the best value up to a step is asked for rather than the value at it.
+_ASK_BEST = 0.2
+# The best of several records is sharp; a density needs some width.
+_BEST_NOISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class Examples:
             None.
         schedule: (curves, n, 2) learning rates at the observed steps, -1 where hidden, or None.
         query_schedule: (curves, m, 2) at the queries.
+        rates: (curves, n) learning rates at the observed steps where the schedule is not told, -1
+            where hidden, or None.
+        best: (curves, m) 1 where `clean` is the best value after the prefix up to the query.
     """
 
     fractions: Tensor
@@ -51,6 +60,8 @@ class Examples:
     limits: Tensor | None = None
     schedule: Tensor | None = None
     query_schedule: Tensor | None = None
+    rates: Tensor | None = None
+    best: Tensor | None = None
 
 
 def draw_examples(batch: CurveBatch, queries: int, generator: torch.Generator) -> Examples:
@@ -58,21 +69,27 @@ def draw_examples(batch: CurveBatch, queries: int, generator: torch.Generator) -
     curves, steps = batch.values.shape
     fractions = batch.fractions.expand(curves, steps)
     share = _choice(_SHARE_WEIGHTS, generator)
-    observed = _observed_positions(
+    observed, logged = _observed_positions(
         curves, steps, max(1, int(_SHARES[share] * (steps - 1))), generator
     )
     prefixes = _draw_prefixes(curves, queries, observed.shape[1], generator)
     last = observed.gather(1, prefixes - 1)
     asked = _draw_after(last, steps, generator)
-    schedule = query_schedule = None
+    schedule = query_schedule = rates = None
     if batch.schedule is not None:
         # Most logs come without their learning rates; a forecast must be as good without.
-        hidden = _uniform((curves, 1, 1), generator) < _HIDE_SCHEDULE
-        told = torch.where(hidden, UNKNOWN, batch.schedule)
+        kind = _uniform((curves, 1, 1), generator)
+        told = torch.where(kind < _HIDE_SCHEDULE + _ONLY_RATES, UNKNOWN, batch.schedule)
         rows = torch.arange(curves, device=told.device)[:, None]
         schedule, query_schedule = told[rows, observed], told[rows, asked]
+        only_rates = (kind >= _HIDE_SCHEDULE) & (kind < _HIDE_SCHEDULE + _ONLY_RATES)
+        at_records = batch.schedule[..., 0].gather(1, observed)
+        rates = torch.where(only_rates[..., 0], at_records, UNKNOWN)
     clean = batch.clean.gather(1, asked)
     noise = batch.noise.expand(curves, steps).gather(1, asked)
+    best = (_uniform(tuple(asked.shape), generator) < _ASK_BEST).to(clean.dtype)
+    clean = torch.where(best > 0, _best_after(batch.values, logged, last, asked), clean)
+    noise = torch.where(best > 0, _BEST_NOISE * noise, noise)
     errors = torch.randn(noise.shape, generator=generator, device=noise.device)
     return Examples(
         fractions.gather(1, observed),
@@ -85,7 +102,17 @@ def draw_examples(batch: CurveBatch, queries: int, generator: torch.Generator) -
         batch.limits,
         schedule,
         query_schedule,
+        rates,
+        best,
     )
+
+
+def _best_after(values: Tensor, logged: Tensor, last: Tensor, asked: Tensor) -> Tensor:
+    """The best logged value after position `last` up to `asked`, each (curves, m)."""
+    order = torch.arange(values.shape[1], device=values.device)
+    counts = (order > last[..., None]) & (order <= asked[..., None])
+    counts &= logged[:, None] | (order == asked[..., None])
+    return torch.where(counts, values[:, None], -torch.inf).amax(-1)
 
 
 def _choice(weights: tuple[float, ...], generator: torch.Generator) -> int:
@@ -97,21 +124,33 @@ def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
-def _observed_positions(curves: int, steps: int, count: int, generator: torch.Generator) -> Tensor:
-    """(curves, count) increasing positions in 0..steps-2; the last step is always left to ask."""
+def _observed_positions(
+    curves: int, steps: int, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(curves, count) increasing positions in 0..steps-2, and which of all steps are logged.
+
+    The last step is always left to ask.
+    """
     device = generator.device
     usable = steps - 1
     ramp = torch.arange(count, device=device).expand(curves, -1)
+    every = torch.ones(curves, steps, dtype=torch.bool, device=device)
     if count == usable:
-        return ramp
+        return ramp, every
     spare = usable - count
     window = ramp + (_uniform((curves, 1), generator) * (spare + 1)).long()
     stride = max(1, usable // count)
-    strided = ramp * stride + (_uniform((curves, 1), generator) * stride).long()
+    offset = (_uniform((curves, 1), generator) * stride).long()
+    strided = (ramp * stride + offset).clamp(max=usable - 1)
     scattered = _uniform((curves, usable), generator).argsort(1)[:, :count].sort(1).values
     kind = _uniform((curves, 1), generator)
     chosen = torch.where(kind < 0.5, ramp, torch.where(kind < 0.65, window, scattered))
-    return torch.where(kind > 0.85, strided.clamp(max=usable - 1), chosen)
+    # What is missing among the observed records is missing among the later ones, too.
+    order = torch.arange(steps, device=device)
+    here = torch.zeros_like(every).scatter(1, scattered, True)
+    logged = torch.where(kind < 0.65, every, here)
+    chosen = torch.where(kind > 0.85, strided, chosen)
+    return chosen, torch.where(kind > 0.85, (order - offset) % stride == 0, logged)
 
 
 def _draw_prefixes(curves: int, queries: int, longest: int, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,84 @@
+"""Reads folders of recorded runs, for training and judging, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lcpfn.priors.recorded import RecordedRun
+
+LARGEST = 1e6
+_FEWEST = 12
+
+
+def read_ragged(folder: Path) -> Iterator[RecordedRun]:
+    """Runs of a folder of .npz with steps and values (runs, n), padded with NaN."""
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        rates = arrays.get("rates", np.full_like(arrays["values"], np.nan))
+        own = path.stem.split("__")
+        workload = "__".join(own[:2]) if own[0] == "algoperf" else own[0]
+        for index, (steps, values) in enumerate(
+            zip(arrays["steps"], arrays["values"], strict=True)
+        ):
+            known = np.isfinite(steps)
+            steps, values, rate = steps[known], values[known], rates[index][known]
+            if len(steps) > 1 and steps[0] <= 0:
+                steps = steps + (steps[1] - steps[0])
+            if not _usable(values):
+                continue
+            source = str(arrays["repo"][index]) if "repo" in arrays else workload
+            yield RecordedRun(
+                steps.astype(np.float64),
+                values.astype(np.float64),
+                str(arrays["goal"]) == "maximize",
+                _guessed(values, str(arrays["goal"]) == "maximize"),
+                f"{folder.name}/{_kind(path.stem)}",
+                source,
+                rate.astype(np.float64) if np.isfinite(rate).all() else None,
+            )
+
+
+def _kind(stem: str) -> str:
+    return stem.split("__")[0] if not stem.startswith("algoperf") else stem.split("__")[1]
+
+
+def read_even(folder: Path, per_set: int = 2000) -> Iterator[RecordedRun]:
+    """Runs of a benchmark's folder, (runs, n) values of which the first are untrained."""
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as stored:
+            name = next(n for n in ("val_loss", "valid_loss", "val_accuracy") if n in stored.files)
+            curves = stored[name][:per_set]
+        maximize = name == "val_accuracy"
+        records = curves.shape[1]
+        steps = np.arange(1.0, records + 1)
+        cosine = 0.5 * (1 + np.cos(np.pi * np.arange(records) / (records - 1)))
+        for values in curves.astype(np.float64):
+            if _usable(values):
+                yield RecordedRun(
+                    steps,
+                    values,
+                    maximize,
+                    _guessed(values, maximize),
+                    folder.name,
+                    path.stem,
+                    cosine if folder.name.startswith("lcbench") else None,
+                )
+
+
+def _usable(values: np.ndarray) -> bool:
+    if len(values) < _FEWEST or not np.isfinite(values).all() or np.abs(values).max() > LARGEST:
+        return False
+    return bool(np.quantile(values, 0.95) > np.quantile(values, 0.05))
+
+
+def _guessed(values: np.ndarray, maximize: bool) -> tuple[float, float]:
+    """What bounds="auto" takes for granted."""
+    if values.min() < 0:
+        return -np.inf, np.inf
+    if not maximize:
+        return 0.0, np.inf
+    return next(((0.0, high) for high in (1.0, 100.0) if values.max() <= high), (-np.inf, np.inf))
