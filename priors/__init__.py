@@ -2,8 +2,10 @@
 
 A prior draws curves in batches (`Prior.sample`); training turns it into a model. `ReferencePrior`
 is the published prior over rising accuracies; `BroadPrior` draws curves of any metric, without
-units, and `RealisticPrior` keeps those of its draws that resemble real ones; `FAMILIES` holds
-Domhan's eleven curve families; `CurveBatch` and `Prior` are all that a prior of your own needs.
+units, and `RealisticPrior` keeps those of its draws that resemble real ones; `AnnealedPrior` draws
+the long runs of deep networks, `RecordedPrior` varies runs that were recorded, and `MixturePrior`
+joins several; `FAMILIES` holds Domhan's eleven curve families; `CurveBatch` and `Prior` are all
+that a prior of your own needs.
 """
 
 from lcpfn.priors.annealed import AnnealedConfig, AnnealedPrior
@@ -14,6 +16,7 @@ from lcpfn.priors.families import FAMILIES, Family
 from lcpfn.priors.gaussian_process import GaussianProcessPrior
 from lcpfn.priors.mixture import MixturePrior
 from lcpfn.priors.realistic import RealisticPrior
+from lcpfn.priors.recorded import Augmentation, RecordedPrior, RecordedRun
 from lcpfn.priors.reference import ReferencePrior
 from lcpfn.priors.resemblance import Resemblance
 
@@ -21,6 +24,7 @@ __all__ = [
     "FAMILIES",
     "AnnealedConfig",
     "AnnealedPrior",
+    "Augmentation",
     "BroadConfig",
     "BroadPrior",
     "CurveBatch",
@@ -31,6 +35,8 @@ __all__ = [
     "ParameterPrior",
     "Prior",
     "RealisticPrior",
+    "RecordedPrior",
+    "RecordedRun",
     "ReferencePrior",
     "Resemblance",
     "Uniform",

@@ -29,6 +29,8 @@ _SCHEDULE_POINTS = 257
 _CELLS = 193
 _LEAST_NOISE = 1e-6
 _LEAST_SIZE = 1e-6
+# Levels of a loss that falls to next to nothing.
+_EASY = (1e-4, 0.01)
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,8 @@ def _curves(config: AnnealedConfig, draws: Draws, length: int) -> CurveBatch:
     wandering, white = _split_noise(config, draws, noise)
     sudden = _sudden_effects(config, draws, time)
     clean, white = _still(config, draws, loss + wandering + sudden, white)
-    shocks = draws.normal(length) * _tails(config, draws, length)
-    seen = clean + white * shocks
+    white = white * _tails(config, draws, length)
+    seen = clean + white * draws.normal(length)
     averaged = draws.happens(config.averaged_rate)
     memory = draws.uniform(0.5, 0.95)
     seen = torch.where(averaged, effects.exponential_average(seen, memory), seen)
@@ -350,7 +352,7 @@ def _still(
     begin = torch.where(draws.happens(0.5), 0.0, draws.uniform(0.0, length - 1.0)).long()
     after = torch.arange(length, device=clean.device) >= begin
     still = frozen & after
-    return torch.where(still, clean.gather(1, begin), clean), torch.where(still, 1e-5, white)
+    return torch.where(still, clean.gather(1, begin), clean), torch.where(still, 0.0, white)
 
 
 def _metric(
@@ -369,27 +371,22 @@ def _metric(
     sharp, floor = draws.uniform(*config.sharpness), draws.uniform() ** 2 * 0.8
     reach = 1 - floor
     slope = effects.saturation_slope(clean, sharp)
-    as_error = [
-        floor + reach * effects.saturation(y, sharp).clamp(-0.2, 1.5) for y in (clean, seen)
-    ]
-    level = torch.where(
-        draws.happens(config.easy_rate),
-        draws.log_uniform((1e-4, 0.01)),
-        draws.log_uniform(config.level),
-    )
-    values, centre = (
-        torch.where(error, bounded.clamp(0, 1), plain + level).clamp_min(0)
-        for bounded, plain in zip(reversed(as_error), (seen, clean), strict=True)
-    )
-    values, centre = (
-        torch.where(reward, plain + level, kept)
-        for plain, kept in ((seen, values), (clean, centre))
-    )
+    easy = draws.happens(config.easy_rate)
+    level = torch.where(easy, draws.log_uniform(_EASY), draws.log_uniform(config.level))
+
+    def shown(loss: Tensor) -> Tensor:
+        bounded = (floor + reach * effects.saturation(loss, sharp)).clamp(0, 1)
+        plain = torch.where(reward, loss + level, (loss + level).clamp_min(0))
+        return torch.where(error, bounded, plain)
+
+    values, centre = shown(seen), shown(clean)
     noise = torch.where(error, noise * reach * slope, noise)
     size = values.amax(1, keepdim=True) - values.amin(1, keepdim=True)
     step = draws.log_uniform(config.quantum) * size.clamp_min(_LEAST_SIZE)
     counted = draws.happens(config.quantised_rate)
-    values = torch.where(counted, effects.quantise(values, step), values)
+    rounded = effects.quantise(values, step)
+    rounded = torch.where(error, rounded.clamp(0, 1), rounded)
+    values = torch.where(counted, rounded, values)
     centre = torch.where(counted, values, centre)
     noise = torch.where(counted, 0.2 * step, noise)
     batch = _delivered(config, draws, fractions, values, centre, noise, error, reward)
@@ -411,7 +408,8 @@ def _delivered(
     rising = error & draws.happens(config.rising_rate)
     first = torch.where(rising, (1 - start).clamp_min(0.0), start)
     first = torch.where(reward, draws.log_uniform((0.01, 10.0)), first)
-    size = torch.exp2(torch.floor(torch.log2(first.clamp_min(_LEAST_SIZE)))).clamp_min(1e-4)
+    first = torch.where(first < _LEAST_SIZE, 1.0, first)
+    size = torch.exp2(torch.floor(torch.log2(first)))
     known = draws.happens(config.bounds_rate) & ~reward
     ceiling = torch.where(known, start / size, torch.inf)
     worst = torch.where(rising, -first / size, -torch.inf)

@@ -46,7 +46,7 @@ class Draws:
 
     def kind(self, weights: Sequence[float]) -> Tensor:
         """(curves, 1) random index, by weight."""
-        table = torch.tensor(weights, device=self.device)
+        table = torch.tensor(weights, dtype=torch.float32, device=self.device)
         return torch.multinomial(
             table.expand(self.curves, -1), 1, replacement=True, generator=self.generator
         )

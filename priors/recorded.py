@@ -114,6 +114,11 @@ class RecordedPrior:
             for (group, _), members in sources.items():
                 groups.setdefault(group, []).append(members)
             self._tables[length] = groups
+        if not any(self._tables.values()):
+            raise ValueError(
+                f"none of the {len(thinned)} runs is long enough, but one must have at least "
+                f"{min(self.lengths)} records"
+            )
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> CurveBatch:
         """Draws `count` curves, all with the same random number of records."""
