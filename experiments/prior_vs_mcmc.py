@@ -39,7 +39,7 @@ from lcpfn.mcmc import (
     EnsembleSampler,
     ImportanceSampler,
     PriorBank,
-    ReferenceModel,
+    SamplingModel,
 )
 from lcpfn.priors import ReferencePrior
 
@@ -98,13 +98,13 @@ def forecaster(engine: str) -> Any:
     if engine == "model":
         return lcpfn.load("reference")
     if engine == "importance":
-        return ReferenceModel(ImportanceSampler(), bank)
+        return SamplingModel(ImportanceSampler(), bank)
     start = bank.first(200_000)
     if engine == "ensemble":
-        return ReferenceModel(EnsembleSampler(), start)
+        return SamplingModel(EnsembleSampler(), start)
     from lcpfn.mcmc import NUTS, SMC
 
-    return ReferenceModel(NUTS() if engine == "nuts" else SMC(), start)
+    return SamplingModel(NUTS() if engine == "nuts" else SMC(), start)
 
 
 def score(engine: str, index: int, setting: Setting) -> Record:

@@ -14,7 +14,7 @@ from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, Goal, read_array, read_count, read_number
 from lcpfn.forecast.bounds import Bounds
 from lcpfn.forecast.curve import Curve, read_query
-from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.forecast.distribution import Distribution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _NUMBERS = "one or several numbers"
 
 Generator = torch.Generator | np.random.Generator
-LazyForecast = Callable[[], BinnedDistribution]
+LazyForecast = Callable[[], Distribution]
 """Gives the forecast of one step, batch shape (), when it is first needed."""
 
 
-class Engine(Protocol):
+class Predictor(Protocol):
     """What computes a forecast: a network, or any other posterior over the same curve."""
 
-    def forecast(self, curve: Curve, steps: Array) -> BinnedDistribution:
+    def forecast(self, curve: Curve, steps: Array) -> Distribution:
         """The marginal forecasts at `steps` (m,), in the metric's own unit: batch shape (m,)."""
         ...
 
@@ -51,7 +51,7 @@ class Extrapolation:
         self,
         curve: Curve | Callable[[], Curve],
         steps: Array | None,
-        engine: Engine,
+        predictor: Predictor,
         final: LazyForecast | None = None,
     ):
         """Made by a model; see `LCPFN.extrapolate`.
@@ -60,12 +60,12 @@ class Extrapolation:
             curve: what was observed, or what gives it when it is first asked for: of the hundred
                 forecasts of a backtest, few are asked.
             steps: (m,) what to forecast; None for the default, see `read_query`.
-            engine: computes the forecasts when they are first asked for.
+            predictor: computes the forecasts when they are first asked for.
             final: gives the forecast of the horizon, where it has been computed already.
         """
         self._curve = curve
         self._asked = steps
-        self._engine = engine
+        self._predictor = predictor
         self._known_final = final
 
     @cached_property
@@ -159,14 +159,14 @@ class Extrapolation:
         if self.curve.finished:
             final = float(self.curve.values[-1])
             return float(final > threshold if self.goal == "maximize" else final < threshold)
-        forecast = self._final if step is None else self._engine.forecast(self.curve, step)[0]
+        forecast = self._final if step is None else self._predictor.forecast(self.curve, step)[0]
         below = float(forecast.cdf(threshold))
         return 1.0 - below if self.goal == "maximize" else below
 
     def at_horizon(self) -> Extrapolation:
         """The same forecast of the horizon alone: its arrays have one entry, cheap to compute."""
         return Extrapolation(
-            self.curve, np.array([self.horizon]), self._engine, lambda: self._final
+            self.curve, np.array([self.horizon]), self._predictor, lambda: self._final
         )
 
     def sample(self, n: int, generator: Generator | None = None) -> Array:
@@ -180,7 +180,7 @@ class Extrapolation:
             generator: torch or numpy source of randomness; None uses torch's global one.
         """
         read_count("n", n)
-        return self._engine.trajectories(self.curve, self.steps, n, _torch_generator(generator))
+        return self._predictor.trajectories(self.curve, self.steps, n, _torch_generator(generator))
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draws a fan chart and returns its axes; see `lcpfn.forecast.plotting.plot_forecast`."""
@@ -198,19 +198,19 @@ class Extrapolation:
         )
 
     @cached_property
-    def _margins(self) -> BinnedDistribution:
+    def _margins(self) -> Distribution:
         if len(self.steps) == 1 and self.steps[0] == self.horizon:
             return self._final.expand(1)
-        return self._engine.forecast(self.curve, self.steps)
+        return self._predictor.forecast(self.curve, self.steps)
 
     @cached_property
-    def _final(self) -> BinnedDistribution:
+    def _final(self) -> Distribution:
         if self._known_final is not None:
             return self._known_final()
         # One step costs a fraction of all of them: only reuse what has been asked for.
         if "_margins" in vars(self) and self.steps[-1] == self.horizon:
             return self._margins[-1]
-        return self._engine.forecast(self.curve, np.array([self.horizon]))[0]
+        return self._predictor.forecast(self.curve, np.array([self.horizon]))[0]
 
     def _at_steps(self, name: str, y: ArrayLike) -> Array:
         values = read_array(name, y, _NUMBERS)

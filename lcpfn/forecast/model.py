@@ -224,7 +224,7 @@ class LCPFN:
         return Stream(self, last, read_goal(goal), checked, read_schedule(schedule, last))
 
     def forecast(self, curve: Curve, steps: Array) -> BinnedDistribution:
-        """Marginal forecasts of a checked curve at `steps` (m,); see `Engine`."""
+        """Marginal forecasts of a checked curve at `steps` (m,); see `Predictor`."""
         if curve.finished:
             return _known(curve, self.network.config.bins).expand(len(steps))
         encoded = self.encode(curve)
@@ -236,7 +236,7 @@ class LCPFN:
     def trajectories(
         self, curve: Curve, steps: Array, count: int, generator: torch.Generator | None
     ) -> Array:
-        """Joint draws by predictive resampling: draw a step, append it, go on; see `Engine`.
+        """Joint draws by predictive resampling: draw a step, append it, go on; see `Predictor`.
 
         Steps that fall into one cell of the model's step axis are drawn given the same context.
         """

@@ -15,7 +15,7 @@ from lcpfn.forecast.arguments import Goal, read_number
 from lcpfn.forecast.bounds import Bounds, BoundsLike
 from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.encoding import Encoded
-from lcpfn.forecast.extrapolation import Engine, Extrapolation, LazyForecast
+from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast, Predictor
 from lcpfn.forecast.scaling import MetricMap, to_metric
 from lcpfn.forecast.schedule import LearningRates
 from lcpfn.network.histogram import BinnedDistribution
@@ -25,7 +25,7 @@ from lcpfn.network.transformer import Cache
 _NOTHING = np.empty(0)
 
 
-class StreamedModel(Engine, Protocol):
+class StreamedModel(Predictor, Protocol):
     """What a stream asks of its model."""
 
     @property

@@ -23,7 +23,7 @@ from lcpfn.mcmc.diagnostics import ConvergenceWarning, Diagnostics
 from lcpfn.mcmc.ensemble import EnsembleSampler
 from lcpfn.mcmc.importance import ImportanceSampler
 from lcpfn.mcmc.nuts import NUTS
-from lcpfn.mcmc.posterior import Posterior, ReferenceExtrapolation, ReferenceModel, Sampler
+from lcpfn.mcmc.posterior import Posterior, SampledExtrapolation, Sampler, SamplingModel
 from lcpfn.mcmc.smc import SMC
 
 __all__ = [
@@ -35,9 +35,9 @@ __all__ = [
     "ImportanceSampler",
     "Posterior",
     "PriorBank",
-    "ReferenceExtrapolation",
-    "ReferenceModel",
+    "SampledExtrapolation",
     "Sampler",
+    "SamplingModel",
     "load",
 ]
 
@@ -56,7 +56,7 @@ def load(
     *,
     curves: int | None = None,
     generator: torch.Generator | None = None,
-) -> ReferenceModel:
+) -> SamplingModel:
     """A sampler of the reference posterior, ready to extrapolate.
 
     Args:
@@ -71,4 +71,4 @@ def load(
     if engine not in _ENGINES:
         raise InputError(f"engine is {engine!r}, but must be one of {', '.join(_ENGINES)}")
     size = _BANK_CURVES.get(engine, _DEFAULT_CURVES) if curves is None else curves
-    return ReferenceModel(_ENGINES[engine](), PriorBank.draw(size, generator))
+    return SamplingModel(_ENGINES[engine](), PriorBank.draw(size, generator))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.forecast.curve import Curve, read_curve, read_query
-from lcpfn.forecast.extrapolation import Engine, Extrapolation
+from lcpfn.forecast.extrapolation import Extrapolation
 from lcpfn.forecast.scaling import MetricMap, metric_map
 from lcpfn.mcmc.bank import PriorBank
 from lcpfn.mcmc.diagnostics import Diagnostics
@@ -48,16 +48,16 @@ class Sampler(Protocol):
         ...
 
 
-class ReferenceExtrapolation(Extrapolation):
+class SampledExtrapolation(Extrapolation):
     """A forecast by posterior draws; everything else is as for any `Extrapolation`.
 
     Attributes:
         posterior: the draws; None where the horizon itself was observed.
     """
 
-    def __init__(self, curve: Curve, steps: Array, engine: PosteriorEngine):
-        super().__init__(curve, steps, cast(Engine, engine))
-        self.posterior = engine.posterior
+    def __init__(self, curve: Curve, steps: Array, predictor: PosteriorPredictor):
+        super().__init__(curve, steps, predictor)
+        self.posterior = predictor.posterior
 
     @property
     def diagnostics(self) -> Diagnostics | None:
@@ -66,8 +66,8 @@ class ReferenceExtrapolation(Extrapolation):
 
 
 @dataclass(frozen=True)
-class PosteriorEngine:
-    """Forecasts one curve from its posterior draws; an `Engine` for `Extrapolation`."""
+class PosteriorPredictor:
+    """Forecasts one curve from its posterior draws; a `Predictor` for `Extrapolation`."""
 
     posterior: Posterior | None
     metric: MetricMap
@@ -116,7 +116,7 @@ class PosteriorEngine:
         return self.axis.query_fractions(steps, curve.steps[-1]) * REFERENCE_STEPS
 
 
-class ReferenceModel:
+class SamplingModel:
     """A sampler behind the interface of a trained model.
 
     Get one with `lcpfn.mcmc.load()`.
@@ -141,7 +141,7 @@ class ReferenceModel:
         schedule: Any = None,
         *,
         generator: np.random.Generator | None = None,
-    ) -> ReferenceExtrapolation:
+    ) -> SampledExtrapolation:
         """Forecasts the rest of a run from its first records, by sampling, in seconds.
 
         Args:
@@ -173,7 +173,7 @@ class ReferenceModel:
             )
             posterior = self.sampler.draw(target, self.bank, generator or np.random.default_rng())
             posterior.diagnostics.warn()
-        return ReferenceExtrapolation(curve, asked, PosteriorEngine(posterior, metric, axis))
+        return SampledExtrapolation(curve, asked, PosteriorPredictor(posterior, metric, axis))
 
 
 def _known(curve: Curve) -> Mixture:

@@ -134,7 +134,7 @@ def test_mcmc_forecasts_and_repeats_itself():
 
     bank = mcmc.PriorBank.draw(2000, torch.Generator().manual_seed(0))
     sampler = mcmc.EnsembleSampler(walkers=20, steps=120, burn_in=60, thin=10)
-    engine = mcmc.ReferenceModel(sampler, bank)
+    engine = mcmc.SamplingModel(sampler, bank)
     task = _task(_falling(1))
     forecaster = baselines.squashed(baselines.sampled(engine, seed=3))
     quantiles = forecaster(task, task.curves[:, :20])

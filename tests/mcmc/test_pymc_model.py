@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lcpfn
-from lcpfn.mcmc import NUTS, SMC, PriorBank, ReferenceModel
+from lcpfn.mcmc import NUTS, SMC, PriorBank, SamplingModel
 from lcpfn.mcmc.pymc_model import build, unconstrained
 from lcpfn.mcmc.target import GRID, PARAMETER_PRIORS, Target, clean_curve, flatten, supported
 from lcpfn.priors import ReferencePrior
@@ -92,7 +92,7 @@ def test_a_short_nuts_chain_recovers_a_known_curve(
     bank: PriorBank, known: tuple[np.ndarray, np.ndarray]
 ) -> None:
     clean, records = known
-    model = ReferenceModel(NUTS(chains=2, tune=300, draws=300), bank)
+    model = SamplingModel(NUTS(chains=2, tune=300, draws=300), bank)
     for observed in (40, 41):
         # The second run reuses the compiled model with more data.
         post = model.extrapolate(
@@ -109,7 +109,7 @@ def test_a_short_nuts_chain_recovers_a_known_curve(
 @pytest.mark.filterwarnings("ignore::lcpfn.mcmc.ConvergenceWarning")
 def test_smc_recovers_a_known_curve(bank: PriorBank, known: tuple[np.ndarray, np.ndarray]) -> None:
     clean, records = known
-    post = ReferenceModel(SMC(chains=2, draws=600), bank).extrapolate(
+    post = SamplingModel(SMC(chains=2, draws=600), bank).extrapolate(
         records[:40], bounds=None, generator=np.random.default_rng(0)
     )
     recovers(post, clean, records)
@@ -120,7 +120,7 @@ def test_pymcs_own_nuts_serves_without_nutpie(
     bank: PriorBank, known: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lcpfn.mcmc.nuts.find_spec", lambda name: None)
-    model = ReferenceModel(NUTS(chains=2, tune=20, draws=20, max_depth=4), bank)
+    model = SamplingModel(NUTS(chains=2, tune=20, draws=20, max_depth=4), bank)
     # So few draws are not worth a long compilation.
     with pytensor.config.change_flags(mode="FAST_COMPILE"):
         post = model.extrapolate(known[1][:10], bounds=None, generator=np.random.default_rng(0))
@@ -133,4 +133,4 @@ def test_a_missing_pymc_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pymc", None)
     with pytest.raises(lcpfn.MissingExtraError, match=r"pymc: pip install .*\[mcmc\]"):
-        ReferenceModel(sampler, bank).extrapolate([0.4, 0.5])
+        SamplingModel(sampler, bank).extrapolate([0.4, 0.5])

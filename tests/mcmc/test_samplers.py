@@ -17,7 +17,7 @@ from lcpfn.mcmc import (
     EnsembleSampler,
     ImportanceSampler,
     PriorBank,
-    ReferenceModel,
+    SamplingModel,
 )
 from lcpfn.mcmc.bank import systematic
 from lcpfn.mcmc.diagnostics import diagnose
@@ -196,11 +196,11 @@ def test_systematic_resampling_is_proportional() -> None:
 def test_engines_agree_with_each_other_and_the_trained_model(
     bank: PriorBank, easy: np.ndarray, reference: lcpfn.LCPFN
 ) -> None:
-    exact = ReferenceModel(ImportanceSampler(), bank).extrapolate(
+    exact = SamplingModel(ImportanceSampler(), bank).extrapolate(
         easy[:15], bounds=None, generator=np.random.default_rng(0)
     )
     sampler = EnsembleSampler(steps=1300, burn_in=300, thin=10)
-    chain = ReferenceModel(sampler, bank).extrapolate(
+    chain = SamplingModel(sampler, bank).extrapolate(
         easy[:15], bounds=None, generator=np.random.default_rng(0)
     )
     learned = reference.extrapolate(easy[:15], bounds=None)
@@ -215,7 +215,7 @@ def test_engines_agree_with_each_other_and_the_trained_model(
 
 
 def test_any_question_can_be_asked_of_a_sampler(bank: PriorBank) -> None:
-    model = ReferenceModel(ImportanceSampler(draws=2000), bank)
+    model = SamplingModel(ImportanceSampler(draws=2000), bank)
     loss = [0.9, 0.7, 0.62, 0.55, 0.56]
     post = model.extrapolate(
         loss,
@@ -240,14 +240,14 @@ def test_any_question_can_be_asked_of_a_sampler(bank: PriorBank) -> None:
 
 
 def test_plot_takes_a_sampled_forecast(bank: PriorBank) -> None:
-    post = ReferenceModel(ImportanceSampler(draws=500), bank).extrapolate(
+    post = SamplingModel(ImportanceSampler(draws=500), bank).extrapolate(
         [0.3, 0.4], horizon=10, generator=np.random.default_rng(0)
     )
     assert post.plot().get_xlabel() == "step"
 
 
 def test_an_observed_horizon_needs_no_sampling(bank: PriorBank) -> None:
-    post = ReferenceModel(QUICK, bank).extrapolate([0.3, 0.6, 0.7], horizon=3)
+    post = SamplingModel(QUICK, bank).extrapolate([0.3, 0.6, 0.7], horizon=3)
     assert post.diagnostics is None and post.prob_better(0.65) == 1.0
     assert post.median[-1] == pytest.approx(0.7)
     assert (post.sample(3) == 0.7).all()
@@ -263,10 +263,10 @@ def test_same_generator_same_forecast(bank: PriorBank, easy: np.ndarray) -> None
 def test_a_failed_chain_warns_and_says_so(bank: PriorBank, easy: np.ndarray) -> None:
     few = EnsembleSampler(walkers=20, steps=12, burn_in=0, thin=1)
     with pytest.warns(ConvergenceWarning, match=r"ensemble: .*should be at"):
-        post = ReferenceModel(few, bank).extrapolate(easy[:40], bounds=None)
+        post = SamplingModel(few, bank).extrapolate(easy[:40], bounds=None)
     assert post.diagnostics is not None and not post.diagnostics.converged
     with pytest.warns(ConvergenceWarning, match="curves of the bank explain"):
-        ReferenceModel(ImportanceSampler(), bank.first(50)).extrapolate(easy[:40], bounds=None)
+        SamplingModel(ImportanceSampler(), bank.first(50)).extrapolate(easy[:40], bounds=None)
 
 
 def test_r_hat_sees_chains_apart(target: Target, prior_parameters: np.ndarray) -> None:
@@ -297,7 +297,7 @@ def test_bad_settings_name_the_rule(call: object, message: str) -> None:
 
 
 def test_bad_curves_name_the_rule(bank: PriorBank) -> None:
-    model = ReferenceModel(QUICK, bank)
+    model = SamplingModel(QUICK, bank)
     with pytest.raises(lcpfn.InputError, match="values is empty"):
         model.extrapolate([])
     with pytest.raises(lcpfn.InputError, match="prior knows no learning rates"):
@@ -311,7 +311,7 @@ def test_a_missing_package_says_what_to_install(
     monkeypatch.setitem(sys.modules, missing, None)
     few = dataclasses.replace(QUICK, steps=20, burn_in=0, thin=1)
     with pytest.raises(lcpfn.MissingExtraError, match=rf"{missing}: pip install .*\[mcmc\]"):
-        ReferenceModel(few, bank).extrapolate(easy[:5])
+        SamplingModel(few, bank).extrapolate(easy[:5])
 
 
 def test_parameters_come_in_the_order_of_the_families() -> None:
