@@ -4,7 +4,8 @@ Every family maps steps and parameters to values. Steps have shape (n,) (or any 
 broadcasts against the parameters) and are positive; each parameter has shape (..., 1), so a
 batch of curves comes out as (..., n). The functions hold no state, keep dtype and device, and
 are differentiable; they do not clip, and a few are undefined (NaN) outside the ranges that the
-parameter priors give.
+parameter priors give. Those of the published prior are written for any kind of array: samplers
+take them with numpy or PyTensor as `xp`, so the formulas stand here alone.
 
 `FAMILIES` pairs each function with its parameter prior. The published prior of Adriaensen et
 al. (2023) uses `pow3`, `ilog2` and `janoschek` with the ranges below; the other eight carry
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,9 +31,9 @@ from torch import Tensor
 from lcpfn.priors.distributions import LogNormal, ParameterPrior, Uniform
 
 
-def pow3(steps: Tensor, a: Tensor, c: Tensor, alpha: Tensor) -> Tensor:
+def pow3(steps: Any, a: Any, c: Any, alpha: Any, *, xp: Any = torch) -> Any:
     """Power law with offset, c - a t^(-alpha)."""
-    return c - a * torch.exp(-alpha * torch.log(steps))
+    return c - a * xp.exp(-alpha * xp.log(steps))
 
 
 def pow4(steps: Tensor, a: Tensor, b: Tensor, c: Tensor, alpha: Tensor) -> Tensor:
@@ -56,9 +58,9 @@ def mmf(steps: Tensor, alpha: Tensor, beta: Tensor, kappa: Tensor, delta: Tensor
     return alpha - (alpha - beta) * torch.sigmoid(-delta * (torch.log(kappa) + torch.log(steps)))
 
 
-def janoschek(steps: Tensor, a: Tensor, beta: Tensor, k: Tensor, delta: Tensor) -> Tensor:
+def janoschek(steps: Any, a: Any, beta: Any, k: Any, delta: Any, *, xp: Any = torch) -> Any:
     """Janoschek growth, a - (a - beta) exp(-k t^delta)."""
-    return a - (a - beta) * torch.exp(-k * torch.exp(delta * torch.log(steps)))
+    return a - (a - beta) * xp.exp(-k * xp.exp(delta * xp.log(steps)))
 
 
 def exp4(steps: Tensor, a: Tensor, b: Tensor, c: Tensor, alpha: Tensor) -> Tensor:
@@ -66,9 +68,9 @@ def exp4(steps: Tensor, a: Tensor, b: Tensor, c: Tensor, alpha: Tensor) -> Tenso
     return c - torch.exp(b - a * torch.exp(alpha * torch.log(steps)))
 
 
-def ilog2(steps: Tensor, a: Tensor, c: Tensor) -> Tensor:
+def ilog2(steps: Any, a: Any, c: Any, *, xp: Any = torch) -> Any:
     """Inverse logarithm, c - a / ln(t + 1)."""
-    return c - a / torch.log1p(steps)
+    return c - a / xp.log1p(steps)
 
 
 def vap(steps: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:

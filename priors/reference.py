@@ -11,6 +11,7 @@ Source: Adriaensen et al. 2023 (NeurIPS), section 3, after Domhan et al. 2015.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,8 +23,10 @@ from lcpfn.priors.families import FAMILIES
 REFERENCE_FAMILIES = ("pow3", "ilog2", "janoschek")
 REFERENCE_STEPS = 100
 
-_WEIGHT = Uniform(0.0, 1.0)
-_NOISE = LogNormal(-4.0, 1.0)
+WEIGHT = Uniform(0.0, 1.0)
+"""Prior of each family's weight."""
+NOISE = LogNormal(-4.0, 1.0)
+"""Prior of the standard deviation of the noise."""
 # About one candidate in five is kept; a round this much larger than what is missing rarely
 # needs a second one.
 _CANDIDATES_PER_CURVE = 5.2
@@ -70,7 +73,7 @@ class ReferencePrior:
             (count, 1).
         """
         _, clean = self.sample_clean(count, generator)
-        noise = _NOISE.sample((count, 1), generator)
+        noise = NOISE.sample((count, 1), generator)
         error = torch.randn(clean.shape, generator=generator, device=clean.device)
         steps = reference_steps(clean.device)
         return CurveBatch(steps / REFERENCE_STEPS, error.mul_(noise).add_(clean), clean, noise)
@@ -79,21 +82,22 @@ class ReferencePrior:
         self, count: int, generator: torch.Generator | None = None
     ) -> tuple[ReferenceParameters, Tensor]:
         """Draws accepted parameters and their noiseless curves (count, 100)."""
-        accepted: list[tuple[ReferenceParameters, Tensor]] = []
+        parts: list[tuple[ReferenceParameters, Tensor]] = []
         missing = count
         while missing > 0:
             size = min(int(missing * _CANDIDATES_PER_CURVE) + 64, _LARGEST_ROUND)
             parameters, clean = _accept(draw_parameters(size, generator))
             parameters, clean = parameters[slice(missing)], clean[:missing]
-            accepted.append((parameters, clean))
+            parts.append((parameters, clean))
             missing -= len(clean)
-        if len(accepted) == 1:
-            return accepted[0]
-        return _concatenate([kept for kept, _ in accepted]), torch.cat([c for _, c in accepted])
+        if len(parts) == 1:
+            return parts[0]
+        return _concatenate([kept for kept, _ in parts]), torch.cat([c for _, c in parts])
 
     def clean_curve(self, parameters: ReferenceParameters, steps: Tensor) -> Tensor:
         """The noiseless curve at `steps` (n,): (curves, n)."""
-        return combine(parameters, steps)
+        clean: Tensor = combine(parameters, steps)
+        return clean
 
 
 def reference_steps(device: torch.device | str = "cpu") -> Tensor:
@@ -103,29 +107,43 @@ def reference_steps(device: torch.device | str = "cpu") -> Tensor:
 
 def draw_parameters(count: int, generator: torch.Generator | None = None) -> ReferenceParameters:
     """Draws `count` parameter sets before any is rejected."""
-    weights = {name: _WEIGHT.sample((count, 1), generator) for name in REFERENCE_FAMILIES}
+    weights = {name: WEIGHT.sample((count, 1), generator) for name in REFERENCE_FAMILIES}
     families = {
         name: FAMILIES[name].sample_parameters(count, generator) for name in REFERENCE_FAMILIES
     }
     return ReferenceParameters(weights, families)
 
 
-def combine(parameters: ReferenceParameters, steps: Tensor) -> Tensor:
-    """The weighted sum of the three families at `steps` (n,): (curves, n)."""
+def combine(parameters: Any, steps: Any, *, xp: Any = torch) -> Any:
+    """The weighted sum of the three families at `steps` (n,): (curves, n).
+
+    Args:
+        parameters: `ReferenceParameters`, or others with `weights` and `families` like theirs,
+            each parameter (curves, 1) or a scalar.
+        steps: of the prior.
+        xp: what computes with them: torch, numpy or `pytensor.tensor`.
+    """
     terms = [
-        parameters.weights[name] * FAMILIES[name].function(steps, **parameters.families[name])
+        parameters.weights[name]
+        * FAMILIES[name].function(steps, **parameters.families[name], xp=xp)
         for name in REFERENCE_FAMILIES
     ]
     return terms[0] + terms[1] + terms[2]
 
 
 def supported(clean: Tensor) -> Tensor:
-    """Whether noiseless curves (curves, n) are finite, in [0, 1] and rise end to end: (curves,).
+    """Whether noiseless curves (curves, n) are finite, in [0, 1] and rise end to end: (curves,)."""
+    low, high = torch.aminmax(clean, dim=1)
+    kept: Tensor = accepted(low, high, clean[:, 0], clean[:, -1])
+    return kept
+
+
+def accepted(low: Any, high: Any, first: Any, last: Any) -> Any:
+    """The prior's constraint on a noiseless curve: its extremes lie in [0, 1] and it ends higher.
 
     NaN and infinities fail the comparisons, so no separate check is needed.
     """
-    low, high = torch.aminmax(clean, dim=1)
-    return (low >= 0) & (high <= 1) & (clean[:, -1] > clean[:, 0])
+    return (low >= 0) & (high <= 1) & (last > first)
 
 
 def _accept(candidates: ReferenceParameters) -> tuple[ReferenceParameters, Tensor]:

@@ -17,7 +17,7 @@ from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array
 from lcpfn.mcmc.target import GRID, Target, as_slice, clean_curve, flatten
 from lcpfn.priors import ReferencePrior
-from lcpfn.priors.reference import _NOISE
+from lcpfn.priors.reference import NOISE
 
 _CHUNK = 100_000
 _NOISE_NODES = 121
@@ -148,13 +148,13 @@ def systematic(weights: Array, count: int, generator: np.random.Generator) -> np
 
 def _noise_nodes() -> Array:
     """Logarithms of noise levels, evenly spaced, (121,)."""
-    reach = _NOISE_REACH * _NOISE.std
-    return np.linspace(_NOISE.mean - reach, _NOISE.mean + reach, _NOISE_NODES)
+    reach = _NOISE_REACH * NOISE.std
+    return np.linspace(NOISE.mean - reach, NOISE.mean + reach, _NOISE_NODES)
 
 
 def _log_joint(squares: Array, records: int, nodes: Array) -> Array:
     """Log-density of the records and a noise level, up to a constant: (curves, nodes)."""
-    prior = -0.5 * ((nodes - _NOISE.mean) / _NOISE.std) ** 2
+    prior = -0.5 * ((nodes - NOISE.mean) / NOISE.std) ** 2
     return -0.5 * squares[:, None] * np.exp(-2 * nodes) - records * nodes + prior
 
 

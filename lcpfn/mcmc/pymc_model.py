@@ -1,7 +1,6 @@
 """The reference prior and its likelihood as a PyMC model, for NUTS and SMC.
 
-Written from the formulas of the paper, independently of the numpy density that the other samplers
-use; a test holds the two against each other.
+The formulas are the prior's own (`lcpfn.priors.reference`), written in PyTensor's terms.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ import numpy as np
 
 from lcpfn.forecast.arguments import Array
 from lcpfn.mcmc.extra import import_extra
-from lcpfn.mcmc.target import GRID, NOISE, PARAMETER_PRIORS, Target
+from lcpfn.mcmc.target import GRID, NOISE, PARAMETER_PRIORS, NamedParameters, Target
 from lcpfn.priors import Uniform
+from lcpfn.priors.reference import accepted, combine
 
 
 def build(target: Target, softness: float = 0.0) -> Any:
@@ -43,26 +43,16 @@ def build(target: Target, softness: float = 0.0) -> Any:
             for name, prior in PARAMETER_PRIORS.items()
         }
 
-        def clean(at: Any) -> Any:
-            pow3 = p["pow3_c"] - p["pow3_a"] * at ** (-p["pow3_alpha"])
-            ilog2 = p["ilog2_c"] - p["ilog2_a"] / tensor.log(at + 1)
-            decay = tensor.exp(-p["janoschek_k"] * at ** p["janoschek_delta"])
-            janoschek = p["janoschek_a"] - (p["janoschek_a"] - p["janoschek_beta"]) * decay
-            return (
-                p["pow3_weight"] * pow3
-                + p["ilog2_weight"] * ilog2
-                + p["janoschek_weight"] * janoschek
-            )
-
-        whole = clean(tensor.as_tensor_variable(GRID))
+        named = NamedParameters.of(p)
+        whole = combine(named, tensor.as_tensor_variable(GRID), xp=tensor)
         if softness:
             beyond = tensor.sum(tensor.maximum(-whole, 0) + tensor.maximum(whole - 1, 0))
             fall = tensor.maximum(whole[0] - whole[-1], 0)
             pymc.Potential("support", -(beyond + fall) / softness)
         else:
-            possible = (whole.min() >= 0) & (whole.max() <= 1) & (whole[-1] > whole[0])
+            possible = accepted(whole.min(), whole.max(), whole[0], whole[-1])
             pymc.Potential("support", tensor.switch(possible, 0.0, -np.inf))
-        pymc.Normal("records", clean(steps), p[NOISE], observed=values)
+        pymc.Normal("records", combine(named, steps, xp=tensor), p[NOISE], observed=values)
     return model
 
 

@@ -18,7 +18,7 @@ from lcpfn.mcmc.extra import import_extra
 from lcpfn.mcmc.posterior import Posterior
 from lcpfn.mcmc.pymc_model import build, unconstrained
 from lcpfn.mcmc.target import PARAMETER_PRIORS, Target
-from lcpfn.priors.reference import _NOISE
+from lcpfn.priors.reference import NOISE
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SMC:
     ) -> dict[str, Array]:
         """Particles from the prior, by value variable."""
         rows = generator.integers(len(bank.parameters), size=self.draws)
-        noise = np.exp(_NOISE.mean + _NOISE.std * generator.standard_normal(self.draws))
+        noise = np.exp(NOISE.mean + NOISE.std * generator.standard_normal(self.draws))
         parameters = np.column_stack([bank.parameters[rows].astype(np.float64), noise])
         points = unconstrained(model, parameters)
         return {name: np.array([point[name] for point in points]) for name in points[0]}

@@ -12,20 +12,18 @@ Source: Adriaensen et al. 2023 (NeurIPS), section 3 and appendix A.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch
 
 from lcpfn.forecast.arguments import Array
-from lcpfn.priors import FAMILIES, ParameterPrior, Uniform
-from lcpfn.priors.reference import (
-    _NOISE,
-    _WEIGHT,
-    REFERENCE_FAMILIES,
-    REFERENCE_STEPS,
-    ReferenceParameters,
-)
+from lcpfn.priors import FAMILIES, ParameterPrior, Uniform, reference
+from lcpfn.priors.families import ilog2, janoschek, pow3
+from lcpfn.priors.reference import REFERENCE_FAMILIES, REFERENCE_STEPS, ReferenceParameters
 
 NOISE = "noise"
 
@@ -33,10 +31,10 @@ NOISE = "noise"
 def _parameter_priors() -> dict[str, ParameterPrior]:
     named: dict[str, ParameterPrior] = {}
     for family in REFERENCE_FAMILIES:
-        named[f"{family}_weight"] = _WEIGHT
+        named[f"{family}_weight"] = reference.WEIGHT
         for name, prior in FAMILIES[family].parameters.items():
             named[f"{family}_{name}"] = prior
-    return {**named, NOISE: _NOISE}
+    return {**named, NOISE: reference.NOISE}
 
 
 PARAMETER_PRIORS = _parameter_priors()
@@ -45,7 +43,6 @@ PARAMETER_PRIORS = _parameter_priors()
 GRID: Array = np.arange(1.0, REFERENCE_STEPS + 1)
 """The steps at which the support constraint holds, (100,)."""
 
-_UNIFORM = np.array([isinstance(prior, Uniform) for prior in PARAMETER_PRIORS.values()])
 _PLACE = np.array(
     [p.low if isinstance(p, Uniform) else p.mean for p in PARAMETER_PRIORS.values()]  # type: ignore[attr-defined]
 )
@@ -97,27 +94,39 @@ def flatten(parameters: ReferenceParameters, noise: Array) -> Array:
     return np.stack([*columns, noise], 1).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class NamedParameters:
+    """Parameters as `lcpfn.priors.reference.combine` takes them, of arrays of any kind."""
+
+    weights: dict[str, Any]
+    families: dict[str, dict[str, Any]]
+
+    @staticmethod
+    def of(named: Mapping[str, Any]) -> NamedParameters:
+        """From one mapping, by the names of `PARAMETER_PRIORS`."""
+        return NamedParameters(
+            {family: named[f"{family}_weight"] for family in REFERENCE_FAMILIES},
+            {
+                family: {name: named[f"{family}_{name}"] for name in FAMILIES[family].parameters}
+                for family in REFERENCE_FAMILIES
+            },
+        )
+
+
 def clean_curve(parameters: Array, steps: Array) -> Array:
     """Noiseless curves of parameters (curves, 13) at `steps` (n,) of the prior: (curves, n)."""
-    (
-        weight_pow3, pow3_a, pow3_c, pow3_alpha,
-        weight_ilog2, ilog2_a, ilog2_c,
-        weight_janoschek, janoschek_a, janoschek_beta, janoschek_k, janoschek_delta,
-    ) = (column[:, None] for column in parameters.T[:12])  # fmt: skip
-    logarithm = np.log(steps)
+    # The noise comes last, and a bank of curves leaves it out.
+    columns = (column[:, None] for column in parameters.T)
+    named = NamedParameters.of(dict(zip(PARAMETER_PRIORS, columns, strict=False)))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        decay = np.exp(-janoschek_k * np.exp(janoschek_delta * logarithm))
-        level = weight_pow3 * pow3_c + weight_ilog2 * ilog2_c + weight_janoschek * janoschek_a
-        clean: Array = level - weight_pow3 * pow3_a * np.exp(-pow3_alpha * logarithm)
-        clean -= weight_ilog2 * ilog2_a / np.log1p(steps)
-        clean -= weight_janoschek * (janoschek_a - janoschek_beta) * decay
+        clean: Array = reference.combine(named, steps, xp=np)
     return clean
 
 
 def supported(clean: Array) -> np.ndarray:
     """Whether noiseless curves (curves, 100) over the grid meet the constraint: (curves,)."""
-    inside: np.ndarray = (clean.min(1) >= 0) & (clean.max(1) <= 1)
-    return inside & (clean[:, -1] > clean[:, 0])
+    inside: np.ndarray = reference.accepted(clean.min(1), clean.max(1), clean[:, 0], clean[:, -1])
+    return inside
 
 
 def _inverse_factors(precision: Array) -> Array:
@@ -144,16 +153,10 @@ def _inverse_factor(matrix: Array) -> Array:
 
 def log_prior(parameters: Array) -> Array:
     """Log-density of parameters (curves, 13) before any curve is rejected: (curves,)."""
-    inside = (parameters >= _PLACE) & (parameters <= _PLACE + _SPREAD)
-    positive = np.where(_UNIFORM, 1.0, np.maximum(parameters, 1e-300))
-    standard = (np.log(positive) - _PLACE) / _SPREAD
-    normal = -0.5 * standard**2 - _HALF_LOG_TWO_PI - np.log(_SPREAD) - np.log(positive)
-    terms = np.where(
-        _UNIFORM,
-        np.where(inside, -np.log(_SPREAD), -np.inf),
-        np.where(parameters > 0, normal, -np.inf),
-    )
-    return np.asarray(terms.sum(1))
+    density = np.zeros(len(parameters))
+    for prior, column in zip(PARAMETER_PRIORS.values(), parameters.T, strict=True):
+        density += prior.log_prob(torch.from_numpy(np.ascontiguousarray(column))).numpy()
+    return density
 
 
 @dataclass(frozen=True)
@@ -239,11 +242,14 @@ class Target:
         """Basis curves (curves, 4, n) over the union of all steps, and noise (curves,)."""
         natural = np.exp(_PLACE[_RATES] + _SPREAD[_RATES] * rates)
         alpha, k, delta, noise = natural.T
-        basis = np.empty((len(rates), 4, len(self._union)))
+        # A curve is linear in its level and in the slopes of the families, so that these at a
+        # level of zero and a slope of one are its basis.
+        steps = self._union
+        basis = np.empty((len(rates), 4, len(steps)))
         basis[:, 0] = 1
-        basis[:, 1] = -np.exp(-alpha[:, None] * self._logarithm)
-        basis[:, 2] = self._ilog2
-        basis[:, 3] = -np.exp(-k[:, None] * np.exp(delta[:, None] * self._logarithm))
+        basis[:, 1] = pow3(steps, 1.0, 0.0, alpha[:, None], xp=np)
+        basis[:, 2] = ilog2(steps, 1.0, 0.0, xp=np)
+        basis[:, 3] = janoschek(steps, 0.0, -1.0, k[:, None], delta[:, None], xp=np)
         return basis, noise
 
     def _conditional(self, basis: Array, noise: Array) -> tuple[Array, Array]:
@@ -262,14 +268,6 @@ class Target:
         squares = ((clean[:, self._recorded] - self.values) ** 2).sum(1)
         score = -0.5 * squares / noise**2 - len(self.values) * (np.log(noise) + _HALF_LOG_TWO_PI)
         return np.where(supported(clean[:, self._gridded]) & (noise > 0), score, -np.inf)
-
-    @cached_property
-    def _logarithm(self) -> Array:
-        return np.log(self._union)
-
-    @cached_property
-    def _ilog2(self) -> Array:
-        return -1 / np.log1p(self._union)
 
     @cached_property
     def _union(self) -> Array:

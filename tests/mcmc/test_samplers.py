@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 
 import numpy as np
@@ -61,6 +62,18 @@ def easy() -> np.ndarray:
 @pytest.fixture(scope="module")
 def target(easy: np.ndarray) -> Target:
     return Target(GRID[:15], easy[:15])
+
+
+def test_curves_are_those_of_the_paper(prior_parameters: np.ndarray) -> None:
+    """The formulas of section 3, written out once more, for every point and step."""
+    ours = clean_curve(prior_parameters[:50], GRID)
+    for row, curve in zip(prior_parameters[:50].tolist(), ours, strict=True):
+        w1, a1, c1, alpha, w2, a2, c2, w3, a3, beta, k, delta, _ = row
+        for t, value in zip(GRID.tolist(), curve.tolist(), strict=True):
+            pow3 = c1 - a1 * t**-alpha
+            ilog2 = c2 - a2 / math.log(t + 1)
+            janoschek = a3 - (a3 - beta) * math.exp(-k * t**delta)
+            assert value == pytest.approx(w1 * pow3 + w2 * ilog2 + w3 * janoschek, abs=1e-12)
 
 
 def test_curves_equal_the_torch_sampler(prior_parameters: np.ndarray) -> None:
