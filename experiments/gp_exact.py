@@ -21,6 +21,7 @@ from rich.console import Console
 
 from lcpfn.atomic import write_atomically
 from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import CurveBatch, GaussianProcessPrior
 from lcpfn.training import Progress, TrainingConfig, train
@@ -68,7 +69,9 @@ def compare(network: Network, prior: GaussianProcessPrior, batch: CurveBatch) ->
         unseen = batch.values[:, cutoff:].double().contiguous()
         mean, std = prior.posterior(seen)
         mean = mean.contiguous()
-        forecast, _ = network.extend(None, fractions[:, :cutoff], seen, fractions[:, cutoff:])
+        forecast, _ = network.extend(
+            None, Observations(fractions[:, :cutoff], seen), Questions(fractions[:, cutoff:])
+        )
         forecast = forecast.double()
         # The quadrature asks thousands of questions of every step: some curves will do.
         some = slice(min(100, len(seen)))

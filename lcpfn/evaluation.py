@@ -19,6 +19,7 @@ from lcpfn.errors import InputError
 from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.forecast.model import LCPFN
 from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network
 from lcpfn.priors import Prior
 
@@ -33,24 +34,22 @@ _CHUNK = 200
 
 
 def forecasts_by_share(
-    network: Network, fractions: Tensor, values: Tensor, limits: Tensor | None = None
+    network: Network, complete: Observations
 ) -> Iterator[tuple[float, BinnedDistribution, Tensor]]:
     """Forecasts all later points of complete curves from each share of them.
 
     Args:
         network: that forecasts.
-        fractions, values: (curves, n) in its units.
-        limits: (curves, 2) best and worst possible value; see `Network.features`.
+        complete: (curves, n) all of every curve.
 
     Yields:
         the share, the forecasts (curves, later points), and these points as they were.
     """
     for share in SHARES:
-        seen = max(1, round(share * values.shape[1]))
-        forecast, _ = network.extend(
-            None, fractions[:, :seen], values[:, :seen], fractions[:, seen:], limits
-        )
-        yield share, forecast, values[:, seen:]
+        seen = max(1, round(share * complete.length))
+        later = Questions(complete.fractions[:, seen:])
+        forecast, _ = network.extend(None, complete.first(seen), later)
+        yield share, forecast, complete.values[:, seen:]
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,8 @@ def score_on_prior(model: LCPFN, prior: Prior, curves: int, seed: int) -> list[P
     for begin in range(0, curves, _CHUNK):
         batch = prior.sample(min(_CHUNK, curves - begin), generator)
         fractions = batch.fractions.expand_as(batch.values).contiguous()
-        for share, forecast, unseen in forecasts_by_share(
-            model.network, fractions, batch.values, batch.limits
-        ):
+        complete = Observations(fractions, batch.values, batch.limits)
+        for share, forecast, unseen in forecasts_by_share(model.network, complete):
             likelihoods[share].append(forecast.log_prob(unseen).double().mean(1))
             distances[share].append(2 * (forecast.cdf(unseen) - 0.5).abs())
     return [

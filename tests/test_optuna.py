@@ -456,13 +456,13 @@ def test_finished_trials_are_looked_at_once() -> None:
 
 def test_a_trial_is_read_from_the_start_once(monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[int] = []
-    whole = lcpfn.LCPFN.extend
+    whole = lcpfn.LCPFN.remember
 
-    def counted(self: lcpfn.LCPFN, cache: Any, encoded: Any, *rest: Any) -> Any:
-        passes.append(len(encoded.values))
-        return whole(self, cache, encoded, *rest)
+    def counted(self: lcpfn.LCPFN, encoded: Any) -> Any:
+        passes.append(encoded.observations.length)
+        return whole(self, encoded)
 
-    monkeypatch.setattr(lcpfn.LCPFN, "extend", counted)
+    monkeypatch.setattr(lcpfn.LCPFN, "remember", counted)
     study = new_study()
     trial = study.ask()
     for epoch, value in rising(0.89, 12).items():

@@ -18,7 +18,7 @@ from lcpfn.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from lcpfn.forecast.scaling import Frame
+    from lcpfn.network.views import Frame
     from lcpfn.priors import Prior
     from lcpfn.training import Progress, TrainingConfig, TrainingResult
 

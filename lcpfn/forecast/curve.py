@@ -88,7 +88,7 @@ class Curve(NamedTuple):
         shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule, diverged)
         return Curve(steps, values, extremes, *shared)
 
-    def extended(self, value: float, step: float) -> Curve | None:
+    def with_record(self, value: float, step: float) -> Curve | None:
         """The curve with one more record, or None where the record breaks a rule.
 
         For streams, where checking the whole curve again at every record would cost as much as

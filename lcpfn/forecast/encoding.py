@@ -2,60 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.scaling import LEAST_UNIT, MetricMap
 from lcpfn.forecast.schedule import LearningRates
+from lcpfn.network.inputs import Observations, Questions
 
 
 class Encoded(NamedTuple):
     """A curve as the network sees it.
 
     Args:
-        fractions, values: (k,) in the network's units, of the records that remain after thinning.
-        limits: (1, 2) the best and the worst value there can be, infinite where open.
-        metric: the map to these units.
+        observations: (1, k) in numpy, the records that remain after thinning; their limits are
+            known, infinite where open.
+        metric: the map to the network's units.
         axis: the step axis.
-        schedule: (k, 2) learning rates at these records, None where unknown.
-        rates: of the whole run, None where unknown.
+        schedule: learning rates of the whole run, None where unknown.
     """
 
-    fractions: NDArray[np.float32]
-    values: NDArray[np.float32]
-    limits: NDArray[np.float32]
+    observations: Observations
     metric: MetricMap
     axis: StepAxis
-    schedule: NDArray[np.float32] | None
-    rates: LearningRates | None
+    schedule: LearningRates | None
 
-    @property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Fractions (1, k), values (1, k) and limits (1, 2) in torch."""
-        return (
-            torch.from_numpy(self.fractions[None]),
-            torch.from_numpy(self.values[None]),
-            torch.from_numpy(self.limits),
+    @staticmethod
+    def of(curve: Curve, metric: MetricMap, axis: StepAxis) -> Encoded:
+        """The encoding of a checked curve.
+
+        Args:
+            curve: to encode.
+            metric: its map to the network's units.
+            axis: its step axis, to as many cells as the network can tell apart.
+        """
+        kept = axis.kept(curve.steps)
+        observations = Observations(
+            axis.fractions(curve.steps[kept]).astype(np.float32)[None],
+            metric.to_unit(curve.values[kept]).astype(np.float32)[None],
+            np.array([metric.limits(curve.bounds)], np.float32),
+            _rates(curve.schedule, curve.steps[kept]),
         )
-
-    def observe(self, step: float) -> Tensor:
-        """A step as an observed fraction of the horizon, (1,)."""
-        return torch.as_tensor(self.axis.fractions(np.array([step])), dtype=torch.float32)
+        return Encoded(observations, metric, axis, curve.schedule)
 
     def same_view(self, before: Encoded) -> bool:
         """Whether values mean the same to the network as in an encoding of earlier records."""
-        return self.metric == before.metric and (
-            self.limits is before.limits or np.array_equal(self.limits, before.limits)
-        )
+        own, theirs = self._limits, before._limits
+        return self.metric == before.metric and (own is theirs or np.array_equal(own, theirs))
 
-    def extended(self, curve: Curve, metric: MetricMap) -> Encoded | None:
+    def with_record(self, curve: Curve, metric: MetricMap) -> Encoded | None:
         """The encoding of the curve with one more record; None where it does more than append.
 
         Args:
@@ -63,42 +64,47 @@ class Encoded(NamedTuple):
             metric: the map of that curve.
         """
         step, before = float(curve.steps[-1]), float(curve.steps[-2])
-        limits = metric.limits(curve.bounds)
-        if metric != self.metric or limits != tuple(self.limits[0]):
+        known = self.observations
+        if metric != self.metric or metric.limits(curve.bounds) != tuple(self._limits[0]):
             return None
         if self.axis.cell(step) == self.axis.cell(before):
             return None
         fraction = max(step / self.axis.horizon, 1 / self.axis.resolution)
         value = curve.values[-1] * metric.gain - metric.offset * metric.gain
         value = 0.0 if abs(value) < LEAST_UNIT else value
-        return Encoded(
-            np.concatenate((self.fractions, (fraction,)), dtype=np.float32),
-            np.concatenate((self.values, (value,)), dtype=np.float32),
-            self.limits,
-            metric,
-            self.axis,
-            (
-                None
-                if self.schedule is None or self.rates is None
-                else np.concatenate([self.schedule, self.rates.at(np.array([step]))])
-            ),
-            self.rates,
+        rates = _rates(self.schedule, np.array([step]))
+        observations = Observations(
+            np.concatenate((known.fractions, ((fraction,),)), 1, dtype=np.float32),
+            np.concatenate((known.values, ((value,),)), 1, dtype=np.float32),
+            known.limits,
+            None if rates is None else np.concatenate((np.asarray(known.schedule), rates), 1),
         )
+        return self._replace(observations=observations)
 
-    def queries(self, steps: Array, last: float) -> Tensor:
-        """Steps as asked fractions of the horizon, after the last observed step, (m,)."""
-        return torch.as_tensor(self.axis.query_fractions(steps, last), dtype=torch.float32)
+    def drawn(self, step: float, values: Array) -> Observations:
+        """Values (count,) that may follow at a step, as observations (count, 1) in torch."""
+        at = np.array([step])
+        fraction = self.axis.fractions(at).astype(np.float32)[None]
+        one = Observations(fraction, fraction, schedule=_rates(self.schedule, at))
+        unit = torch.from_numpy(self.metric.to_unit(values).astype(np.float32))
+        return replace(one.copies(len(values)), values=unit[:, None])
+
+    def questions(self, steps: Array, last: float) -> Questions:
+        """Questions (1, m) about steps (m,) after the last observed one."""
+        fractions = self.axis.query_fractions(steps, last).astype(np.float32)
+        return Questions(fractions[None], _rates(self.schedule, steps))
 
     @property
-    def observed_schedule(self) -> NDArray[np.float32] | None:
-        """Learning rates at the records, (1, k, 2), None where unknown."""
-        return None if self.schedule is None else self.schedule[None]
-
-    def query_schedule(self, steps: Array) -> NDArray[np.float32] | None:
-        """Learning rates at asked steps, (1, m, 2), None where unknown."""
-        return None if self.rates is None else self.rates.at(steps)[None]
+    def _limits(self) -> NDArray[np.float32]:
+        return np.asarray(self.observations.limits)
 
     @property
-    def horizon_schedule(self) -> NDArray[np.float32] | None:
-        """Learning rates at the horizon, (1, 1, 2), None where unknown."""
-        return self.query_schedule(np.array([self.axis.horizon]))
+    def about_horizon(self) -> Questions:
+        """The question (1, 1) about the horizon."""
+        rates = _rates(self.schedule, np.array([self.axis.horizon]))
+        return Questions(np.ones((1, 1), np.float32), rates)
+
+
+def _rates(schedule: LearningRates | None, steps: Array) -> NDArray[np.float32] | None:
+    """Learning rates at steps (n,), (1, n, 2); None where unknown."""
+    return None if schedule is None else schedule.at(steps)[None]

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, read_goal
@@ -21,16 +20,17 @@ from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, re
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
 from lcpfn.forecast.scaling import (
-    Frame,
+    MAPS,
+    MapOf,
     MetricMap,
-    metric_map,
     same_map_throughout,
     to_metric,
 )
 from lcpfn.forecast.schedule import Schedule, check_told, read_schedule
 from lcpfn.forecast.stream import Stream
-from lcpfn.network.features import Frame as CoordinateFrame
+from lcpfn.network.features import Coordinates
 from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.single_token import SingleToken
 from lcpfn.network.transformer import Cache, Network
 
@@ -223,13 +223,14 @@ class LCPFN:
         last = read_horizon(horizon)
         return Stream(self, last, read_goal(goal), checked, read_schedule(schedule, last))
 
+    @torch.inference_mode()
     def forecast(self, curve: Curve, steps: Array) -> BinnedDistribution:
         """Marginal forecasts of a checked curve at `steps` (m,); see `Predictor`."""
         if curve.finished:
             return _known(curve, self.network.config.bins).expand(len(steps))
         encoded = self.encode(curve)
-        queries = encoded.queries(steps, curve.steps[-1])
-        unit, _ = self.extend(None, encoded, queries, encoded.query_schedule(steps))
+        asked = encoded.questions(steps, curve.steps[-1])
+        unit, _ = self.network.extend(None, encoded.observations, asked)
         return to_metric(unit[0], encoded.metric, curve.bounds)
 
     @torch.inference_mode()
@@ -244,35 +245,24 @@ class LCPFN:
             return np.full((count, len(steps)), curve.values[-1])
         encoded = self.encode(curve)
         cells = encoded.axis.cells(np.append(curve.steps[-1], steps))
-        fractions, values, limits = encoded.tensors
-        fractions, values = fractions.expand(count, -1), values.expand(count, -1)
-        limits = limits.expand(count, -1)
-        schedule = _repeated(encoded.observed_schedule, count)
+        observations = encoded.observations.copies(count)
         cache: Cache | None = None
         last = curve.steps[-1]
         drawn = np.empty((count, len(steps)))
         for index, step in enumerate(steps):
-            query = encoded.queries(np.array([step]), last).expand(count, 1)
-            asked = encoded.query_schedule(np.array([step]))
-            rates = _repeated(asked, count)
+            asked = encoded.questions(np.array([step]), last)
             if cache is None:
-                first, cache = self.extend(None, encoded, query[0], asked)
+                first, cache = self.network.extend(None, encoded.observations, asked)
                 forecast, cache = first.expand(count, 1), cache.repeat(count)
             else:
-                known = cache.first(min(cache.length, fractions.shape[1] - 1))
-                forecast, cache = self.network.extend(
-                    known, fractions, values, query, limits, schedule, rates
-                )
+                known = cache.first(min(cache.length, observations.length - 1))
+                forecast, cache = self.network.extend(known, observations, asked.copies(count))
             margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds)
             draw = margin.sample(generator=generator)
             drawn[:, index] = draw
             if cells[index + 1] > cells[index]:
                 last = step
-                unit = torch.as_tensor(encoded.metric.to_unit(draw), dtype=torch.float32)
-                fractions = torch.cat([fractions, encoded.observe(step).expand(count, 1)], 1)
-                values = torch.cat([values, unit[:, None]], 1)
-                if schedule is not None and rates is not None:
-                    schedule = torch.cat([schedule, rates], 1)
+                observations = observations.appended(encoded.drawn(step, draw))
         return drawn
 
     def encode(self, curve: Curve, before: Encoded | None = None) -> Encoded:
@@ -282,53 +272,17 @@ class LCPFN:
             curve: to encode.
             before: the encoding of the same curve without its last record, where there is one.
         """
-        if before is not None:
-            extended = before.extended(curve, metric_map(curve, self._frame))
-            if extended is not None:
-                return extended
-        axis = StepAxis(curve.horizon, int(self.card["resolution"]))
-        kept = axis.kept(curve.steps)
-        metric = metric_map(curve, self._frame)
-        return Encoded(
-            axis.fractions(curve.steps[kept]).astype(np.float32),
-            metric.to_unit(curve.values[kept]).astype(np.float32),
-            np.array([metric.limits(curve.bounds)], np.float32),
-            metric,
-            axis,
-            None if curve.schedule is None else curve.schedule.at(curve.steps[kept]),
-            curve.schedule,
-        )
+        metric = self._map_of(curve)
+        appended = None if before is None else before.with_record(curve, metric)
+        if appended is not None:
+            return appended
+        return Encoded.of(curve, metric, StepAxis(curve.horizon, int(self.card["resolution"])))
 
     @torch.inference_mode()
-    def extend(
-        self,
-        cache: Cache | None,
-        encoded: Encoded,
-        queries: Tensor | None = None,
-        query_schedule: NDArray[np.float32] | None = None,
-    ) -> tuple[BinnedDistribution, Cache]:
-        """Runs the network on one curve, in its own units.
-
-        Args:
-            cache: of the curve's first kept records, or None.
-            encoded: the whole curve.
-            queries: (m,) asked fractions; default the horizon.
-            query_schedule: (1, m, 2) learning rates there.
-
-        Returns:
-            forecasts of batch shape (1, m) and the cache of all kept records.
-        """
-        asked = np.ones((1, 1), np.float32) if queries is None else queries.numpy()[None]
-        rates = encoded.horizon_schedule if query_schedule is None else query_schedule
-        return self.network.extend(
-            cache,
-            encoded.fractions[None],
-            encoded.values[None],
-            asked,
-            encoded.limits,
-            encoded.observed_schedule,
-            rates,
-        )
+    def remember(self, encoded: Encoded) -> Cache:
+        """What the network remembers of a curve: keys and values of all its observations."""
+        _, cache = self.network.extend(None, encoded.observations, encoded.about_horizon)
+        return cache
 
     @cached_property
     def single_token(self) -> SingleToken:
@@ -336,8 +290,8 @@ class LCPFN:
         return SingleToken(self.network)
 
     @property
-    def _frame(self) -> Frame:
-        return self.network.config.frame
+    def _map_of(self) -> MapOf:
+        return MAPS[self.network.config.frame]
 
     @torch.inference_mode()
     def _final_forecasts(self, curves: Sequence[Curve]) -> list[LazyForecast]:
@@ -347,21 +301,14 @@ class LCPFN:
             partial(_known, curve, self.network.config.bins) for curve in curves
         ]
         running = [index for index, curve in enumerate(curves) if not curve.finished]
-        running.sort(key=lambda index: len(encoded[index].values))
+        running.sort(key=lambda index: encoded[index].observations.length)
         for begin in range(0, len(running), _CHUNK):
             chosen = running[begin : begin + _CHUNK]
-            fractions = pad_sequence([torch.from_numpy(encoded[i].fractions) for i in chosen], True)
-            values = pad_sequence([torch.from_numpy(encoded[i].values) for i in chosen], True)
-            prefixes = torch.tensor([[len(encoded[i].values)] for i in chosen])
-            # Padding goes on increasing, as features expect of steps.
-            after = torch.arange(1.0, fractions.shape[1] + 1)
-            fractions = torch.where(fractions > 0, fractions, after)
-            limits = torch.from_numpy(np.concatenate([encoded[i].limits for i in chosen]))
-            schedule, asked = _batched_schedules([encoded[i] for i in chosen])
-            context = self.network.features(fractions, values, limits=limits, schedule=schedule)
-            unit = self.network(
-                context, fractions, prefixes, torch.ones(len(chosen), 1), schedule, asked
-            )
+            observations = Observations.padded([encoded[i].observations for i in chosen])
+            prefixes = torch.tensor([[encoded[i].observations.length] for i in chosen])
+            asked = Questions.stacked([encoded[i].about_horizon for i in chosen])
+            context = self.network.view.observe(observations)
+            unit = self.network(context, observations, prefixes, asked)
             unit = unit.numpy().double()
             for row, i in enumerate(chosen):
                 metric, bounds = encoded[i].metric, curves[i].bounds
@@ -374,23 +321,16 @@ class LCPFN:
         encoded, records = self.encode(curve), len(curve.values)
         count = records - curve.finished
         # Guesses only ever widen, so what is guessed first and last is guessed in between.
-        shared = curve.first(1).bounds == curve.bounds and same_map_throughout(curve, self._frame)
-        if len(encoded.values) < records or not shared or not count:
+        shared = curve.first(1).bounds == curve.bounds and same_map_throughout(curve, self._map_of)
+        if encoded.observations.length < records or not shared or not count:
             return self._final_forecasts([curve.first(seen) for seen in range(1, records + 1)])
-        fractions, schedule = encoded.fractions[None], encoded.observed_schedule
-        asked = encoded.horizon_schedule
-        context = self.network.features(
-            fractions, encoded.values[None], limits=encoded.limits, schedule=schedule
+        context = self.network.view.observe(encoded.observations)
+        asked = self.network.view.ask(
+            encoded.observations.first(count), encoded.about_horizon.repeated(count)
         )
-        queries = self.network.query_features(
-            fractions[:, :count],
-            np.ones((1, count), np.float32),
-            None if schedule is None else schedule[:, :count],
-            None if asked is None else asked.repeat(count, axis=1),
-        )
-        out = self.network.answer(torch.from_numpy(context.tokens), torch.from_numpy(queries))
+        out = self.network.answer(torch.from_numpy(context.tokens), torch.from_numpy(asked))
         answers = _Answers(
-            self.network, out, context.frame.first(count), encoded.metric, curve.bounds
+            self.network, out, context.coordinates.first(count), encoded.metric, curve.bounds
         )
         finals: list[LazyForecast] = [partial(answers.forecast, row) for row in range(count)]
         if curve.finished:
@@ -399,24 +339,6 @@ class LCPFN:
 
     def _check_schedule(self, schedule: Schedule | None) -> None:
         check_told(schedule, self.network.config.schedule, self.name)
-
-
-def _batched_schedules(encoded: Sequence[Encoded]) -> tuple[Tensor | None, Tensor | None]:
-    """Learning rates at the records (curves, n, 2), padded, and at the horizon (curves, 1, 2).
-
-    The schedule is one for all curves of a call: known for all of them, or for none.
-    """
-    observed = [curve.schedule for curve in encoded if curve.schedule is not None]
-    asked = [curve.horizon_schedule for curve in encoded if curve.horizon_schedule is not None]
-    if not observed:
-        return None, None
-    padded = pad_sequence([torch.from_numpy(rates) for rates in observed], True)
-    return padded, torch.from_numpy(np.concatenate(asked))
-
-
-def _repeated(rates: NDArray[np.float32] | None, count: int) -> Tensor | None:
-    """(1, m, 2) as (count, m, 2)."""
-    return None if rates is None else torch.from_numpy(rates).expand(count, -1, -1)
 
 
 def _known(curve: Curve, bins: int) -> BinnedDistribution:
@@ -433,7 +355,7 @@ class _Answers:
 
     network: Network
     out: Tensor
-    frame: CoordinateFrame
+    coordinates: Coordinates
     metric: MetricMap
     bounds: Bounds
 
@@ -443,5 +365,5 @@ class _Answers:
 
     @cached_property
     def _margins(self) -> BinnedDistribution:
-        unit = self.network.interpret(self.out.double().numpy(), self.frame)
+        unit = self.network.interpret(self.out.double().numpy(), self.coordinates)
         return to_metric(unit[0], self.metric, self.bounds)

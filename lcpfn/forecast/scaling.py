@@ -14,8 +14,8 @@ Inside a model higher is better, so minimising y is maximising -y. Two kinds of 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -23,8 +23,7 @@ from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.bounds import Bounds
 from lcpfn.forecast.curve import Curve
 from lcpfn.network.histogram import BinnedDistribution
-
-Frame = Literal["absolute", "relative"]
+from lcpfn.network.views import Frame
 
 _WORST = 0.2
 _OPEN_RANGE = 0.5
@@ -63,23 +62,23 @@ class MetricMap:
         return unit if abs(unit) < _FARTHEST else otherwise
 
 
-def metric_map(curve: Curve, frame: Frame) -> MetricMap:
-    """The map of a curve for a model of the given frame."""
-    return _relative(curve) if frame == "relative" else _absolute(curve)
+MapOf = Callable[[Curve], MetricMap]
+"""Gives the map of a curve, for models of one kind."""
 
 
-def same_map_throughout(curve: Curve, frame: Frame) -> bool:
+def same_map_throughout(curve: Curve, map_of: MapOf) -> bool:
     """Whether all prefixes of a curve with the same bounds have the same map.
 
     Once there is a range it only ever grows, and maps follow it one way; before, they follow the
     level. So the first prefix, the first one with a range and the whole curve decide.
     """
-    whole, level = metric_map(curve, frame), curve.values[0]
+    whole, level = map_of(curve), curve.values[0]
     ranging = int(np.argmax(curve.values != level)) + 1
-    return all(metric_map(curve.first(records), frame) == whole for records in {1, ranging})
+    return all(map_of(curve.first(records)) == whole for records in {1, ranging})
 
 
-def _relative(curve: Curve) -> MetricMap:
+def relative_map(curve: Curve) -> MetricMap:
+    """The map of a curve for a relative model."""
     # The size of the first value serves all prefixes alike, so a stream need not start over; the
     # spread takes over where float32 could not hold both.
     first, (lowest, highest) = float(curve.values[0]), curve.extremes
@@ -89,7 +88,8 @@ def _relative(curve: Curve) -> MetricMap:
     return MetricMap(first, _sign(curve) * math.ldexp(1.0, -exponent))
 
 
-def _absolute(curve: Curve) -> MetricMap:
+def absolute_map(curve: Curve) -> MetricMap:
+    """The map of a curve for an absolute model."""
     sign = _sign(curve)
     low, high = curve.bounds if sign > 0 else _mirror(curve.bounds)
     lowest, highest = curve.extremes
@@ -105,6 +105,10 @@ def _absolute(curve: Curve) -> MetricMap:
         gain = _OPEN_RANGE / _size(best - worst, best)
         offset = worst - _WORST / gain
     return MetricMap(sign * offset, sign * gain)
+
+
+MAPS: dict[Frame, MapOf] = {"absolute": absolute_map, "relative": relative_map}
+"""By the frame of a model."""
 
 
 def _size(spread: float, level: float) -> float:

@@ -37,8 +37,8 @@ class StreamedModel(Predictor, Protocol):
         """A curve as the network sees it; see `LCPFN.encode`."""
         ...
 
-    def extend(self, cache: Cache | None, encoded: Encoded) -> tuple[BinnedDistribution, Cache]:
-        """Runs the network on one curve; see `LCPFN.extend`."""
+    def remember(self, encoded: Encoded) -> Cache:
+        """What the network remembers of a curve; see `LCPFN.remember`."""
         ...
 
 
@@ -108,7 +108,7 @@ class Stream:
                 f"step is {at:g}, but must come after the last one, {self._last_step:g}"
             )
         known = self._curve
-        curve = None if known is None else known.extended(value, at)
+        curve = None if known is None else known.with_record(value, at)
         if curve is None:
             steps = _NOTHING if known is None else known.steps
             values = _NOTHING if known is None else known.recorded
@@ -132,22 +132,14 @@ class Stream:
         if curve.finished:
             return None
         encoded = self._model.encode(curve, self._encoded)
-        engine = self._model.single_token
+        single_token = self._model.single_token
         # The newest record may have replaced the one before it in its cell of the step axis; all
         # others are in the cache, unless the model now sees the whole curve differently.
         if self._cache is None or self._encoded is None or not encoded.same_view(self._encoded):
-            self._cache = engine.cache(capacity=encoded.axis.resolution)
-            _, cache = self._model.extend(None, encoded)
-            self._cache.fill(cache)
+            self._cache = single_token.cache(capacity=encoded.axis.resolution)
+            self._cache.fill(self._model.remember(encoded))
         self._encoded = encoded
-        unit = engine.extend(
-            self._cache,
-            encoded.fractions[None],
-            encoded.values[None],
-            limits=encoded.limits,
-            schedule=encoded.observed_schedule,
-            query_schedule=encoded.horizon_schedule,
-        )
+        unit = single_token.advance(self._cache, encoded.observations, encoded.about_horizon)
         return partial(_in_metric, unit, encoded.metric, curve.bounds)
 
 

@@ -15,7 +15,7 @@ from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.forecast.curve import Curve, read_curve, read_query
 from lcpfn.forecast.extrapolation import Extrapolation
-from lcpfn.forecast.scaling import MetricMap, metric_map
+from lcpfn.forecast.scaling import MetricMap, absolute_map
 from lcpfn.mcmc.bank import PriorBank
 from lcpfn.mcmc.diagnostics import Diagnostics
 from lcpfn.mcmc.mixture import Mixture
@@ -163,7 +163,7 @@ class SamplingModel:
         curve = read_curve(values, steps, horizon, goal, bounds)
         asked = read_query(query, curve)
         axis = StepAxis(curve.horizon, REFERENCE_STEPS)
-        metric = metric_map(curve, "absolute")
+        metric = absolute_map(curve)
         posterior = None
         if not curve.finished:
             kept = axis.kept(curve.steps)

@@ -14,25 +14,25 @@ from array_api_compat import numpy as array_api_numpy
 from array_api_compat import torch as array_api_torch
 from torch import Tensor
 
-Array = Any
+AnyArray = Any
 """A torch tensor or a numpy array; all arguments of a call are of one kind."""
 ArrayModule = Any
 """The array API namespace of the arguments' kind."""
 
 
-def array_module(x: Array) -> ArrayModule:
+def array_module(x: AnyArray) -> ArrayModule:
     """The array API of an array's kind; a lookup that costs less than the library's own."""
     return array_api_numpy if isinstance(x, np.ndarray) else array_api_torch
 
 
-def constant_like(table: Tensor, like: Array) -> Array:
+def constant_like(table: Tensor, like: AnyArray) -> AnyArray:
     """A table in the kind and type of another array."""
     if isinstance(like, np.ndarray):
         return table.numpy().astype(like.dtype, copy=False)
     return table.to(like)
 
 
-def clipped(x: Array, low: float | None = None, high: float | None = None) -> Array:
+def clipped(x: AnyArray, low: float | None = None, high: float | None = None) -> AnyArray:
     """The nearest to x within [low, high]; None leaves a side open. Also for numpy scalars."""
     if isinstance(x, Tensor):
         return x if low is None and high is None else x.clamp(low, high)

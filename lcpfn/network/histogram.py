@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcpfn.network.arrays import Array, ArrayModule, array_module, clipped, constant_like
+from lcpfn.network.arrays import AnyArray, ArrayModule, array_module, clipped, constant_like
 
 _OUTER_EDGE = 12.0
 _CENTRE_WIDTH = 1.2
@@ -75,9 +75,9 @@ class BinnedDistribution:
         high: no mass above this value; None where open.
     """
 
-    location: Array
-    scale: Array
-    log_masses: Array
+    location: AnyArray
+    scale: AnyArray
+    log_masses: AnyArray
     low: float | None = None
     high: float | None = None
 
@@ -86,7 +86,7 @@ class BinnedDistribution:
         return int(self.log_masses.shape[-1])
 
     @property
-    def edges(self) -> Array:
+    def edges(self) -> AnyArray:
         return constant_like(bin_edges(self.bins), self.log_masses)
 
     def __getitem__(self, index: Any) -> BinnedDistribution:
@@ -161,7 +161,7 @@ class BinnedDistribution:
         return BinnedDistribution(location, self.scale, self.log_masses, low, high)
 
     @np.errstate(all="ignore")
-    def log_prob(self, y: Array) -> Array:
+    def log_prob(self, y: AnyArray) -> AnyArray:
         """Log-density at y, broadcast against (...,); -inf outside the bounds."""
         xp = array_module(self.log_masses)
         y = self._question(y)
@@ -179,7 +179,7 @@ class BinnedDistribution:
         return xp.where(inside, density - xp.log(above - below), -math.inf)
 
     @np.errstate(all="ignore")
-    def cdf(self, y: Array) -> Array:
+    def cdf(self, y: AnyArray) -> AnyArray:
         """P(Y <= y), broadcast against (...,)."""
         open_cdf = self._open_cdf((self._question(y) - self.location) / self.scale)
         if self.low is None and self.high is None:
@@ -188,7 +188,7 @@ class BinnedDistribution:
         return clipped((open_cdf - below) / (above - below), 0.0, 1.0)
 
     @np.errstate(all="ignore")
-    def quantile(self, q: Array) -> Array:
+    def quantile(self, q: AnyArray) -> AnyArray:
         """Inverse of `cdf`, broadcast against (...,). q in [0, 1]."""
         xp = array_module(self.log_masses)
         below, above = self._outside()
@@ -205,19 +205,19 @@ class BinnedDistribution:
 
     def sample(
         self, shape: tuple[int, ...] = (), generator: torch.Generator | None = None
-    ) -> Array:
+    ) -> AnyArray:
         """Independent draws, (*shape, ...)."""
         dtype = torch.float64 if isinstance(self.log_masses, np.ndarray) else self.location.dtype
         uniform = torch.rand(*shape, *self.location.shape, generator=generator, dtype=dtype)
         return self.quantile(uniform)
 
     @property
-    def mean(self) -> Array:
+    def mean(self) -> AnyArray:
         """Expected value, (...,)."""
         return self.location + self.scale * self._moments()[0]
 
     @property
-    def std(self) -> Array:
+    def std(self) -> AnyArray:
         """Standard deviation, (...,)."""
         return self.scale * self._moments()[1]
 
@@ -261,17 +261,17 @@ class BinnedDistribution:
         score: Tensor = self.scale * (distance - between)
         return score
 
-    def _question(self, y: Array) -> Array:
+    def _question(self, y: AnyArray) -> AnyArray:
         """What is asked, in the kind and type of the distribution."""
         if isinstance(self.log_masses, np.ndarray):
             return np.asarray(y, self.log_masses.dtype)
         return torch.as_tensor(y).to(self.log_masses)
 
-    def _masses(self) -> Array:
+    def _masses(self) -> AnyArray:
         masses = array_module(self.log_masses).exp(self.log_masses)
         return masses / masses.sum(-1)[..., None]
 
-    def _open_cdf(self, z: Array) -> Array:
+    def _open_cdf(self, z: AnyArray) -> AnyArray:
         """The distribution function without bounds at z, broadcast against (...,)."""
         xp = array_module(self.log_masses)
         masses, edges = self._masses(), self.edges
@@ -282,13 +282,13 @@ class BinnedDistribution:
         right = masses[..., -1] * xp.expm1(clipped((edges[-1] - z) / TAIL_SCALE, None, 0.0))
         return clipped(left + inner - right, 0.0, 1.0)
 
-    def _bounds_in_z(self) -> tuple[Array, Array]:
+    def _bounds_in_z(self) -> tuple[AnyArray, AnyArray]:
         low = (_or(self.low, -math.inf) - self.location) / self.scale
         high = (_or(self.high, math.inf) - self.location) / self.scale
         return low, high
 
     @np.errstate(all="ignore")
-    def _outside(self) -> tuple[Array, Array]:
+    def _outside(self) -> tuple[AnyArray, AnyArray]:
         """The open distribution function at the bounds, each (...,)."""
         low, high = self._bounds_in_z()
         below = 0 * self.scale if self.low is None else self._open_cdf(low)
@@ -296,7 +296,7 @@ class BinnedDistribution:
         return below, above
 
     @np.errstate(all="ignore")
-    def _moments(self) -> tuple[Array, Array]:
+    def _moments(self) -> tuple[AnyArray, AnyArray]:
         """Mean and standard deviation of z inside the bounds, each (...,)."""
         xp = array_module(self.log_masses)
         edges = self.edges
@@ -317,25 +317,27 @@ class BinnedDistribution:
         return mean, xp.sqrt(second)
 
 
-def log_softmax(x: Array) -> Array:
+def log_softmax(x: AnyArray) -> AnyArray:
     """Log-probabilities in proportion to exp(x) along the last axis."""
     if isinstance(x, Tensor):
         return torch.log_softmax(x, -1)
     return torch.log_softmax(torch.from_numpy(np.ascontiguousarray(x)), -1).numpy()
 
 
-def _double(x: Array) -> Array:
+def _double(x: AnyArray) -> AnyArray:
     return x.double() if isinstance(x, Tensor) else x.astype(np.float64)
 
 
-def _entry(table: Array, index: Array) -> Array:
+def _entry(table: AnyArray, index: AnyArray) -> AnyArray:
     """The entry (...) of every row (..., n) at its own index (...)."""
     if isinstance(table, np.ndarray):
         return np.take_along_axis(table, index[..., None], -1)[..., 0]
     return table.gather(-1, index[..., None])[..., 0]
 
 
-def _tail_moments(xp: ArrayModule, start: Array, end: Array) -> tuple[Array, Array, Array]:
+def _tail_moments(
+    xp: ArrayModule, start: AnyArray, end: AnyArray
+) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Mass, mean and variance of an exponential tail between `start` and `end` (maybe infinite)."""
     length = clipped((end - start) / TAIL_SCALE, 0.0)
     start = clipped(start, 0.0)

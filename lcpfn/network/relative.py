@@ -9,7 +9,7 @@ a running noise estimate that a single wild record cannot inflate, so that a cur
 
 A prefix without any spread (one value, or a constant run) has no scale of its own. Where the best
 value that the metric can take is known, the distance to it serves; else the unit is 1, so the
-caller decides what 1 means (see `Network.features`). A known best value is a reference that
+caller decides what 1 means (see `RelativeView`). A known best value is a reference that
 y -> a y + b has to move along. A run that has had nothing but that value has no distance to it
 either: its limits then count as unknown.
 """
@@ -17,28 +17,26 @@ either: its limits then count as unknown.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from lcpfn.network.arrays import Array, ArrayModule, array_module
+from lcpfn.network.arrays import AnyArray, ArrayModule, array_module
 from lcpfn.network.averages import running_averages, running_range
 from lcpfn.network.features import (
     AVERAGE_HALF_LIVES,
     AVERAGES,
+    STEP_QUERY_FEATURES,
     ContextFeatures,
-    Frame,
+    Coordinates,
     at_least,
     channels,
     constant_of,
     counting,
     increments,
     preceding,
-    query_features,
     step_features,
+    step_query_features,
 )
-
-UNKNOWN = -1.0
-"""What a learning rate says at a step where it is not known."""
-SCHEDULE_CHANNELS = 2
-"""Rate relative to the peak, and share of the summed rate spent."""
+from lcpfn.network.inputs import SCHEDULE_CHANNELS, UNKNOWN, Observations, Questions
 
 NOISE_HALF_LIVES = (2.0, 8.0, 32.0)
 _UNIT_ESTIMATE = 1
@@ -57,7 +55,7 @@ _LEAST_ROOM = 1e-6
 _LEAST_RATE = 1e-3
 
 
-def _annealed_progress(xp: ArrayModule, fraction: Array) -> tuple[Array, Array]:
+def _annealed_progress(xp: ArrayModule, fraction: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Shares of the summed learning rate under cosine and under linear decay to zero.
 
     Most runs anneal, and then little happens in the last steps: a forecast is simple in the clock
@@ -67,11 +65,11 @@ def _annealed_progress(xp: ArrayModule, fraction: Array) -> tuple[Array, Array]:
     return cosine, fraction * (2 - fraction)
 
 
-def _log_share(xp: ArrayModule, share: Array) -> Array:
+def _log_share(xp: ArrayModule, share: AnyArray) -> AnyArray:
     return 0.3 * xp.log(at_least(xp, _LEAST_PROGRESS, share)) + 1
 
 
-def schedule_features(schedule: Array, since: Array | None = None) -> Array:
+def schedule_features(schedule: AnyArray, since: AnyArray | None = None) -> AnyArray:
     """What the learning rate says at a step, zero where it is unknown: (..., 2) -> (..., 5).
 
     Args:
@@ -94,7 +92,7 @@ def schedule_features(schedule: Array, since: Array | None = None) -> Array:
     return parts
 
 
-def rate_features(fractions: Array, rates: Array, start: int = 0) -> Array:
+def rate_features(fractions: AnyArray, rates: AnyArray, start: int = 0) -> AnyArray:
     """What the learning rates at the records say where the rest of the schedule is unknown.
 
     The rate over its peak so far and its logarithm, the mean rate over that peak, and how fast it
@@ -129,7 +127,7 @@ def rate_features(fractions: Array, rates: Array, start: int = 0) -> Array:
     return parts[:, start:]
 
 
-def relative_query_features(last_fraction: Array, query_fraction: Array) -> Array:
+def relative_query_features(last_fraction: AnyArray, query_fraction: AnyArray) -> AnyArray:
     """Features of a query relative to the last observed step, (...) -> (..., 18)."""
     xp = array_module(query_fraction)
     clocks = []
@@ -137,16 +135,16 @@ def relative_query_features(last_fraction: Array, query_fraction: Array) -> Arra
         _annealed_progress(xp, last_fraction), _annealed_progress(xp, query_fraction), strict=True
     ):
         clocks += [2 * (then - now), _log_share(xp, then - now)]
-    plain = query_features(last_fraction, query_fraction)
+    plain = step_query_features(last_fraction, query_fraction)
     return xp.concat([plain, channels(xp, *clocks)], axis=-1)
 
 
 def relative_context_features(
-    fractions: Array,
-    values: Array,
+    fractions: AnyArray,
+    values: AnyArray,
     unit_floor: float,
     start: int = 0,
-    ceiling: Array | None = None,
+    ceiling: AnyArray | None = None,
 ) -> ContextFeatures:
     """Scale-free features of the observations of a batch of curves.
 
@@ -158,7 +156,7 @@ def relative_context_features(
         ceiling: (curves,) the best value the metric can take, inf where unknown.
 
     Returns:
-        tokens (curves, n - start, RELATIVE_CONTEXT_FEATURES) and their frame.
+        tokens (curves, n - start, RELATIVE_CONTEXT_FEATURES) and their coordinates.
     """
     xp = array_module(values)
     centred = values - values[:, :1]
@@ -236,10 +234,10 @@ def relative_context_features(
         ],
         axis=-1,
     )
-    return ContextFeatures(tokens, Frame(values[:, start:], averages, unit))
+    return ContextFeatures(tokens, Coordinates(values[:, start:], averages, unit))
 
 
-def _fallback_spread(xp: ArrayModule, values: Array, ceiling: Array | None) -> Array:
+def _fallback_spread(xp: ArrayModule, values: AnyArray, ceiling: AnyArray | None) -> AnyArray:
     """The unit while all values are equal: the distance to the ceiling where known, else 1."""
     one = 0 * values + 1
     if ceiling is None:
@@ -249,8 +247,8 @@ def _fallback_spread(xp: ArrayModule, values: Array, ceiling: Array | None) -> A
 
 
 def _noise_scale(
-    xp: ArrayModule, differences: Array, half_lives: tuple[float, ...], start: int, skip: int
-) -> Array:
+    xp: ArrayModule, differences: AnyArray, half_lives: tuple[float, ...], start: int, skip: int
+) -> AnyArray:
     """Robust running standard deviation of differences (curves, n): (mean of |d|^(1/2))^2."""
     roots = running_averages(xp.sqrt(abs(differences)), half_lives, start, skip)
     return (roots / _NORMAL_ROOT_MEAN) ** 2
@@ -258,13 +256,13 @@ def _noise_scale(
 
 def _ceiling_features(
     xp: ArrayModule,
-    values: Array,
-    below_high: Array,
-    above_low: Array,
-    unit: Array,
-    spread: Array,
-    ceiling: Array | None,
-) -> Array:
+    values: AnyArray,
+    below_high: AnyArray,
+    above_low: AnyArray,
+    unit: AnyArray,
+    spread: AnyArray,
+    ceiling: AnyArray | None,
+) -> AnyArray:
     """How far the ceiling is from the last, the best and the worst value, and whether it is known.
 
     Logarithms of distances, zero where the ceiling is unknown; (curves, n, CEILING_FEATURES).
@@ -283,7 +281,7 @@ def _ceiling_features(
     return _where_known(xp, known, ratios)
 
 
-def floor_features(values: Array, start: int, limits: Array | None) -> Array:
+def floor_features(values: AnyArray, start: int, limits: AnyArray | None) -> AnyArray:
     """How far the worst possible value is from the last and the first one, and whether it is known.
 
     An accuracy has one and a loss has none, and the two do not go on alike. Logarithms of
@@ -316,13 +314,13 @@ def floor_features(values: Array, start: int, limits: Array | None) -> Array:
     return _where_known(xp, xp.where(finite[:, None] & ~perfect, zero + 1, zero), ratios)
 
 
-def _perfect(constant: Array, values: Array, ceiling: Array) -> Array:
+def _perfect(constant: AnyArray, values: AnyArray, ceiling: AnyArray) -> AnyArray:
     """Whether a run has had nothing but the best possible value, (curves, n)."""
-    perfect: Array = constant & (values >= ceiling[:, None])
+    perfect: AnyArray = constant & (values >= ceiling[:, None])
     return perfect
 
 
-def _where_known(xp: ArrayModule, known: Array, ratios: Array) -> Array:
+def _where_known(xp: ArrayModule, known: AnyArray, ratios: AnyArray) -> AnyArray:
     """Whether a limit is known (curves, n), and logarithms of the distances to it where it is."""
     ratios = -at_least(xp, -_LIMIT_REACH, -at_least(xp, -_LIMIT_REACH, ratios))
     known = known[..., None]
@@ -334,6 +332,90 @@ FLOOR_FEATURES = 3
 RELATIVE_CONTEXT_FEATURES = (
     10 + AVERAGES + 11 + 2 * len(_CHANGE_HALF_LIVES) + 4 * (AVERAGES + 5) + CEILING_FEATURES
 )
-RELATIVE_QUERY_FEATURES = 18
+RELATIVE_QUERY_FEATURES = STEP_QUERY_FEATURES + 4
 SCHEDULE_FEATURES = 5
 RATE_FEATURES = 5
+
+
+@dataclass(frozen=True)
+class RelativeView:
+    """What a network for metrics of any unit sees: ratios of differences only.
+
+    y -> a y + b with a > 0 moves every forecast the same way as long as the values before it are
+    not all equal or the best possible value is known. Otherwise the unit of the forecast is 1: give
+    values divided by |first value|, to within a factor of two.
+
+    What a network is told beyond that comes last in the features and in this order, so that one
+    which is told more can start from the weights of one which is told less; see
+    `Network.take_over`.
+
+    Args:
+        unit_floor: smallest noise that is resolved, in units of the spread of the values so far.
+        schedule: it is told learning rates where those of the whole run are known.
+        floor: it is told the worst value that the metric can take where that is known.
+        rates: it is told the learning rates at the records where those to come are not known.
+        best: it is asked for the best value up to a step, too.
+    """
+
+    unit_floor: float
+    schedule: bool = False
+    floor: bool = False
+    rates: bool = False
+    best: bool = False
+
+    @property
+    def context_features(self) -> int:
+        """Features of one observation."""
+        told = (
+            self.schedule * SCHEDULE_FEATURES
+            + self.floor * FLOOR_FEATURES
+            + self.rates * RATE_FEATURES
+        )
+        return RELATIVE_CONTEXT_FEATURES + told
+
+    @property
+    def query_features(self) -> int:
+        """Features of one question."""
+        return RELATIVE_QUERY_FEATURES + self.schedule * SCHEDULE_FEATURES + self.best
+
+    def observe(self, observations: Observations, start: int = 0) -> ContextFeatures:
+        """Features of the observations from number `start` on; see `View`."""
+        fractions, values = observations.fractions, observations.values
+        limits = observations.limits
+        ceiling = None if limits is None else limits[:, 0]
+        context = relative_context_features(fractions, values, self.unit_floor, start, ceiling)
+        told = []
+        if self.schedule:
+            schedule = observations.schedule
+            known = _unknown_schedule(values) if schedule is None else schedule
+            told.append(schedule_features(known[:, start:]))
+        if self.floor:
+            told.append(floor_features(values, start, limits))
+        if self.rates:
+            rates = observations.rates
+            known = 0 * values + UNKNOWN if rates is None else rates
+            told.append(rate_features(fractions, known, start))
+        if not told:
+            return context
+        tokens = array_module(values).concat([context.tokens, *told], axis=-1)
+        return ContextFeatures(tokens, context.coordinates)
+
+    def ask(self, since: Observations, questions: Questions) -> AnyArray:
+        """Features of questions; see `View`."""
+        plain = relative_query_features(since.fractions, questions.fractions)
+        told = []
+        if self.schedule:
+            then, now = since.schedule, questions.schedule
+            if then is None or now is None:
+                then = now = _unknown_schedule(questions.fractions)
+            told.append(schedule_features(now, then))
+        if self.best:
+            flag = 0 * questions.fractions if questions.best is None else questions.best
+            told.append(0 * plain[..., :1] + flag[..., None])
+        return array_module(plain).concat([plain, *told], axis=-1) if told else plain
+
+
+def _unknown_schedule(like: AnyArray) -> AnyArray:
+    """(..., SCHEDULE_CHANNELS) learning rates that say nothing, for steps (...)."""
+    nothing = 0 * like[..., None] + UNKNOWN
+    return array_module(like).concat([nothing] * SCHEDULE_CHANNELS, axis=-1)

@@ -19,12 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Block, Cache, Network
 
-Array = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 _NORM_EPSILON = np.float32(1e-5)
-_MOST_QUERIES = 4096
+_MOST_QUESTIONS = 4096
 
 
 class TokenCache:
@@ -46,11 +47,11 @@ class TokenCache:
 class _Affine:
     """x @ matrix + bias."""
 
-    matrix: Array
-    bias: Array
+    matrix: Float32Array
+    bias: Float32Array
 
-    def __call__(self, x: Array) -> Array:
-        result: Array = x @ self.matrix
+    def __call__(self, x: Float32Array) -> Float32Array:
+        result: Float32Array = x @ self.matrix
         result += self.bias
         return result
 
@@ -70,7 +71,7 @@ class SingleToken:
             ),
         )
         self._embed_query = _centred(network.embed_query.weight)
-        self._queries: dict[tuple[float, float, tuple[float, ...]], Array] = {}
+        self._questions: dict[tuple[bytes, ...], Float32Array] = {}
         self._blocks = [
             _BlockWeights.of(cast(Block, block), network.config.heads) for block in network.blocks
         ]
@@ -81,68 +82,44 @@ class SingleToken:
         config = self._network.config
         return TokenCache(config.layers, config.heads, capacity, config.width // config.heads)
 
-    def extend(
+    def advance(
         self,
         cache: TokenCache,
-        fractions: Array,
-        values: Array,
-        query: float = 1.0,
-        limits: Array | None = None,
-        schedule: Array | None = None,
-        query_schedule: Array | None = None,
+        observations: Observations,
+        question: Questions,
     ) -> Callable[[], BinnedDistribution]:
-        """Encodes the last observation into the cache and forecasts one query after it.
+        """Encodes the last observation into the cache and answers one question after it.
 
         Args:
             cache: holds all observations but the last; is updated in place.
-            fractions: (1, n) every observed step over the horizon.
-            values: (1, n) every observed value.
-            query: step to forecast, over the horizon.
-            limits: (1, 2) best and worst value the metric can take; see `Network.features`.
-            schedule: (1, n, 2) learning rates at every observed step; see `Network.features`.
-            query_schedule: (1, 1, 2) at the query.
+            observations: (1, n) every one, in numpy.
+            question: (1, 1), in numpy.
 
         Returns:
             gives the forecast, batch shape (1, 1), when it is first needed.
         """
-        length = fractions.shape[1]
-        context = self._network.features(fractions, values, length - 1, limits, schedule)
+        length = observations.length
+        context = self._network.view.observe(observations, length - 1)
         x = self._embed_context(context.tokens[0]).reshape(2, -1)
-        rates: tuple[float, ...] = ()
-        if schedule is not None and query_schedule is not None:
-            rates = *schedule[0, -1].tolist(), *query_schedule[0, 0].tolist()
-        x[1] += self._query(float(fractions[0, -1]), query, rates)
+        x[1] += self._asked(observations.last(), question)
         last_block = len(self._blocks) - 1
         for layer, block in enumerate(self._blocks):
             keys, earlier = cache.keys[layer, :, :, :length], cache.values[layer, :, :length]
             x = block.update(x, keys, earlier, final=layer == last_block)
         out = self._head(_normalise(x))[None].astype(np.float64)
-        return partial(self._network.interpret, out, context.frame)
+        return partial(self._network.interpret, out, context.coordinates)
 
-    def _query(self, last: float, query: float, rates: tuple[float, ...]) -> Array:
-        """What a query adds to its token, (width,).
-
-        Args:
-            last: last observed step, over the horizon.
-            query: step to forecast, over the horizon.
-            rates: (4,) learning rates at the last observed step and at the query; () if unknown.
-        """
+    def _asked(self, since: Observations, question: Questions) -> Float32Array:
+        """What a question, (1, 1), adds to its token, (width,)."""
         # The runs of a search are recorded at the same steps, so most of these are known.
-        key = last, query, rates
-        embedded = self._queries.get(key)
+        known = (since.fractions, since.schedule, question.fractions, question.schedule)
+        key = tuple(b"" if part is None else part.tobytes() for part in (*known, question.best))
+        embedded = self._questions.get(key)
         if embedded is None:
-            schedule = np.array(rates, np.float32).reshape(-1, 2) if rates else None
-            steps = np.array([last, query], np.float32)
-            features = self._network.query_features(
-                steps[:1],
-                steps[1:],
-                None if schedule is None else schedule[:1],
-                None if schedule is None else schedule[1:],
-            )
-            embedded = features[0] @ self._embed_query
-            if len(self._queries) >= _MOST_QUERIES:
-                self._queries.clear()
-            self._queries[key] = embedded
+            embedded = self._network.view.ask(since, question)[0, 0] @ self._embed_query
+            if len(self._questions) >= _MOST_QUESTIONS:
+                self._questions.clear()
+            self._questions[key] = embedded
         return embedded
 
 
@@ -151,9 +128,9 @@ class _BlockWeights:
     """A block: attention input for query, key and value at once, and the rest."""
 
     attention: _Affine
-    mix: Array
+    mix: Float32Array
     expand: _Affine
-    contract: Array
+    contract: Float32Array
 
     @staticmethod
     def of(block: Block, heads: int) -> _BlockWeights:
@@ -167,7 +144,9 @@ class _BlockWeights:
             _centred(block.contract.weight),
         )
 
-    def update(self, x: Array, keys: Array, values: Array, final: bool) -> Array:
+    def update(
+        self, x: Float32Array, keys: Float32Array, values: Float32Array, final: bool
+    ) -> Float32Array:
         """Tokens x (2, width), observation and query, after this block.
 
         Args:
@@ -194,26 +173,26 @@ class _BlockWeights:
         return x
 
 
-def _normalise(x: Array) -> Array:
+def _normalise(x: Float32Array) -> Float32Array:
     """A layer norm without gain and offset, of tokens that are centred already."""
-    variance: Array = np.square(x) @ _averaging(x.shape[1])
+    variance: Float32Array = np.square(x) @ _averaging(x.shape[1])
     np.add(variance, _NORM_EPSILON, out=variance)
     np.sqrt(variance, out=variance)
-    normed: Array = x / variance
+    normed: Float32Array = x / variance
     return normed
 
 
 @lru_cache(maxsize=16)
-def _averaging(width: int) -> Array:
+def _averaging(width: int) -> Float32Array:
     """(width, 1) to multiply with: for arrays this small, faster than a reduction."""
     return np.full((width, 1), 1 / width, np.float32)
 
 
-def _matrix(weight: torch.Tensor) -> Array:
+def _matrix(weight: torch.Tensor) -> Float32Array:
     return np.ascontiguousarray(weight.detach().numpy().T)
 
 
-def _centred(weight: torch.Tensor) -> Array:
+def _centred(weight: torch.Tensor) -> Float32Array:
     """A bias (width,), or the matrix of a weight, less its mean over the outputs."""
     return _matrix(weight - weight.mean(0))
 

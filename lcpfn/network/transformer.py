@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -25,34 +25,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lcpfn.errors import InputError
-from lcpfn.network.arrays import Array, array_module, clipped, constant_like
-from lcpfn.network.features import (
-    AVERAGES,
-    CONTEXT_FEATURES,
-    QUERY_FEATURES,
-    ContextFeatures,
-    Frame,
-    context_features,
-    query_features,
-)
+from lcpfn.network.absolute import AbsoluteView
+from lcpfn.network.arrays import AnyArray, array_module, clipped, constant_like
+from lcpfn.network.features import AVERAGES, ContextFeatures, Coordinates
 from lcpfn.network.histogram import BinnedDistribution, log_softmax, starting_log_masses
-from lcpfn.network.relative import (
-    FLOOR_FEATURES,
-    RATE_FEATURES,
-    RELATIVE_CONTEXT_FEATURES,
-    RELATIVE_QUERY_FEATURES,
-    SCHEDULE_CHANNELS,
-    SCHEDULE_FEATURES,
-    UNKNOWN,
-    floor_features,
-    rate_features,
-    relative_context_features,
-    relative_query_features,
-    schedule_features,
-)
+from lcpfn.network.inputs import Observations, Questions
+from lcpfn.network.relative import RelativeView
+from lcpfn.network.views import Frame, View
 
 _MASKED = -1e4
-FRAMES = ("absolute", "relative")
 
 
 @dataclass(frozen=True)
@@ -82,37 +63,27 @@ class NetworkConfig:
     heads: int = 4
     bins: int = 64
     unit_floor: float = 1e-3
-    frame: Literal["absolute", "relative"] = "absolute"
+    frame: Frame = "absolute"
     schedule: bool = False
     floor: bool = False
     rates: bool = False
     best: bool = False
 
     def __post_init__(self) -> None:
-        if self.frame not in FRAMES:
-            raise InputError(f"frame is {self.frame!r}, but must be one of {', '.join(FRAMES)}")
+        if self.frame not in get_args(Frame):
+            raise InputError(
+                f"frame is {self.frame!r}, but must be one of {', '.join(get_args(Frame))}"
+            )
         for name in ("schedule", "floor", "rates", "best"):
             if getattr(self, name) and self.frame != "relative":
                 raise InputError(f"{name} is True, but needs frame 'relative'")
 
     @property
-    def context_features(self) -> int:
-        """Features of one observation."""
+    def view(self) -> View:
+        """What such a network sees."""
         if self.frame == "absolute":
-            return CONTEXT_FEATURES
-        told = (
-            self.floor * FLOOR_FEATURES
-            + self.schedule * SCHEDULE_FEATURES
-            + self.rates * RATE_FEATURES
-        )
-        return RELATIVE_CONTEXT_FEATURES + told
-
-    @property
-    def query_features(self) -> int:
-        """Features of one query."""
-        if self.frame == "absolute":
-            return QUERY_FEATURES
-        return RELATIVE_QUERY_FEATURES + self.schedule * SCHEDULE_FEATURES + self.best
+            return AbsoluteView(self.unit_floor)
+        return RelativeView(self.unit_floor, self.schedule, self.floor, self.rates, self.best)
 
     def as_dict(self) -> dict[str, float | int | str]:
         return asdict(self)
@@ -197,9 +168,10 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         self.config = config
-        self.embed_context = nn.Linear(config.context_features, config.width)
-        self.embed_prefix = nn.Linear(config.context_features, config.width, bias=False)
-        self.embed_query = nn.Linear(config.query_features, config.width)
+        self.view = config.view
+        self.embed_context = nn.Linear(self.view.context_features, config.width)
+        self.embed_prefix = nn.Linear(self.view.context_features, config.width, bias=False)
+        self.embed_query = nn.Linear(self.view.query_features, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, 2 + AVERAGES + config.bins)
@@ -260,113 +232,26 @@ class Network(nn.Module):
                 parameter.zero_()[:, : known[name].shape[1]] = known[name]
         return self
 
-    def features(
-        self,
-        fractions: Array,
-        values: Array,
-        start: int = 0,
-        limits: Array | None = None,
-        schedule: Array | None = None,
-        rates: Array | None = None,
-    ) -> ContextFeatures:
-        """Features of the observations from number `start` on.
-
-        In the relative frame, y -> a y + b with a > 0 moves every forecast the same way as long
-        as the values before it are not all equal or the best possible value is known. Otherwise
-        the unit of the forecast is 1: give values divided by |first value|, to within a factor of
-        two.
-
-        Args:
-            fractions, values: (curves, n) every observation.
-            start: leave out the first ones.
-            limits: (curves, 2) the best and the worst value the metric can take, infinite where
-                unknown. The absolute frame has no use for them, and only a network with `floor`
-                for the worst.
-            schedule: (curves, n, 2) learning rates at the observed steps, see
-                `lcpfn.forecast.schedule.LearningRates.at`; -1 where unknown, None for unknown
-                throughout. A network that was not trained with schedules has no use for it.
-            rates: (curves, n) learning rates at the observed steps in any unit, where the rest is
-                not known; negative where unknown, None for unknown throughout.
-        """
-        floor = self.config.unit_floor
-        if self.config.frame == "absolute":
-            return context_features(fractions, values, floor, start)
-        ceiling = None if limits is None else limits[:, 0]
-        context = relative_context_features(fractions, values, floor, start, ceiling)
-        told = []
-        if self.config.schedule:
-            known = _unknown_schedule(values) if schedule is None else schedule
-            told.append(schedule_features(known[:, start:]))
-        if self.config.floor:
-            told.append(floor_features(values, start, limits))
-        if self.config.rates:
-            known = 0 * values + UNKNOWN if rates is None else rates
-            told.append(rate_features(fractions, known, start))
-        if not told:
-            return context
-        tokens = array_module(values).concat([context.tokens, *told], axis=-1)
-        return ContextFeatures(tokens, context.frame)
-
-    def query_features(
-        self,
-        last_fraction: Array,
-        query_fraction: Array,
-        last_schedule: Array | None = None,
-        query_schedule: Array | None = None,
-        best: Array | None = None,
-    ) -> Array:
-        """Features of queries after the last observed steps, both over the horizon.
-
-        Args:
-            last_fraction, query_fraction: (...), or shapes that broadcast.
-            last_schedule, query_schedule: (..., 2) learning rates there, None where unknown.
-            best: (...) 1 where the best value from the last observed step to the query is asked
-                for, 0 where the value at the query is; None for the latter throughout.
-        """
-        if self.config.frame == "absolute":
-            return query_features(last_fraction, query_fraction)
-        plain = relative_query_features(last_fraction, query_fraction)
-        parts = [plain]
-        if self.config.schedule:
-            if last_schedule is None or query_schedule is None:
-                last_schedule = query_schedule = _unknown_schedule(query_fraction)
-            parts.append(schedule_features(query_schedule, last_schedule))
-        if self.config.best:
-            flag = 0 * query_fraction if best is None else best
-            parts.append(0 * plain[..., :1] + flag[..., None])
-        return array_module(plain).concat(parts, axis=-1) if len(parts) > 1 else plain
-
     def forward(
         self,
         context: ContextFeatures,
-        fractions: Tensor,
+        observations: Observations,
         prefixes: Tensor,
-        queries: Tensor,
-        schedule: Tensor | None = None,
-        query_schedule: Tensor | None = None,
-        best: Tensor | None = None,
+        questions: Questions,
     ) -> BinnedDistribution:
-        """Forecasts `queries` (curves, m) after `prefixes` (curves, m) observations.
+        """Answers questions (curves, m), each after its own number of observations.
 
         Args:
-            context: features of (curves, n) observations; padding at the end is harmless as long
-                as no query's prefix reaches it.
-            fractions: (curves, n) observed steps over the horizon.
-            prefixes: (curves, m) how many observations each query sees, 1..n.
-            queries: (curves, m) steps to forecast, over the horizon.
-            schedule: (curves, n, 2) learning rates at the observed steps, None where unknown.
-            query_schedule: (curves, m, 2) at the queries.
-            best: (curves, m) 1 where the best value up to the query is asked for; see
-                `query_features`.
+            context: what the network's view sees of the observations: `view.observe`.
+            observations: (curves, n); padding at the end is harmless as long as no question's
+                prefix reaches it.
+            prefixes: (curves, m) how many observations each question knows of, 1..n.
+            questions: (curves, m).
         """
         last = prefixes - 1
-        rows = torch.arange(len(last), device=last.device)[:, None]
-        last_schedule = None if schedule is None else schedule[rows, last]
-        asked = self.query_features(
-            fractions.gather(1, last), queries, last_schedule, query_schedule, best
-        )
+        asked = self.view.ask(observations.at(last), questions)
         out = self.answer(context.tokens, asked, prefixes)
-        return self.interpret(out, context.frame.at(last))
+        return self.interpret(out, context.coordinates.at(last))
 
     def answer(self, tokens: Tensor, asked: Tensor, prefixes: Tensor | None = None) -> Tensor:
         """The head's outputs (curves, m, outputs) to queries after `prefixes` observations.
@@ -392,37 +277,23 @@ class Network(nn.Module):
         return self._read_out(answers)
 
     def extend(
-        self,
-        cache: Cache | None,
-        fractions: Array,
-        values: Array,
-        queries: Array,
-        limits: Array | None = None,
-        schedule: Array | None = None,
-        query_schedule: Array | None = None,
+        self, cache: Cache | None, observations: Observations, questions: Questions
     ) -> tuple[BinnedDistribution, Cache]:
-        """Forecasts `queries` (curves, m) after all observations, encoding those not in `cache`.
-
-        Arguments are torch tensors or numpy arrays: for a single curve, features cost less in
-        numpy.
+        """Answers questions after all observations, encoding those that are not in `cache`.
 
         Args:
             cache: of the first observations, or None.
-            fractions: (curves, n) every observed step over the horizon, cached ones included.
-            values: (curves, n) every observed value.
-            queries: (curves, m).
-            limits: (curves, 2) best and worst value the metric can take; see `features`.
-            schedule: (curves, n, 2) learning rates at every observed step; see `features`.
-            query_schedule: (curves, m, 2) at the queries.
+            observations: (curves, n) every one, cached ones included. For a single curve, features
+                cost less in numpy.
+            questions: (curves, m).
 
         Returns:
-            the forecasts, of the arguments' kind, and the cache of all n observations.
+            the forecasts (curves, m), of the arguments' kind, and the cache of all n observations.
         """
-        length = fractions.shape[1]
+        length = observations.length
         start = 0 if cache is None else cache.length
-        context = self.features(fractions, values, start, limits, schedule)
-        last_schedule = None if schedule is None else schedule[:, -1:]
-        asked = self.query_features(fractions[:, -1:], queries, last_schedule, query_schedule)
+        context = self.view.observe(observations, start)
+        asked = self.view.ask(observations.last(), questions)
         tokens, asked = torch.as_tensor(context.tokens), torch.as_tensor(asked)
         x = torch.cat(
             [
@@ -436,10 +307,10 @@ class Network(nn.Module):
             # Query rows lie below the diagonal: they see everything.
             mask = x.new_full((x.shape[1], length), _MASKED).triu(start + 1)
         answers, cache = self._run(x, length - start, mask, cache)
-        out: Array = self._read_out(answers)
-        if isinstance(values, np.ndarray):
+        out: AnyArray = self._read_out(answers)
+        if isinstance(observations.values, np.ndarray):
             out = out.double().numpy()
-        return self.interpret(out, context.frame.last_only()), cache
+        return self.interpret(out, context.coordinates.last_only()), cache
 
     def _run(
         self, x: Tensor, new: int, mask: Tensor | None, cache: Cache | None
@@ -465,20 +336,20 @@ class Network(nn.Module):
     def _read_out(self, x: Tensor) -> Tensor:
         return self.head(self.norm(x)).float()  # type: ignore[no-any-return]
 
-    def interpret(self, out: Array, frame: Frame) -> BinnedDistribution:
-        """The forecast that the head's outputs (curves, m, outputs) stand for, in their frame.
+    def interpret(self, out: AnyArray, coordinates: Coordinates) -> BinnedDistribution:
+        """The forecast that the head's outputs (curves, m, outputs) stand for in their coordinates.
 
-        Outputs and frame are both torch tensors or both numpy arrays.
+        Outputs and coordinates are both torch tensors or both numpy arrays.
         """
         xp = array_module(out)
         offset, log_scale = out[..., 0], out[..., 1]
         mix, logits = out[..., 2 : 2 + AVERAGES], out[..., 2 + AVERAGES :]
         location = (
-            frame.last
-            + (mix * frame.averages).sum(-1)
-            + frame.unit * xp.sinh(clipped(offset, -12, 12))
+            coordinates.last
+            + (mix * coordinates.averages).sum(-1)
+            + coordinates.unit * xp.sinh(clipped(offset, -12, 12))
         )
-        scale = frame.unit * xp.exp(clipped(log_scale + 1, -8, 12))
+        scale = coordinates.unit * xp.exp(clipped(log_scale + 1, -8, 12))
         start = constant_like(starting_log_masses(self.config.bins), logits)
         return BinnedDistribution(location, scale, log_softmax(logits + start))
 
@@ -496,9 +367,3 @@ def _backtest_mask(length: int, queries: int) -> Tensor:
     """(1, 1, length + queries, length) for observations and a query after each of the first."""
     hidden = torch.full((length, length), _MASKED).triu(1)
     return torch.cat([hidden, hidden[:queries]])[None, None]
-
-
-def _unknown_schedule(like: Array) -> Array:
-    """(..., 2) learning rates that say nothing, for steps (...)."""
-    nothing = 0 * like[..., None] + UNKNOWN
-    return array_module(like).concat([nothing] * SCHEDULE_CHANNELS, axis=-1)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lcpfn.errors import InputError, TrainingError
 from lcpfn.evaluation import forecasts_by_share
+from lcpfn.network.inputs import Observations
 from lcpfn.network.transformer import Network
 from lcpfn.priors import Prior
 from lcpfn.training.checkpoint import TrainingState, checkpoint_name
@@ -150,7 +151,7 @@ def _train(
         objective = DistributedDataParallel(objective)
     half = half_precision_pays(device)
     validation_batch = _validation_batch(prior, device)
-    validation = validate(network, *validation_batch) if step >= config.steps else {}
+    validation = validate(network, validation_batch) if step >= config.steps else {}
 
     started = saved = time.monotonic()
     warm_up_until = step + 20
@@ -159,13 +160,7 @@ def _train(
         network.train()
         batch = prior.sample(share, generator)
         examples = draw_examples(batch, config.queries, generator)
-        context = network.features(
-            examples.fractions,
-            examples.values,
-            limits=examples.limits,
-            schedule=examples.schedule,
-            rates=examples.rates,
-        )
+        context = network.view.observe(examples.observations)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             score = objective(context, examples)
         (-score).backward()
@@ -188,7 +183,7 @@ def _train(
             clock_start, clock_step = now, step
         measured = None
         if step % validate_every == 0 or step == config.steps:
-            measured = validation = validate(network, *validation_batch)
+            measured = validation = validate(network, validation_batch)
         elapsed = max(now - clock_start, 1e-9)
         observer(
             Progress(
@@ -211,21 +206,21 @@ def _train(
 
 
 @torch.no_grad()
-def validate(network: Network, fractions: Tensor, values: Tensor) -> dict[str, float]:
+def validate(network: Network, complete: Observations) -> dict[str, float]:
     """Mean log-density of the points after 10, 20, 40 and 80 % of each curve, noisy as they are.
 
     Args:
         network: to score.
-        fractions, values: (curves, n) complete curves.
+        complete: (curves, n) all of every curve.
     """
     network.eval()
     return {
         f"{share:.0%}": float(forecast.log_prob(unseen).mean())
-        for share, forecast, unseen in forecasts_by_share(network, fractions, values)
+        for share, forecast, unseen in forecasts_by_share(network, complete)
     }
 
 
-def _validation_batch(prior: Prior, device: torch.device) -> tuple[Tensor, Tensor]:
+def _validation_batch(prior: Prior, device: torch.device) -> Observations:
     generator = torch.Generator(device).manual_seed(_VALIDATION_SEED)
     batch = prior.sample(_VALIDATION_CURVES, generator)
-    return batch.fractions.expand_as(batch.values).contiguous(), batch.values
+    return Observations(batch.fractions.expand_as(batch.values).contiguous(), batch.values)

@@ -30,13 +30,7 @@ class Objective(nn.Module):
 
     def forward(self, context: ContextFeatures, examples: Examples) -> Tensor:
         forecast = self.network(
-            context,
-            examples.fractions,
-            examples.prefixes,
-            examples.queries,
-            examples.schedule,
-            examples.query_schedule,
-            examples.best,
+            context, examples.observations, examples.prefixes, examples.questions
         )
         score = forecast.expected_log_prob(examples.clean, examples.noise)
         # One exploding curve must not outweigh the batch: far misses count by their logarithm.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lcpfn.network.relative import UNKNOWN
+from lcpfn.network.inputs import UNKNOWN, Observations, Questions
 from lcpfn.priors import CurveBatch
 
 # How often a batch observes all, half or a quarter of each curve's steps. Shorter sequences are
@@ -31,37 +31,23 @@ _BEST_NOISE = 0.1
 
 @dataclass(frozen=True)
 class Examples:
-    """Observations and questions of a batch of curves.
+    """Observations of a batch of curves, questions about them, and the answers.
 
     Args:
-        fractions: (curves, n) observed steps over the horizon.
-        values: (curves, n) observed values.
-        prefixes: (curves, m) how many observations each query may see.
-        queries: (curves, m) asked steps over the horizon, after the prefix's last step.
-        clean: (curves, m) centre of the true value at each query.
+        observations: (curves, n); learning rates are hidden where most logs lack them.
+        prefixes: (curves, m) how many observations each question may know of.
+        questions: (curves, m), each after its prefix's last step.
+        clean: (curves, m) centre of the true answer.
         noise: (curves, m) its standard deviation.
-        drawn: (curves, m) one noisy value at each query.
-        limits: (curves, 2) best and worst value the metric can take, infinite where unknown, or
-            None.
-        schedule: (curves, n, 2) learning rates at the observed steps, -1 where hidden, or None.
-        query_schedule: (curves, m, 2) at the queries.
-        rates: (curves, n) learning rates at the observed steps where the schedule is not told, -1
-            where hidden, or None.
-        best: (curves, m) 1 where `clean` is the best value after the prefix up to the query.
+        drawn: (curves, m) one noisy answer.
     """
 
-    fractions: Tensor
-    values: Tensor
+    observations: Observations
     prefixes: Tensor
-    queries: Tensor
+    questions: Questions
     clean: Tensor
     noise: Tensor
     drawn: Tensor
-    limits: Tensor | None = None
-    schedule: Tensor | None = None
-    query_schedule: Tensor | None = None
-    rates: Tensor | None = None
-    best: Tensor | None = None
 
 
 def draw_examples(batch: CurveBatch, queries: int, generator: torch.Generator) -> Examples:
@@ -91,20 +77,15 @@ def draw_examples(batch: CurveBatch, queries: int, generator: torch.Generator) -
     clean = torch.where(best > 0, _best_after(batch.values, logged, last, asked), clean)
     noise = torch.where(best > 0, _BEST_NOISE * noise, noise)
     errors = torch.randn(noise.shape, generator=generator, device=noise.device)
-    return Examples(
+    observations = Observations(
         fractions.gather(1, observed),
         batch.values.gather(1, observed),
-        prefixes,
-        fractions.gather(1, asked),
-        clean,
-        noise,
-        clean + noise * errors,
         batch.limits,
         schedule,
-        query_schedule,
         rates,
-        best,
     )
+    questions = Questions(fractions.gather(1, asked), query_schedule, best)
+    return Examples(observations, prefixes, questions, clean, noise, clean + noise * errors)
 
 
 def _best_after(values: Tensor, logged: Tensor, last: Tensor, asked: Tensor) -> Tensor:

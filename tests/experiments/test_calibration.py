@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 import lcpfn
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.priors import CurveBatch
 
 # Tests of a fixed seed either pass or fail for good; the level is how often a model that is
@@ -57,9 +58,9 @@ def test_forecasts_beat_the_prior_and_sharpen_with_data(
     scores = []
     with torch.inference_mode():
         for cutoff in (10, 20, 40, 80):
-            forecast, _ = reference.network.extend(
-                None, fractions[:, :cutoff], values[:, :cutoff], fractions[:, cutoff:]
-            )
+            asked = Questions(fractions[:, cutoff:])
+            seen = Observations(fractions, values).first(cutoff)
+            forecast, _ = reference.network.extend(None, seen, asked)
             scores.append(float(forecast.log_prob(values[:, cutoff:]).mean()))
     assert scores == sorted(scores)
     # Rounded down from what experiments/prior_score.py prints for the shared set of curves.

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from lcpfn.forecast.bounds import Bounds, BoundsLike
 from lcpfn.forecast.curve import read_curve
-from lcpfn.forecast.scaling import Frame, MetricMap, metric_map, same_map_throughout
+from lcpfn.forecast.scaling import MAPS, MetricMap, same_map_throughout
+from lcpfn.network.views import Frame
 
 
 def mapped(
     values: list[float], goal: str, bounds: Bounds | str, frame: Frame = "absolute"
 ) -> tuple[MetricMap, np.ndarray]:
     curve = read_curve(values, None, 100, goal, bounds)  # type: ignore[arg-type]
-    metric = metric_map(curve, frame)
+    metric = MAPS[frame](curve)
     return metric, metric.to_unit(curve.values)
 
 
@@ -79,5 +80,5 @@ def test_first_and_last_prefix_tell_whether_all_share_a_map(
     assert [prefix.values.tolist() for prefix in prefixes] == [
         values[: count + 1] for count in range(len(values))
     ]
-    if prefixes[0].bounds == curve.bounds and same_map_throughout(curve, frame):
-        assert {metric_map(prefix, frame) for prefix in prefixes} == {metric_map(curve, frame)}
+    if prefixes[0].bounds == curve.bounds and same_map_throughout(curve, MAPS[frame]):
+        assert {MAPS[frame](prefix) for prefix in prefixes} == {MAPS[frame](curve)}

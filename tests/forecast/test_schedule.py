@@ -13,6 +13,7 @@ import lcpfn
 from lcpfn.errors import InputError
 from lcpfn.forecast.model import LCPFN
 from lcpfn.forecast.schedule import LearningRates, read_schedule, shifted
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import BroadPrior
 from lcpfn.training.questions import draw_examples
@@ -156,14 +157,17 @@ def test_training_hides_half_of_the_schedules() -> None:
     batch = BroadPrior().sample(2000, generator)
     examples = draw_examples(batch, 8, generator)
     assert batch.schedule is not None
-    assert examples.schedule is not None and examples.query_schedule is not None
-    hidden = (examples.schedule < 0).all(2).all(1)
-    assert 0.45 < hidden.float().mean() < 0.55
-    assert torch.equal(hidden, (examples.query_schedule < 0).all(2).all(1))
-    known = examples.query_schedule[~hidden]
+    observations, questions = examples.observations, examples.questions
+    assert observations.schedule is not None and questions.schedule is not None
+    hidden = (observations.schedule < 0).all(2).all(1)
+    assert observations.rates is not None
+    nothing = hidden & (observations.rates < 0).all(1)
+    assert 0.45 < nothing.float().mean() < 0.55
+    assert torch.equal(hidden, (questions.schedule < 0).all(2).all(1))
+    known = questions.schedule[~hidden]
     assert known.min() >= 0 and known.max() <= 1 + 1e-6
     # At the horizon the whole rate is spent.
-    at_end = examples.queries[~hidden] == 1
+    at_end = questions.fractions[~hidden] == 1
     torch.testing.assert_close(known[..., 1][at_end], torch.ones(int(at_end.sum())))
 
 
@@ -176,20 +180,21 @@ def test_a_network_may_start_from_one_that_knew_no_schedules() -> None:
     values = torch.tensor([[0.0, 1.0, 1.5]])
     rates = LearningRates(1.0, np.ones(4), np.linspace(0, 1, 5))
     schedule = torch.from_numpy(rates.at(fractions[0].double().numpy()))[None]
-    asked = torch.from_numpy(rates.at(np.array([1.0])))[None]
-    before, _ = plain.extend(None, fractions, values, torch.ones(1, 1))
-    after, _ = told.extend(None, fractions, values, torch.ones(1, 1), None, schedule, asked)
+    seen = Observations(fractions, values, schedule=schedule)
+    asked = Questions(torch.ones(1, 1), torch.from_numpy(rates.at(np.array([1.0])))[None])
+    before, _ = plain.extend(None, Observations(fractions, values), Questions(torch.ones(1, 1)))
+    after, _ = told.extend(None, seen, asked)
     torch.testing.assert_close(
         after.quantile(torch.tensor(0.5)), before.quantile(torch.tensor(0.5))
     )
     shown = Network(NetworkConfig(**{**SHAPE.as_dict(), "floor": True})).take_over(told)  # type: ignore[arg-type]
-    limits = torch.tensor([[2.0, -1.0]])
-    ignored, _ = shown.extend(None, fractions, values, torch.ones(1, 1), limits, schedule, asked)
-    heeded, _ = told.extend(None, fractions, values, torch.ones(1, 1), limits, schedule, asked)
+    bounded = Observations(fractions, values, torch.tensor([[2.0, -1.0]]), schedule)
+    ignored, _ = shown.extend(None, bounded, asked)
+    heeded, _ = told.extend(None, bounded, asked)
     torch.testing.assert_close(ignored.location, heeded.location)
     deeper = Network(NetworkConfig(**{**SHAPE.as_dict(), "layers": 4}))  # type: ignore[arg-type]
     deeper.initialise(torch.Generator().manual_seed(2)).take_over(told)
-    begun, _ = deeper.extend(None, fractions, values, torch.ones(1, 1), None, schedule, asked)
+    begun, _ = deeper.extend(None, seen, asked)
     torch.testing.assert_close(begun.location, after.location)
     for wrong in ({"width": 64}, {"floor": True}, {"layers": 1}):
         with pytest.raises(InputError, match="cannot start"):

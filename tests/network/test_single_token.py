@@ -1,10 +1,23 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.single_token import SingleToken
 from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import CurveBatch
 from tests.network.test_transformer import assert_same
+
+
+def in_numpy(given: Observations | Questions) -> Any:
+    """The same in numpy arrays."""
+    parts = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    return type(given)(
+        **{name: None if part is None else part.numpy() for name, part in parts.items()}
+    )
 
 
 @pytest.mark.parametrize("frame", ["absolute", "relative"])
@@ -22,18 +35,19 @@ def test_single_tokens_equal_the_network(prior_curves: CurveBatch, frame: str) -
     values = prior_curves.values[:1]
     fractions = prior_curves.fractions.expand_as(values).contiguous()
     limits = torch.tensor([[1.2, -0.1]])
+    in_torch = Observations(fractions, values, limits)
     for length in range(1, 100):
-        seen = fractions[:, :length], values[:, :length]
-        streamed = stepper.extend(cache, seen[0].numpy(), seen[1].numpy(), limits=limits.numpy())()
+        asked = Questions(np.ones((1, 1), np.float32))
+        streamed = stepper.advance(cache, in_numpy(in_torch.first(length)), asked)()
         if length in (1, 2, 3, 50, 99):
-            scratch, _ = network.extend(None, *seen, torch.ones(1, 1), limits)
-            assert_same(streamed, scratch)
+            asked = Questions(torch.ones(1, 1))
+            assert_same(streamed, network.extend(None, in_torch.first(length), asked)[0])
 
 
 @torch.inference_mode()
-def test_queries_are_remembered_with_their_learning_rates(prior_curves: CurveBatch) -> None:
+def test_questions_are_remembered_with_all_that_belongs_to_them(prior_curves: CurveBatch) -> None:
     config = NetworkConfig(
-        width=32, layers=2, heads=2, bins=16, frame="relative", schedule=True, floor=True
+        width=32, layers=2, heads=2, bins=16, frame="relative", schedule=True, floor=True, best=True
     )
     generator = torch.Generator().manual_seed(0)
     network = Network(config).initialise(generator)
@@ -42,17 +56,21 @@ def test_queries_are_remembered_with_their_learning_rates(prior_curves: CurveBat
     stepper = SingleToken(network)
     values = prior_curves.values[:1, :1]
     fractions = prior_curves.fractions[:1].expand_as(values)
-    for query, rates in [(1.0, (1.0, 0.1)), (0.5, (1.0, 0.1)), (1.0, (0.2, 0.7)), (1.0, None)]:
-        asked = torch.full((1, 1), query)
-        known = None if rates is None else ((1.0, 0.01), rates)
-        told = [None, None] if known is None else [torch.tensor([[pair]]) for pair in known]
+    for query, rates, best in [
+        (1.0, (1.0, 0.1), 0.0),
+        (0.5, (1.0, 0.1), 0.0),
+        (1.0, (0.2, 0.7), 0.0),
+        (1.0, (0.2, 0.7), 1.0),
+        (1.0, None, 1.0),
+        (1.0, None, None),
+    ]:
+        known = None if rates is None else torch.tensor([[(1.0, 0.01)]])
+        asked = Questions(
+            torch.full((1, 1), query),
+            None if rates is None else torch.tensor([[rates]]),
+            None if best is None else torch.full((1, 1), best),
+        )
+        seen = Observations(fractions, values, schedule=known)
         for _ in range(2):
-            streamed = stepper.extend(
-                stepper.cache(capacity=1),
-                fractions.numpy(),
-                values.numpy(),
-                query,
-                None,
-                *(None if each is None else each.numpy() for each in told),
-            )()
-            assert_same(streamed, network.extend(None, fractions, values, asked, None, *told)[0])
+            streamed = stepper.advance(stepper.cache(capacity=1), in_numpy(seen), in_numpy(asked))()
+            assert_same(streamed, network.extend(None, seen, asked)[0])

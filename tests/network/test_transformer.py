@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import CurveBatch
 
@@ -21,13 +22,13 @@ def test_one_pass_over_prefixes_equals_each_prefix_alone(
     fractions = prior_curves.fractions.expand_as(values)
     prefixes = torch.tensor([[1, 2, 30, 99]]).expand(4, -1)
     queries = torch.tensor([[1.0, 0.5, 0.31, 1.0]]).expand(4, -1)
-    context = small_network.features(fractions, values)
-    together = small_network(context, fractions, prefixes, queries)
+    observations = Observations(fractions, values)
+    context = small_network.view.observe(observations)
+    together = small_network(context, observations, prefixes, Questions(queries))
     for column in range(4):
         seen = int(prefixes[0, column])
-        alone, _ = small_network.extend(
-            None, fractions[:, :seen], values[:, :seen], queries[:, column : column + 1]
-        )
+        asked = Questions(queries[:, column : column + 1])
+        alone, _ = small_network.extend(None, observations.first(seen), asked)
         assert_same(together[:, column], alone[:, 0])
 
 
@@ -35,13 +36,14 @@ def test_one_pass_over_prefixes_equals_each_prefix_alone(
 def test_cache_equals_from_scratch(small_network: Network, prior_curves: CurveBatch) -> None:
     values = prior_curves.values[:4, :60]
     fractions = prior_curves.fractions[:60].expand_as(values)
-    queries = torch.tensor([[0.7, 1.0]]).expand(4, -1)
-    scratch, _ = small_network.extend(None, fractions, values, queries)
-    _, cache = small_network.extend(None, fractions[:, :50], values[:, :50], queries)
-    grown, cache = small_network.extend(cache, fractions, values, queries)
+    observations = Observations(fractions, values)
+    asked = Questions(torch.tensor([[0.7, 1.0]]).expand(4, -1))
+    scratch, _ = small_network.extend(None, observations, asked)
+    _, cache = small_network.extend(None, observations.first(50), asked)
+    grown, cache = small_network.extend(cache, observations, asked)
     assert cache.length == 60
     assert_same(grown, scratch)
-    replaced, _ = small_network.extend(cache.first(33), fractions, values, queries)
+    replaced, _ = small_network.extend(cache.first(33), observations, asked)
     assert_same(replaced, scratch)
 
 
@@ -49,12 +51,18 @@ def test_cache_equals_from_scratch(small_network: Network, prior_curves: CurveBa
 def test_padding_is_harmless(small_network: Network, prior_curves: CurveBatch) -> None:
     values = prior_curves.values[:4, :30]
     fractions = prior_curves.fractions[:30].expand_as(values)
-    prefixes, queries = torch.full((4, 1), 30), torch.ones(4, 1)
-    plain = small_network(small_network.features(fractions, values), fractions, prefixes, queries)
-    padded_values = torch.cat([values, torch.zeros(4, 9)], 1)
-    padded_fractions = torch.cat([fractions, torch.ones(4, 9)], 1)
-    context = small_network.features(padded_fractions, padded_values)
-    assert_same(small_network(context, padded_fractions, prefixes, queries), plain)
+    prefixes, asked = torch.full((4, 1), 30), Questions(torch.ones(4, 1))
+    plain, padded = (
+        small_network(small_network.view.observe(given), given, prefixes, asked)
+        for given in (
+            Observations(fractions, values),
+            Observations(
+                torch.cat([fractions, torch.ones(4, 9)], 1),
+                torch.cat([values, torch.zeros(4, 9)], 1),
+            ),
+        )
+    )
+    assert_same(padded, plain)
 
 
 def test_written_out_attention_equals_the_fused_one(
@@ -62,11 +70,12 @@ def test_written_out_attention_equals_the_fused_one(
 ) -> None:
     values = prior_curves.values[:4]
     fractions = prior_curves.fractions.expand_as(values)
-    prefixes, queries = torch.full((4, 1), 50), torch.ones(4, 1)
-    context = small_network.features(fractions, values)
-    training = small_network(context, fractions, prefixes, queries)
+    prefixes, asked = torch.full((4, 1), 50), Questions(torch.ones(4, 1))
+    observations = Observations(fractions, values)
+    context = small_network.view.observe(observations)
+    training = small_network(context, observations, prefixes, asked)
     with torch.inference_mode():
-        fused = small_network(context, fractions, prefixes, queries)
+        fused = small_network(context, observations, prefixes, asked)
     assert_same(training, fused)
 
 
@@ -74,8 +83,10 @@ def test_written_out_attention_equals_the_fused_one(
 def test_numpy_in_numpy_out(small_network: Network, prior_curves: CurveBatch) -> None:
     values = prior_curves.values[:1, :30]
     fractions, queries = prior_curves.fractions[:30].expand_as(values), torch.ones(1, 1)
-    in_torch, _ = small_network.extend(None, fractions, values, queries)
-    in_numpy, _ = small_network.extend(None, fractions.numpy(), values.numpy(), queries.numpy())
+    in_torch, _ = small_network.extend(None, Observations(fractions, values), Questions(queries))
+    in_numpy, _ = small_network.extend(
+        None, Observations(fractions.numpy(), values.numpy()), Questions(queries.numpy())
+    )
     assert isinstance(in_numpy.log_masses, np.ndarray)
     assert_same(in_numpy, in_torch)
 
@@ -85,10 +96,10 @@ def test_laid_out_weights_are_the_same_weights(
 ) -> None:
     values = prior_curves.values[:4, :30]
     fractions, queries = prior_curves.fractions[:30].expand_as(values), torch.ones(4, 1)
-    before, _ = small_network.extend(None, fractions, values, queries)
+    before, _ = small_network.extend(None, Observations(fractions, values), Questions(queries))
     laid_out = Network(small_network.config)
     laid_out.load_state_dict(small_network.state_dict())
-    after, _ = laid_out.laid_out().extend(None, fractions, values, queries)
+    after, _ = laid_out.laid_out().extend(None, Observations(fractions, values), Questions(queries))
     assert_same(after, before)
 
 
@@ -98,6 +109,6 @@ def test_an_untrained_network_forecasts_widely(prior_curves: CurveBatch) -> None
     )
     values = prior_curves.values[:8, :20]
     fractions = prior_curves.fractions[:20].expand_as(values)
-    forecast, _ = network.extend(None, fractions, values, torch.ones(8, 1))
+    forecast, _ = network.extend(None, Observations(fractions, values), Questions(torch.ones(8, 1)))
     torch.testing.assert_close(forecast.location[:, 0], values[:, -1])
     assert (forecast.scale > 0).all()

@@ -63,9 +63,10 @@ def test_limits_reach_the_examples() -> None:
     generator = _generator()
     batch = BroadPrior().sample(8, generator)
     examples = draw_examples(batch, 4, generator)
-    assert examples.limits is not None and batch.ceiling is not None and batch.floor is not None
-    assert torch.equal(examples.limits[:, 0], batch.ceiling)
-    assert torch.equal(examples.limits[:, 1], batch.floor)
+    limits = examples.observations.limits
+    assert limits is not None and batch.ceiling is not None and batch.floor is not None
+    assert torch.equal(limits[:, 0], batch.ceiling)
+    assert torch.equal(limits[:, 1], batch.floor)
 
 
 def test_accuracies_and_only_they_have_a_floor() -> None:

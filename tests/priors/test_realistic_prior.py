@@ -37,7 +37,7 @@ def test_draws_keep_the_promises_of_a_prior(length: int) -> None:
             assert tensor is not None and torch.isfinite(tensor).all()
         assert (batch.values[:, 0] == 0).all()
         assert batch.fractions[-1] == 1 and (torch.diff(batch.fractions) > 0).all()
-        assert draw_examples(batch, 8, _generator()).queries.shape == (60, 8)
+        assert draw_examples(batch, 8, _generator()).questions.fractions.shape == (60, 8)
 
 
 def test_ceilings_hold_and_are_known_at_their_rate() -> None:

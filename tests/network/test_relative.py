@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lcpfn.errors import InputError
-from lcpfn.network.features import CONTEXT_FEATURES, QUERY_FEATURES
+from lcpfn.network.absolute import AbsoluteView
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import BroadPrior
 
@@ -39,14 +40,14 @@ def curves() -> tuple[Tensor, Tensor, Tensor]:
     return fractions, values / 2048, limits
 
 
-QUERIES = torch.tensor([0.97, 1.0]).expand(16, -1)
+ASKED = Questions(torch.tensor([0.97, 1.0]).expand(16, -1))
 
 
 @torch.no_grad()
 def _forecast(
     network: Network, fractions: Tensor, values: Tensor, limits: Tensor | None = None
 ) -> Tensor:
-    forecast, _ = network.extend(None, fractions, values, QUERIES, limits)
+    forecast, _ = network.extend(None, Observations(fractions, values, limits), ASKED)
     return forecast.quantile(torch.tensor([0.06, 0.5, 0.94])[:, None, None])
 
 
@@ -80,11 +81,12 @@ def test_unknown_limits_are_none(network: Network, curves: tuple[Tensor, Tensor,
 
 def test_features_are_causal(network: Network, curves: tuple[Tensor, Tensor, Tensor]) -> None:
     fractions, values, limits = curves
-    full = network.features(fractions, values, limits=limits)
+    observations = Observations(fractions, values, limits)
+    full = network.view.observe(observations)
     for count in (1, 2, 3, 11):
-        part = network.features(fractions[:, :count], values[:, :count], limits=limits)
+        part = network.view.observe(observations.first(count))
         torch.testing.assert_close(part.tokens, full.tokens[:, :count], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(part.frame.unit, full.frame.unit[:, :count])
+        torch.testing.assert_close(part.coordinates.unit, full.coordinates.unit[:, :count])
 
 
 @torch.no_grad()
@@ -94,9 +96,9 @@ def test_streaming_equals_starting_anew(
     fractions, values, limits = curves
     cache = None
     for count in range(1, 21):
-        seen = fractions[:, :count], values[:, :count]
-        streamed, cache = network.extend(cache, *seen, QUERIES, limits)
-        anew, _ = network.extend(None, *seen, QUERIES, limits)
+        seen = Observations(fractions, values, limits).first(count)
+        streamed, cache = network.extend(cache, seen, ASKED)
+        anew, _ = network.extend(None, seen, ASKED)
         torch.testing.assert_close(streamed.location, anew.location, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(streamed.log_masses, anew.log_masses, rtol=1e-3, atol=1e-3)
 
@@ -104,9 +106,10 @@ def test_streaming_equals_starting_anew(
 @torch.no_grad()
 def test_forward_equals_extend(network: Network, curves: tuple[Tensor, Tensor, Tensor]) -> None:
     fractions, values, limits = curves
-    context = network.features(fractions, values, limits=limits)
-    together = network(context, fractions, torch.full((16, 2), 12), QUERIES)
-    alone, _ = network.extend(None, fractions[:, :12], values[:, :12], QUERIES, limits)
+    observations = Observations(fractions, values, limits)
+    context = network.view.observe(observations)
+    together = network(context, observations, torch.full((16, 2), 12), ASKED)
+    alone, _ = network.extend(None, observations.first(12), ASKED)
     torch.testing.assert_close(together.location, alone.location, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(together.scale, alone.scale, rtol=1e-4, atol=1e-7)
 
@@ -128,10 +131,11 @@ def test_odd_curves_have_finite_ordered_quantiles(network: Network, values: list
     fractions = (torch.arange(1, len(values) + 1) / 100)[None]
     best, worst = max(values), min(values)
     for limits in (None, torch.tensor([[best, worst]]), torch.tensor([[5.0, -math.inf]])):
-        context = network.features(fractions, observed, limits=limits)
+        observations = Observations(fractions, observed, limits)
+        context = network.view.observe(observations)
         assert torch.isfinite(context.tokens).all()
-        assert (context.frame.unit > 0).all()
-        forecast, _ = network.extend(None, fractions, observed, torch.ones(1, 1), limits)
+        assert (context.coordinates.unit > 0).all()
+        forecast, _ = network.extend(None, observations, Questions(torch.ones(1, 1)))
         quantiles = forecast.quantile(torch.linspace(0.01, 0.99, 50)[:, None, None])
         assert torch.isfinite(quantiles).all()
         assert (torch.diff(quantiles, dim=0) >= 0).all()
@@ -143,18 +147,19 @@ def test_one_wild_record_does_not_inflate_the_unit(network: Network) -> None:
     wild = calm.clone()
     wild[0, 0] = -2.0
     fractions = (torch.arange(1, 61) / 100)[None]
-    unit = network.features(fractions, wild).frame.unit[0, -1].item()
-    assert unit == pytest.approx(
-        network.features(fractions, calm).frame.unit[0, -1].item(), rel=0.3
+    unit, usual = (
+        network.view.observe(Observations(fractions, values)).coordinates.unit[0, -1].item()
+        for values in (wild, calm)
     )
+    assert unit == pytest.approx(usual, rel=0.3)
     assert unit == pytest.approx(0.002, rel=0.5)
 
 
 def test_the_absolute_frame_keeps_its_shapes() -> None:
     network = Network(NetworkConfig(width=32, layers=1, heads=2, bins=24))
     assert network.config.frame == "absolute"
-    assert network.embed_context.weight.shape == (32, CONTEXT_FEATURES)
-    assert network.embed_query.weight.shape == (32, QUERY_FEATURES)
+    assert network.embed_context.weight.shape == (32, AbsoluteView.context_features)
+    assert network.embed_query.weight.shape == (32, AbsoluteView.query_features)
 
 
 def test_an_unknown_frame_is_refused() -> None:
