@@ -1,0 +1,276 @@
+"""Makes the default model, and judges it by leaving sources out.
+
+In two stages, from the default model before it (which saw draws of `RealisticPrior` alone):
+
+    python experiments/train_default.py prior runs/base --curves 600000
+    python experiments/train_default.py recorded runs/default --start runs/base/base.safetensors
+
+The first trains on draws of priors: long annealed runs, and curves that resemble those of small
+networks. The second mixes varied copies of recorded runs with them; each source counts alike, a
+benchmark's data set, a workload, a repository. What that is worth on sources that the network has
+not seen is told by training the second stage four times, each time without a quarter of the
+sources, and judging each source by the network that has not seen it:
+
+    for fold in 0 1 2 3; do
+        python experiments/train_default.py recorded runs/fold$fold \
+            --start runs/base/base.safetensors --leave-out $fold
+    done
+    python experiments/train_default.py judge runs/default/default.safetensors runs/fold?/*.safetensors
+
+Training can be killed and resumes; `judge` prints the table of docs/results/sources.md.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+# Also when run by its path.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import lcpfn
+from experiments.support.recorded_runs import read_even, read_ragged
+from experiments.support.run_scores import CUTOFFS, RunScores, score_runs
+from lcpfn.forecast.model import LCPFN
+from lcpfn.priors import AnnealedPrior, MixturePrior, Prior, RealisticPrior, RecordedPrior
+from lcpfn.priors.recorded import RecordedRun
+from lcpfn.training import TrainingConfig, train
+from lcpfn.training.loop import Progress
+from lcpfn.weights import save_weights
+
+FOLDS = 4
+# Workloads are few and large; these are spread by hand, all other sources by their names.
+_FOLD_OF_WORKLOAD = {
+    "world/imagenet_resnet": 0,
+    "world/rl": 0,
+    "world/wmt": 1,
+    "world/fastmri": 2,
+    "world/gpt": 2,
+    "world/librispeech_deepspeech": 3,
+}
+# How often recorded runs of a family are drawn.
+_FAMILY_WEIGHTS = {
+    "lcbench": 0.15,
+    "taskset": 0.12,
+    "lcbench_surrogate": 0.09,
+    "world": 0.3,
+    "wild": 0.34,
+}
+_PRIOR_WEIGHTS = {"prior": (0.62, 0.38, 0.0), "recorded": (0.25, 0.3, 0.45)}
+_RUNS_PER_SET = 1000
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
+Out = Annotated[Path, typer.Argument(help="folder for checkpoints and weights")]
+Data = Annotated[Path, typer.Option(help="folder with one folder of .npz per family")]
+Start = Annotated[str, typer.Option(help="name or path of the weights to begin with")]
+Curves = Annotated[int, typer.Option(help="curves to train on")]
+Rate = Annotated[float, typer.Option(help="peak learning rate")]
+
+_DATA = Path("../shared/data")
+
+
+def recorded_runs(data: Path) -> list[RecordedRun]:
+    """The usable runs of all families below a folder."""
+    runs: list[RecordedRun] = []
+    for folder in sorted(path for path in data.iterdir() if path.is_dir()):
+        ragged = folder.name in ("world", "wild")
+        runs += read_ragged(folder) if ragged else read_even(folder, _RUNS_PER_SET)
+    return runs
+
+
+def fold_of(run: RecordedRun) -> int:
+    """Which quarter of the sources a run belongs to."""
+    return _FOLD_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % FOLDS)
+
+
+def group_weights(runs: Iterable[RecordedRun]) -> dict[str, float]:
+    """How often each group is drawn: by its family's weight, the groups of a family alike."""
+    groups = defaultdict(set)
+    for run in runs:
+        groups[_family(run.group)].add(run.group)
+    return {
+        group: _FAMILY_WEIGHTS[family] / len(members)
+        for family, members in groups.items()
+        for group in members
+    }
+
+
+def _family(group: str) -> str:
+    return group.split("/")[0]
+
+
+@app.command()
+def prior(
+    out: Out, start: Start = "default", curves: Curves = 600_000, rate: Rate = 1e-3, seed: int = 13
+) -> None:
+    """Trains on draws of priors alone."""
+    _train(out, "base", _mixture("prior", None), start, curves, rate, seed)
+
+
+@app.command()
+def recorded(
+    out: Out,
+    start: Start,
+    curves: Curves = 200_000,
+    rate: Rate = 6e-4,
+    seed: int = 7,
+    leave_out: Annotated[int | None, typer.Option(help="a quarter of the sources, 0 to 3")] = None,
+    data: Data = _DATA,
+) -> None:
+    """Trains on recorded runs mixed with draws of priors."""
+    if leave_out is not None and not 0 <= leave_out < FOLDS:
+        raise typer.BadParameter(f"--leave-out is {leave_out}, but must be 0 to {FOLDS - 1}")
+    runs = [run for run in recorded_runs(data) if fold_of(run) != leave_out]
+    name = "default" if leave_out is None else f"fold{leave_out}"
+    recordings = RecordedPrior(runs, group_weights(runs))
+    _train(out, name, _mixture("recorded", recordings), start, curves, rate, seed)
+
+
+def _mixture(stage: str, recordings: Prior | None) -> MixturePrior:
+    annealed, realistic, real = _PRIOR_WEIGHTS[stage]
+    parts: list[tuple[float, Prior]] = [(annealed, AnnealedPrior()), (realistic, RealisticPrior())]
+    return MixturePrior([*parts, (real, recordings)] if recordings else parts)
+
+
+def _train(
+    out: Path, name: str, mixture: Prior, start: str, curves: int, rate: float, seed: int
+) -> None:
+    torch.set_num_threads(1)
+    begin = lcpfn.load(start)
+    config = TrainingConfig(
+        curves=curves,
+        queries=24,
+        learning_rate=rate,
+        warmup=0.03,
+        seed=seed,
+        network=replace(begin.network.config, rates=True, best=True),
+    )
+
+    def report(progress: Progress) -> None:
+        if progress.step % 100 == 0:
+            line = f"{progress.step} of {progress.steps}: {progress.objective:.3f}"
+            print(line, f"{progress.curves_per_second:.0f} curves/s", flush=True)
+
+    result = train(
+        mixture,
+        config,
+        out,
+        compile=False,
+        validate_every=config.steps,
+        observer=report,
+        start=begin.network,
+    )
+    kept = ("prior", "fitted_to", "resolution")
+    card = {key: begin.card[key] for key in kept if key in begin.card}
+    made = {
+        "started_from": begin.card["sha256"],
+        "curves": result.curves,
+        "steps": result.steps,
+        "seconds": round(result.seconds),
+        "hardware": result.hardware,
+        "validation": result.validation,
+        "training": {
+            "learning_rate": rate,
+            "seed": seed,
+            "queries": config.queries,
+            "batch": config.batch,
+            "optimiser": config.optimiser,
+        },
+    }
+    print(save_weights(out, name, result.network, {**card, **made}))
+
+
+@app.command()
+def judge(
+    weights: Annotated[str, typer.Argument(help="name or path of the model trained on all")],
+    folds: Annotated[
+        list[Path] | None, typer.Argument(help="models trained without a quarter, in order")
+    ] = None,
+    data: Data = _DATA,
+    per_source: Annotated[int, typer.Option(help="runs of each source")] = 60,
+    by_source: Annotated[bool, typer.Option(help="also print every source")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
+) -> None:
+    """Scores forecasts of final values, source by source."""
+    torch.set_num_threads(1)
+    if folds and len(folds) != FOLDS:
+        raise typer.BadParameter(f"there are {len(folds)} folds, but {FOLDS} are needed, or none")
+    sources = _sources(recorded_runs(data), per_source)
+    found = {"default before": _scored(lcpfn.load("default"), sources)}
+    if Path(weights).exists():
+        found["trained on all"] = _scored(lcpfn.load(weights), sources)
+    if folds:
+        unseen: dict[tuple[str, str], RunScores] = {}
+        for index, path in enumerate(folds):
+            left_out = {key: runs for key, runs in sources.items() if fold_of(runs[0]) == index}
+            unseen |= _scored(lcpfn.load(path), left_out)
+        found["source left out"] = unseen
+    lines: list[str] = []
+    families = sorted({_family(group) for group, _ in sources})
+    for title, split in [
+        *((family, [key for key in sources if _family(key[0]) == family]) for family in families),
+        *(
+            [(f"{group} {source}", [(group, source)]) for group, source in sources]
+            if by_source
+            else []
+        ),
+    ]:
+        lines += _table(title, {name: [s[k] for k in split] for name, s in found.items()})
+    if markdown is not None:
+        markdown.write_text("\n".join(lines) + "\n")
+
+
+def _sources(
+    runs: Sequence[RecordedRun], per_source: int
+) -> dict[tuple[str, str], list[RecordedRun]]:
+    """A seeded choice of the runs of each source."""
+    found: dict[tuple[str, str], list[RecordedRun]] = defaultdict(list)
+    for run in runs:
+        found[run.group, run.source].append(run)
+    return {
+        key: [
+            members[index]
+            for index in np.random.default_rng(zlib.crc32("/".join(key).encode())).permutation(
+                len(members)
+            )[:per_source]
+        ]
+        for key, members in sorted(found.items())
+    }
+
+
+def _scored(
+    model: LCPFN, sources: Mapping[tuple[str, str], Sequence[RecordedRun]]
+) -> dict[tuple[str, str], RunScores]:
+    return {key: score_runs(model, runs) for key, runs in sources.items()}
+
+
+def _table(title: str, rows: Mapping[str, Sequence[RunScores]]) -> list[str]:
+    """Prints a table of pooled sources, and returns it in Markdown."""
+    count = len(next(iter(rows.values())))
+    heading = f"{title} ({count} source{'s' if count > 1 else ''})"
+    columns = ["", *(f"{cutoff:.0%}" for cutoff in CUTOFFS)]
+    table = Table(title=heading)
+    for column in columns:
+        table.add_column(column)
+    lines = ["", f"**{heading}**", "", f"| {' | '.join(columns)} |", "| --- " * 5 + "|"]
+    for name, scores in rows.items():
+        cells = [name, *(RunScores.pooled(scores, cutoff) for cutoff in CUTOFFS)]
+        table.add_row(*cells)
+        lines.append(f"| {' | '.join(cells)} |")
+    Console(width=140).print(table)
+    return lines
+
+
+if __name__ == "__main__":
+    app()
