@@ -1,4 +1,4 @@
-"""Makes the default model, and judges it by leaving sources out.
+r"""Makes the default model, and judges it by leaving sources out.
 
 In two stages, from the default model before it (which saw draws of `RealisticPrior` alone):
 
@@ -15,7 +15,8 @@ sources, and judging each source by the network that has not seen it:
         python experiments/train_default.py recorded runs/fold$fold \
             --start runs/base/base.safetensors --leave-out $fold
     done
-    python experiments/train_default.py judge runs/default/default.safetensors runs/fold?/*.safetensors
+    python experiments/train_default.py judge \
+        runs/default/default.safetensors runs/fold?/*.safetensors
 
 Training can be killed and resumes; `judge` prints the table of docs/results/sources.md.
 """

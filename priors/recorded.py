@@ -229,7 +229,8 @@ def _mixed(
     theirs = (theirs - theirs.min()) / max(float(np.ptp(theirs)), _LEAST_RANGE)
     theirs = values.min() + theirs * np.ptp(values)
     weight = random.uniform(0, 0.5)
-    return np.clip((1 - weight) * values + weight * theirs, worst, best)
+    mixed: Array = np.clip((1 - weight) * values + weight * theirs, worst, best)
+    return mixed
 
 
 def _bent(
@@ -251,7 +252,7 @@ def _bent(
 
 
 def _averaged(values: Array, memory: float) -> Array:
-    averaged = values.copy()
+    averaged: Array = values.copy()
     for index in range(1, len(values)):
         averaged[index] = memory * averaged[index - 1] + (1 - memory) * values[index]
     return averaged

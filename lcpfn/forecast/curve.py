@@ -29,7 +29,7 @@ from lcpfn.forecast.bounds import (
     guess_from_extremes,
     read_bounds,
 )
-from lcpfn.forecast.schedule import LearningRates, Schedule, read_schedule
+from lcpfn.forecast.schedule import LearningRates, Schedule, read_rates, read_schedule
 
 _DEFAULT_QUERIES = 200
 # A usual spacing far below the distance to go would overflow their ratio.
@@ -44,7 +44,7 @@ class Curve(NamedTuple):
     A tuple, because a backtest makes one for each prefix.
 
     Args:
-        steps: (n,) strictly increasing and positive, in the user's unit.
+        steps: (n,) strictly increasing and not negative, in the user's unit.
         values: (n,) finite.
         extremes: lowest and highest of `values`.
         horizon: last step of the full run, at or after the last of `steps`.
@@ -53,6 +53,8 @@ class Curve(NamedTuple):
         guessed_bounds: whether `bounds` were guessed.
         schedule: the learning rates of the whole run, None where unknown.
         diverged: how many of the newest records were infinite; `values` holds far ones for them.
+        rates: (n,) learning rates at the records in a unit of their peak so far, NaN where unknown;
+            None where none is known, or the whole schedule is.
     """
 
     steps: Array
@@ -64,6 +66,18 @@ class Curve(NamedTuple):
     guessed_bounds: bool
     schedule: LearningRates | None = None
     diverged: int = 0
+    rates: Array | None = None
+
+    @property
+    def shift(self) -> float:
+        """What to add to the steps of a log that begins at 0: its first spacing, else nothing.
+
+        The record at step 0 was taken before training; models know it as one interval after the
+        start. A log of that record alone is taken to go on at step 1.
+        """
+        if self.steps[0] > 0:
+            return 0.0
+        return float(self.steps[1]) if len(self.steps) > 1 else min(1.0, self.horizon)
 
     @property
     def recorded(self) -> Array:
@@ -86,9 +100,10 @@ class Curve(NamedTuple):
         bounds = guess_from_extremes(*extremes, self.goal) if self.guessed_bounds else self.bounds
         diverged = max(0, self.diverged - (len(self.values) - records))
         shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule, diverged)
-        return Curve(steps, values, extremes, *shared)
+        rates = None if self.rates is None else self.rates[:records]
+        return Curve(steps, values, extremes, *shared, rates)
 
-    def with_record(self, value: float, step: float) -> Curve | None:
+    def with_record(self, value: float, step: float, rate: float = math.nan) -> Curve | None:
         """The curve with one more record, or None where the record breaks a rule.
 
         For streams, where checking the whole curve again at every record would cost as much as
@@ -114,7 +129,15 @@ class Curve(NamedTuple):
             guess_from_extremes(*extremes, self.goal) if self.guessed_bounds else self.bounds,
             self.guessed_bounds,
             self.schedule,
+            0,
+            self._with_rate(rate),
         )
+
+    def _with_rate(self, rate: float) -> Array | None:
+        if self.rates is None:
+            unknown = math.isnan(rate) or self.schedule is not None
+            return None if unknown else np.append(np.full(len(self.steps), np.nan), rate)
+        return np.append(self.rates, rate)
 
 
 def read_curve(
@@ -124,6 +147,7 @@ def read_curve(
     goal: str,
     bounds: BoundsLike,
     schedule: Schedule | LearningRates | None = None,
+    rates: ArrayLike | None = None,
 ) -> Curve:
     """Checks user input and drops missing records.
 
@@ -131,11 +155,12 @@ def read_curve(
         values: (n,) observed metric, NaN where missing; infinite where the run had diverged. A
             record that it recovered from, so that a finite one follows, says nothing and counts
             as missing.
-        steps: (n,) strictly increasing positive numbers; None for 1..n.
+        steps: (n,) strictly increasing numbers, the first not negative; None for 1..n.
         horizon: last step of the full run.
         goal: "maximize" or "minimize".
         bounds: (low, high), None for open, or "auto".
         schedule: learning rates over the run, see `read_schedule`, which may have read it already.
+        rates: (n,) learning rates at the records, NaN where unknown. Not needed beside a schedule.
 
     Raises:
         InputError: naming the value and the rule.
@@ -173,9 +198,14 @@ def read_curve(
         check_inside(observed, at, checked)
     diverged = int(np.isinf(observed).sum())
     observed = _far_instead_of_infinite(observed, diverged)
-    rates = schedule if isinstance(schedule, LearningRates) else read_schedule(schedule, last)
+    whole = schedule if isinstance(schedule, LearningRates) else read_schedule(schedule, last)
+    told = read_rates(rates, len(present))
+    told = None if told is None or whole is not None else told[present]
+    told = None if told is None or np.isnan(told).all() else told
     extremes = float(observed.min()), float(observed.max())
-    return Curve(at, observed, extremes, last, checked_goal, checked, guessed, rates, diverged)
+    return Curve(
+        at, observed, extremes, last, checked_goal, checked, guessed, whole, diverged, told
+    )
 
 
 def recovered(values: Array) -> NDArray[np.bool_]:
@@ -255,8 +285,8 @@ def _steps(steps: ArrayLike | None, count: int) -> Array:
             f"steps has {len(at)} entries, but must have one for each of {count} values"
         )
     for index, step in enumerate(at):
-        if not (math.isfinite(step) and step > 0):
-            raise InputError(f"steps[{index}] is {step:g}, but must be positive and finite")
+        if not (math.isfinite(step) and step >= 0):
+            raise InputError(f"steps[{index}] is {step:g}, but must be finite and not negative")
     _check_increasing("steps", at)
     return at
 

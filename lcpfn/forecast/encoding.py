@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.axis import StepAxis
+from lcpfn.forecast.best import Of
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.scaling import LEAST_UNIT, MetricMap
 from lcpfn.forecast.schedule import LearningRates
-from lcpfn.network.inputs import Observations, Questions
+from lcpfn.network.inputs import UNKNOWN, Observations, Questions
 
 
 class Encoded(NamedTuple):
@@ -47,7 +48,8 @@ class Encoded(NamedTuple):
             axis.fractions(curve.steps[kept]).astype(np.float32)[None],
             metric.to_unit(curve.values[kept]).astype(np.float32)[None],
             np.array([metric.limits(curve.bounds)], np.float32),
-            _rates(curve.schedule, curve.steps[kept]),
+            _schedule(curve.schedule, curve.steps[kept]),
+            None if curve.rates is None else _told(curve.rates[kept]),
         )
         return Encoded(observations, metric, axis, curve.schedule)
 
@@ -67,17 +69,20 @@ class Encoded(NamedTuple):
         known = self.observations
         if metric != self.metric or metric.limits(curve.bounds) != tuple(self._limits[0]):
             return None
-        if self.axis.cell(step) == self.axis.cell(before):
+        if curve.shift != self.axis.shift or self.axis.cell(step) == self.axis.cell(before):
             return None
-        fraction = max(step / self.axis.horizon, 1 / self.axis.resolution)
         value = curve.values[-1] * metric.gain - metric.offset * metric.gain
         value = 0.0 if abs(value) < LEAST_UNIT else value
-        rates = _rates(self.schedule, np.array([step]))
+        schedule = _schedule(self.schedule, np.array([step]))
+        rates = None if curve.rates is None else _told(curve.rates[-1:])
+        if (rates is None) != (known.rates is None):
+            return None
         observations = Observations(
-            np.concatenate((known.fractions, ((fraction,),)), 1, dtype=np.float32),
-            np.concatenate((known.values, ((value,),)), 1, dtype=np.float32),
+            _appended(known.fractions, ((self.axis.fraction(step),),)),
+            _appended(known.values, ((value,),)),
             known.limits,
-            None if rates is None else np.concatenate((np.asarray(known.schedule), rates), 1),
+            None if schedule is None else _appended(known.schedule, schedule),
+            None if rates is None else _appended(known.rates, rates),
         )
         return self._replace(observations=observations)
 
@@ -85,26 +90,43 @@ class Encoded(NamedTuple):
         """Values (count,) that may follow at a step, as observations (count, 1) in torch."""
         at = np.array([step])
         fraction = self.axis.fractions(at).astype(np.float32)[None]
-        one = Observations(fraction, fraction, schedule=_rates(self.schedule, at))
+        # Whatever the log says of learning rates, it does not say what they will be.
+        rates = None if self.observations.rates is None else _told(np.full(1, np.nan))
+        schedule = _schedule(self.schedule, at)
+        one = Observations(fraction, fraction, schedule=schedule, rates=rates)
         unit = torch.from_numpy(self.metric.to_unit(values).astype(np.float32))
         return replace(one.copies(len(values)), values=unit[:, None])
 
-    def questions(self, steps: Array, last: float) -> Questions:
+    def questions(self, steps: Array, last: float, of: Of = "last") -> Questions:
         """Questions (1, m) about steps (m,) after the last observed one."""
-        fractions = self.axis.query_fractions(steps, last).astype(np.float32)
-        return Questions(fractions[None], _rates(self.schedule, steps))
+        fractions = self.axis.query_fractions(steps, last).astype(np.float32)[None]
+        return Questions(fractions, _schedule(self.schedule, steps), _flags(fractions, of))
 
     @property
     def _limits(self) -> NDArray[np.float32]:
         return np.asarray(self.observations.limits)
 
-    @property
-    def about_horizon(self) -> Questions:
+    def about_horizon(self, of: Of = "last") -> Questions:
         """The question (1, 1) about the horizon."""
-        rates = _rates(self.schedule, np.array([self.axis.horizon]))
-        return Questions(np.ones((1, 1), np.float32), rates)
+        fractions = np.ones((1, 1), np.float32)
+        schedule = _schedule(self.schedule, np.array([self.axis.horizon]))
+        return Questions(fractions, schedule, _flags(fractions, of))
 
 
-def _rates(schedule: LearningRates | None, steps: Array) -> NDArray[np.float32] | None:
+def _flags(fractions: NDArray[np.float32], of: Of) -> NDArray[np.float32] | None:
+    """Which of the questions (1, m) mean the best value; None where none does."""
+    return np.ones_like(fractions) if of == "best" else None
+
+
+def _told(rates: Array) -> NDArray[np.float32]:
+    """Learning rates at records (k,) as the network is told them, (1, k)."""
+    return np.where(np.isnan(rates), UNKNOWN, rates).astype(np.float32)[None]
+
+
+def _appended(known: Any, new: Any) -> NDArray[np.float32]:
+    return np.concatenate((known, new), 1, dtype=np.float32)
+
+
+def _schedule(schedule: LearningRates | None, steps: Array) -> NDArray[np.float32] | None:
     """Learning rates at steps (n,), (1, n, 2); None where unknown."""
     return None if schedule is None else schedule.at(steps)[None]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, Goal, read_array, read_count, read_number
+from lcpfn.forecast.best import Of, best_of, best_so_far
 from lcpfn.forecast.bounds import Bounds
 from lcpfn.forecast.curve import Curve, read_query
 from lcpfn.forecast.distribution import Distribution
@@ -29,8 +30,11 @@ LazyForecast = Callable[[], Distribution]
 class Predictor(Protocol):
     """What computes a forecast: a network, or any other posterior over the same curve."""
 
-    def forecast(self, curve: Curve, steps: Array) -> Distribution:
-        """The marginal forecasts at `steps` (m,), in the metric's own unit: batch shape (m,)."""
+    def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:
+        """The marginal forecasts at `steps` (m,), in the metric's own unit: batch shape (m,).
+
+        Of the value at a step, or of the best one up to it.
+        """
         ...
 
     def trajectories(
@@ -53,6 +57,7 @@ class Extrapolation:
         steps: Array | None,
         predictor: Predictor,
         final: LazyForecast | None = None,
+        of: Of = "last",
     ):
         """Made by a model; see `LCPFN.extrapolate`.
 
@@ -62,7 +67,9 @@ class Extrapolation:
             steps: (m,) what to forecast; None for the default, see `read_query`.
             predictor: computes the forecasts when they are first asked for.
             final: gives the forecast of the horizon, where it has been computed already.
+            of: "last" for the value at a step, "best" for the best one up to it.
         """
+        self.of = of
         self._curve = curve
         self._asked = steps
         self._predictor = predictor
@@ -157,30 +164,36 @@ class Extrapolation:
             raise InputError("than is nan, but must be a number to compare with")
         step = None if at is None else read_query([at], self.curve)
         if self.curve.finished:
-            final = float(self.curve.values[-1])
+            values = self.curve.values
+            final = best_of(values, self.goal) if self.of == "best" else float(values[-1])
             return float(final > threshold if self.goal == "maximize" else final < threshold)
-        forecast = self._final if step is None else self._predictor.forecast(self.curve, step)[0]
-        below = float(forecast.cdf(threshold))
-        return 1.0 - below if self.goal == "maximize" else below
+        forecast = self._final if step is None else self._forecast(step)[0]
+        if self.goal == "maximize":
+            return 1.0 - float(forecast.cdf(threshold))
+        # To equal the value to beat is not to beat it, and a best record may keep its place.
+        return float(forecast.cdf(np.nextafter(threshold, -np.inf)))
 
     def at_horizon(self) -> Extrapolation:
         """The same forecast of the horizon alone: its arrays have one entry, cheap to compute."""
         return Extrapolation(
-            self.curve, np.array([self.horizon]), self._predictor, lambda: self._final
+            self.curve, np.array([self.horizon]), self._predictor, lambda: self._final, self.of
         )
 
     def sample(self, n: int, generator: Generator | None = None) -> Array:
         """Joint trajectories through all steps, (n, m).
 
         Each step is drawn from its forecast given the observations and the steps drawn before it
-        (predictive resampling), so a trajectory has the run's own noise and a plausible shape.
+        (predictive resampling), so a trajectory has the run's own noise and a plausible shape. Of
+        `of="best"` the best value so far of such a trajectory is given: between two of the steps
+        nothing better is drawn.
 
         Args:
             n: how many, at least 1.
             generator: torch or numpy source of randomness; None uses torch's global one.
         """
         read_count("n", n)
-        return self._predictor.trajectories(self.curve, self.steps, n, _torch_generator(generator))
+        drawn = self._predictor.trajectories(self.curve, self.steps, n, _torch_generator(generator))
+        return drawn if self.of == "last" else best_so_far(drawn, self.curve)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draws a fan chart and returns its axes; see `lcpfn.forecast.plotting.plot_forecast`."""
@@ -201,7 +214,7 @@ class Extrapolation:
     def _margins(self) -> Distribution:
         if len(self.steps) == 1 and self.steps[0] == self.horizon:
             return self._final.expand(1)
-        return self._predictor.forecast(self.curve, self.steps)
+        return self._forecast(self.steps)
 
     @cached_property
     def _final(self) -> Distribution:
@@ -210,7 +223,10 @@ class Extrapolation:
         # One step costs a fraction of all of them: only reuse what has been asked for.
         if "_margins" in vars(self) and self.steps[-1] == self.horizon:
             return self._margins[-1]
-        return self._predictor.forecast(self.curve, np.array([self.horizon]))[0]
+        return self._forecast(np.array([self.horizon]))[0]
+
+    def _forecast(self, steps: Array) -> Distribution:
+        return self._predictor.forecast(self.curve, steps, self.of)
 
     def _at_steps(self, name: str, y: ArrayLike) -> Array:
         values = read_array(name, y, _NUMBERS)

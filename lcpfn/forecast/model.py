@@ -15,8 +15,10 @@ from torch import Tensor
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, read_goal
 from lcpfn.forecast.axis import StepAxis
-from lcpfn.forecast.bounds import Bounds, BoundsLike, read_bounds
+from lcpfn.forecast.best import Of, answered, best_of, read_of
+from lcpfn.forecast.bounds import BoundsLike, read_bounds
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
+from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
 from lcpfn.forecast.scaling import (
@@ -68,6 +70,8 @@ class LCPFN:
         bounds: BoundsLike = "auto",
         query: ArrayLike | None = None,
         schedule: Schedule | None = None,
+        rates: ArrayLike | None = None,
+        of: str = "last",
     ) -> Extrapolation:
         """Forecasts the rest of a run from its first records.
 
@@ -82,8 +86,8 @@ class LCPFN:
         Args:
             values: (n,) observed metric, oldest first; NaN where a record is missing, infinite (in
                 the worse direction) where the run had diverged.
-            steps: (n,) strictly increasing positive numbers (epochs, iterations, seconds);
-                default 1..n.
+            steps: (n,) strictly increasing numbers (epochs, iterations, seconds); default 1..n.
+                The first may be 0, for a record taken before training.
             horizon: last step of the full run, in the unit of `steps`. Only steps / horizon
                 matters. A log denser than the model's resolution (see `StepAxis`) is thinned.
             goal: "maximize" or "minimize".
@@ -98,13 +102,19 @@ class LCPFN:
                 the step, asked between 0 and the horizon; or a pair (steps, rates), linear in
                 between, whose last step reaches the horizon. Only for models trained with it:
                 `default` was, `reference` was not.
+            rates: (n,) learning rates at the records where the log has them and the rest is not
+                known, in any unit; NaN where unknown. Not needed beside a schedule. Only for models
+                trained with it, as `schedule`.
+            of: "last" for the value at a step; "best" for the best value up to it, records
+                included. Only models trained with it answer the second: `default` was.
 
         Raises:
             InputError: naming the value and the rule it breaks.
         """
-        self._check_schedule(schedule)
-        curve = read_curve(values, steps, horizon, goal, bounds, schedule)
-        return Extrapolation(curve, None if query is None else read_query(query, curve), self)
+        asked = self._check(schedule, rates, of)
+        curve = read_curve(values, steps, horizon, goal, bounds, schedule, rates)
+        at = None if query is None else read_query(query, curve)
+        return Extrapolation(curve, at, self, None, asked)
 
     def extrapolate_batch(
         self,
@@ -115,6 +125,8 @@ class LCPFN:
         bounds: BoundsLike = "auto",
         query: ArrayLike | None = None,
         schedule: Schedule | None = None,
+        rates: Sequence[ArrayLike | None] | None = None,
+        of: str = "last",
     ) -> list[Extrapolation]:
         """Forecasts many runs at once; lengths may differ.
 
@@ -125,28 +137,33 @@ class LCPFN:
             curves: one sequence of values per run.
             steps: one sequence of steps per run, or None for 1..n everywhere.
             horizon: one for all, or one per run.
-            goal, bounds, query, schedule: as for `extrapolate`, shared by all runs.
+            goal, bounds, query, schedule, of: as for `extrapolate`, shared by all runs.
+            rates: one sequence of learning rates per run, None where unknown.
         """
-        self._check_schedule(schedule)
+        asked = self._check(schedule, rates, of)
         listed = list(curves)
         all_steps = [None] * len(listed) if steps is None else list(steps)
         horizons = [horizon] * len(listed) if np.ndim(horizon) == 0 else list(horizon)  # type: ignore[arg-type]
-        for name, entries in (("steps", all_steps), ("horizon", horizons)):
+        all_rates = [None] * len(listed) if rates is None else list(rates)
+        for name, entries in (("steps", all_steps), ("horizon", horizons), ("rates", all_rates)):
             if len(entries) != len(listed):
                 raise InputError(
                     f"{name} has {len(entries)} entries, but must have one for each of the "
                     f"{len(listed)} curves"
                 )
         checked = []
-        for index, (values, at, last) in enumerate(zip(listed, all_steps, horizons, strict=True)):
+        each = zip(listed, all_steps, horizons, all_rates, strict=True)
+        for index, (values, at, last, told) in enumerate(each):
             try:
-                curve = read_curve(values, at, last, goal, bounds, schedule)  # type: ignore[arg-type]
+                curve = read_curve(values, at, last, goal, bounds, schedule, told)  # type: ignore[arg-type]
                 checked.append(curve)
             except InputError as error:
                 raise InputError(f"curve {index}: {error}") from None
-        finals = self._final_forecasts(checked)
+        finals = self._final_forecasts(checked, asked)
         return [
-            Extrapolation(curve, None if query is None else read_query(query, curve), self, final)
+            Extrapolation(
+                curve, None if query is None else read_query(query, curve), self, final, asked
+            )
             for curve, final in zip(checked, finals, strict=True)
         ]
 
@@ -158,6 +175,8 @@ class LCPFN:
         goal: str = "maximize",
         bounds: BoundsLike = "auto",
         schedule: Schedule | None = None,
+        rates: ArrayLike | None = None,
+        of: str = "last",
     ) -> list[Extrapolation]:
         """The forecast of the horizon from every prefix of a run, as it would have been made.
 
@@ -165,14 +184,14 @@ class LCPFN:
         a log that is thinned, or one whose scaling changes along the way.
 
         Args:
-            values, steps, horizon, goal, bounds, schedule: as for `extrapolate`. A missing record
-                repeats the forecast before it; the first record must not be missing.
+            values, steps, horizon, goal, bounds, schedule, rates, of: as for `extrapolate`. A
+                missing record repeats the forecast before it; the first must not be missing.
 
         Returns:
             n forecasts; the first has seen one record, the last all of them.
         """
-        self._check_schedule(schedule)
-        curve = read_curve(values, steps, horizon, goal, bounds, schedule)
+        asked = self._check(schedule, rates, of)
+        curve = read_curve(values, steps, horizon, goal, bounds, schedule, rates)
         logged = np.asarray(values, dtype=np.float64)
         present = ~np.isnan(logged)
         if not present[0]:
@@ -186,15 +205,18 @@ class LCPFN:
             # At the time, nobody knew that the run would recover.
             at = np.arange(1.0, len(logged) + 1) if steps is None else np.asarray(steps)
             rest = (curve.horizon, goal, bounds, curve.schedule)
+            told = np.full(len(logged), np.nan) if rates is None else np.asarray(rates)
             known = np.flatnonzero(present) + 1
-            prefixes = curves = [read_curve(logged[:end], at[:end], *rest) for end in known]
-            finals = self._final_forecasts(curves)
+            prefixes = curves = [
+                read_curve(logged[:end], at[:end], *rest, told[:end]) for end in known
+            ]
+            finals = self._final_forecasts(curves, asked)
         else:
-            finals = self._prefix_forecasts(curve)
+            finals = self._prefix_forecasts(curve, asked)
             prefixes = [partial(curve.first, records) for records in range(1, len(finals) + 1)]
-        asked = np.array([curve.horizon])
+        horizon_alone = np.array([curve.horizon])
         posts = [
-            Extrapolation(prefix, asked, self, final)
+            Extrapolation(prefix, horizon_alone, self, final, asked)
             for prefix, final in zip(prefixes, finals, strict=True)
         ]
         return [posts[count - 1] for count in np.cumsum(present).tolist()]
@@ -205,6 +227,7 @@ class LCPFN:
         goal: str = "maximize",
         bounds: BoundsLike = "auto",
         schedule: Schedule | None = None,
+        of: str = "last",
     ) -> Stream:
         """A forecast that is updated record by record, at the cost of one token each.
 
@@ -216,22 +239,22 @@ class LCPFN:
         True
 
         Args:
-            horizon, goal, bounds, schedule: as for `extrapolate`.
+            horizon, goal, bounds, schedule, of: as for `extrapolate`.
         """
-        self._check_schedule(schedule)
+        asked = self._check(schedule, None, of)
         checked = bounds if isinstance(bounds, str) and bounds == "auto" else read_bounds(bounds)
         last = read_horizon(horizon)
-        return Stream(self, last, read_goal(goal), checked, read_schedule(schedule, last))
+        return Stream(self, last, read_goal(goal), checked, read_schedule(schedule, last), asked)
 
     @torch.inference_mode()
-    def forecast(self, curve: Curve, steps: Array) -> BinnedDistribution:
+    def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:
         """Marginal forecasts of a checked curve at `steps` (m,); see `Predictor`."""
         if curve.finished:
-            return _known(curve, self.network.config.bins).expand(len(steps))
+            return _known(curve, self.network.config.bins, of).expand(len(steps))
         encoded = self.encode(curve)
-        asked = encoded.questions(steps, curve.steps[-1])
+        asked = encoded.questions(steps, curve.steps[-1], of)
         unit, _ = self.network.extend(None, encoded.observations, asked)
-        return to_metric(unit[0], encoded.metric, curve.bounds)
+        return answered(to_metric(unit[0], encoded.metric, curve.bounds), curve, of)
 
     @torch.inference_mode()
     def trajectories(
@@ -276,12 +299,13 @@ class LCPFN:
         appended = None if before is None else before.with_record(curve, metric)
         if appended is not None:
             return appended
-        return Encoded.of(curve, metric, StepAxis(curve.horizon, int(self.card["resolution"])))
+        axis = StepAxis(curve.horizon, int(self.card["resolution"]), curve.shift)
+        return Encoded.of(curve, metric, axis)
 
     @torch.inference_mode()
     def remember(self, encoded: Encoded) -> Cache:
         """What the network remembers of a curve: keys and values of all its observations."""
-        _, cache = self.network.extend(None, encoded.observations, encoded.about_horizon)
+        _, cache = self.network.extend(None, encoded.observations, encoded.about_horizon())
         return cache
 
     @cached_property
@@ -294,56 +318,80 @@ class LCPFN:
         return MAPS[self.network.config.frame]
 
     @torch.inference_mode()
-    def _final_forecasts(self, curves: Sequence[Curve]) -> list[LazyForecast]:
+    def _final_forecasts(self, curves: Sequence[Curve], of: Of) -> list[LazyForecast]:
         """Forecasts of the horizon of many curves, batched by length."""
         encoded = [self.encode(curve) for curve in curves]
         finals: list[LazyForecast] = [
-            partial(_known, curve, self.network.config.bins) for curve in curves
+            partial(_known, curve, self.network.config.bins, of) for curve in curves
         ]
         running = [index for index, curve in enumerate(curves) if not curve.finished]
-        running.sort(key=lambda index: encoded[index].observations.length)
-        for begin in range(0, len(running), _CHUNK):
-            chosen = running[begin : begin + _CHUNK]
+        # Curves that know their learning rates go together, as do those that do not.
+        running.sort(
+            key=lambda index: (
+                encoded[index].observations.rates is None,
+                encoded[index].observations.length,
+            )
+        )
+        told = sum(encoded[index].observations.rates is not None for index in running)
+        for chosen in (*_chunks(running[:told]), *_chunks(running[told:])):
             observations = Observations.padded([encoded[i].observations for i in chosen])
             prefixes = torch.tensor([[encoded[i].observations.length] for i in chosen])
-            asked = Questions.stacked([encoded[i].about_horizon for i in chosen])
+            asked = Questions.stacked([encoded[i].about_horizon(of) for i in chosen])
             context = self.network.view.observe(observations)
             unit = self.network(context, observations, prefixes, asked)
             unit = unit.numpy().double()
             for row, i in enumerate(chosen):
-                metric, bounds = encoded[i].metric, curves[i].bounds
-                finals[i] = partial(to_metric, unit[row, 0], metric, bounds)
+                finals[i] = partial(_in_metric, unit[row, 0], encoded[i].metric, curves[i], of)
         return finals
 
     @torch.inference_mode()
-    def _prefix_forecasts(self, curve: Curve) -> list[LazyForecast]:
+    def _prefix_forecasts(self, curve: Curve, of: Of) -> list[LazyForecast]:
         """Forecasts of the horizon from every prefix, in one pass where they share a view."""
         encoded, records = self.encode(curve), len(curve.values)
         count = records - curve.finished
         # Guesses only ever widen, so what is guessed first and last is guessed in between.
-        shared = curve.first(1).bounds == curve.bounds and same_map_throughout(curve, self._map_of)
+        start = curve.first(1)
+        shared = (start.bounds, start.shift) == (curve.bounds, curve.shift)
+        shared = shared and same_map_throughout(curve, self._map_of)
         if encoded.observations.length < records or not shared or not count:
-            return self._final_forecasts([curve.first(seen) for seen in range(1, records + 1)])
+            return self._final_forecasts([curve.first(seen) for seen in range(1, records + 1)], of)
         context = self.network.view.observe(encoded.observations)
         asked = self.network.view.ask(
-            encoded.observations.first(count), encoded.about_horizon.repeated(count)
+            encoded.observations.first(count), encoded.about_horizon(of).repeated(count)
         )
         out = self.network.answer(torch.from_numpy(context.tokens), torch.from_numpy(asked))
-        answers = _Answers(
-            self.network, out, context.coordinates.first(count), encoded.metric, curve.bounds
-        )
+        coordinates = context.coordinates.first(count)
+        answers = _Answers(self.network, out, coordinates, encoded.metric, curve, of)
         finals: list[LazyForecast] = [partial(answers.forecast, row) for row in range(count)]
         if curve.finished:
-            finals.append(partial(_known, curve, self.network.config.bins))
+            finals.append(partial(_known, curve, self.network.config.bins, of))
         return finals
 
-    def _check_schedule(self, schedule: Schedule | None) -> None:
-        check_told(schedule, self.network.config.schedule, self.name)
+    def _check(self, schedule: Schedule | None, rates: Any, of: str) -> Of:
+        """Checks that the model was trained with what it is told and asked; returns `of`."""
+        check_told("schedule", schedule, self.network.config.schedule, self.name)
+        check_told("rates", rates, self.network.config.rates, self.name)
+        asked = read_of(of)
+        if asked == "best" and not self.network.config.best:
+            raise InputError(
+                f"of is 'best', but model {self.name!r} was trained to forecast values at steps "
+                "alone; leave it 'last'"
+            )
+        return asked
 
 
-def _known(curve: Curve, bins: int) -> BinnedDistribution:
+def _chunks(indices: Sequence[int]) -> list[Sequence[int]]:
+    return [indices[begin : begin + _CHUNK] for begin in range(0, len(indices), _CHUNK)]
+
+
+def _in_metric(unit: BinnedDistribution, metric: MetricMap, curve: Curve, of: Of) -> Distribution:
+    return answered(to_metric(unit, metric, curve.bounds), curve, of)
+
+
+def _known(curve: Curve, bins: int, of: Of) -> BinnedDistribution:
     """The forecast of a horizon that has been observed: its value, next to exact."""
-    value = np.float64(curve.values[-1])
+    best = best_of(curve.values, curve.goal)
+    value = np.float64(best if of == "best" else curve.values[-1])
     scale = np.maximum(abs(value) * _KNOWN_SHARPNESS, _LEAST_SCALE)
     known = BinnedDistribution(value, scale, starting_log_masses(bins).numpy())
     return known.truncate(*curve.bounds)
@@ -357,13 +405,17 @@ class _Answers:
     out: Tensor
     coordinates: Coordinates
     metric: MetricMap
-    bounds: Bounds
+    curve: Curve
+    of: Of
 
-    def forecast(self, query: int) -> BinnedDistribution:
-        """The forecast of one query."""
-        return self._margins[query]
+    def forecast(self, query: int) -> Distribution:
+        """The forecast after the record of that number, counted from 0."""
+        margin = self._margins[query]
+        return (
+            margin if self.of == "last" else answered(margin, self.curve.first(query + 1), "best")
+        )
 
     @cached_property
     def _margins(self) -> BinnedDistribution:
         unit = self.network.interpret(self.out.double().numpy(), self.coordinates)
-        return to_metric(unit[0], self.metric, self.bounds)
+        return to_metric(unit[0], self.metric, self.curve.bounds)

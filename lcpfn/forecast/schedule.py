@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import Array, read_vector
 
-Array = NDArray[np.float64]
 NamedSchedule = Literal["constant", "linear", "cosine"]
 """Constant, or falling from the start to zero at the horizon."""
 Schedule = NamedSchedule | Callable[[float], float] | tuple[ArrayLike, ArrayLike]
@@ -77,20 +77,47 @@ def read_schedule(schedule: Any, horizon: float) -> LearningRates | None:
     return LearningRates(horizon, rates, spent / spent[-1])
 
 
-def check_told(schedule: Any, told: bool, name: str) -> None:
-    """Checks that a model which is given a schedule was trained with learning rates.
+def read_rates(rates: ArrayLike | None, count: int) -> Array | None:
+    """Checks learning rates at the records of a log.
 
     Args:
-        schedule: None where nothing is given.
+        rates: (count,) in any unit, NaN where unknown; None where none is known.
+        count: how many records there are.
+
+    Raises:
+        InputError: naming the value and the rule.
+    """
+    if rates is None:
+        return None
+    told = read_vector("rates", rates)
+    if len(told) != count:
+        raise InputError(
+            f"rates has {len(told)} entries, but must have one for each of {count} values"
+        )
+    wrong = np.flatnonzero(np.isinf(told) | (told < 0))
+    if len(wrong):
+        raise InputError(
+            f"rates[{wrong[0]}] is {told[wrong[0]]:g}, but must be finite and not negative, or NaN "
+            "where unknown"
+        )
+    return told
+
+
+def check_told(argument: str, given: Any, told: bool, name: str) -> None:
+    """Checks that a model which is told learning rates was trained with them.
+
+    Args:
+        argument: what they are called.
+        given: None where nothing is given.
         told: whether the model was trained with them.
         name: of the model.
 
     Raises:
         InputError: it was not.
     """
-    if schedule is not None and not told:
+    if given is not None and not told:
         raise InputError(
-            f"schedule is given, but model {name!r} was trained without learning rates; "
+            f"{argument} is given, but model {name!r} was trained without learning rates; "
             "leave it None"
         )
 
@@ -108,7 +135,7 @@ def check_schedule(schedule: Any, card: Mapping[str, Any], horizon: float | None
     """
     if schedule is None:
         return
-    check_told(schedule, card["network"].get("schedule", False), card["name"])
+    check_told("schedule", schedule, card["network"].get("schedule", False), card["name"])
     if isinstance(schedule, str):
         _named(schedule)
     elif not callable(schedule):

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike
 
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal, read_number
-from lcpfn.forecast.bounds import Bounds, BoundsLike
+from lcpfn.forecast.best import Of, answered
+from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.forecast.curve import Curve, read_curve
+from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast, Predictor
 from lcpfn.forecast.scaling import MetricMap, to_metric
@@ -56,24 +58,32 @@ class Stream:
         goal: Goal,
         bounds: BoundsLike,
         schedule: LearningRates | None = None,
+        of: Of = "last",
     ):
         self._model = model
         self._horizon = horizon
         self._goal = goal
         self._bounds = bounds
         self._schedule = schedule
+        self._of = of
         self._curve: Curve | None = None
         self._last_step = 0.0
         self._cache: TokenCache | None = None
         self._encoded: Encoded | None = None
         self._post: Extrapolation | None = None
 
-    def start(self, values: ArrayLike, steps: ArrayLike | None = None) -> Extrapolation:
+    def start(
+        self,
+        values: ArrayLike,
+        steps: ArrayLike | None = None,
+        rates: ArrayLike | None = None,
+    ) -> Extrapolation:
         """Begins with records that were made before, in one go; returns the forecast.
 
         Args:
             values: (n,) as for `LCPFN.extrapolate`.
             steps: (n,) of these; None for 1..n.
+            rates: (n,) learning rates at these, NaN where unknown; None where none is known.
 
         Raises:
             InputError: as `LCPFN.extrapolate`, or the stream has begun already.
@@ -82,13 +92,16 @@ class Stream:
             raise InputError(
                 f"the stream has records up to step {self._last_step:g}, but only a new one starts"
             )
-        curve = read_curve(values, steps, self._horizon, self._goal, self._bounds, self._schedule)
+        settings = (self._horizon, self._goal, self._bounds, self._schedule)
+        curve = read_curve(values, steps, *settings, rates)
         self._last_step = float(np.size(values) if steps is None else np.asarray(steps)[-1])
         self._curve = curve
-        self._post = Extrapolation(curve, None, self._model, self._forecast(curve))
+        self._post = self._extrapolation(curve)
         return self._post
 
-    def update(self, value: float | None, step: float | None = None) -> Extrapolation:
+    def update(
+        self, value: float | None, step: float | None = None, rate: float | None = None
+    ) -> Extrapolation:
         """Adds a record and returns the forecast.
 
         The horizon is forecast at once, other steps when they are first asked for.
@@ -96,37 +109,47 @@ class Stream:
         Args:
             value: the metric; NaN or None where missing, which repeats the forecast before it, so
                 there must be one.
-            step: later than the record before; default one after it (1 for the first).
+            step: later than the record before, the first not negative; default one after it (1 for
+                the first).
+            rate: learning rate at the record, in any unit; None where unknown.
 
         Raises:
             InputError: as `LCPFN.extrapolate`; the stream stays as it was before the call.
         """
         value = math.nan if value is None else read_number("value", value)
         at = self._last_step + 1 if step is None else read_number("step", step)
-        if not at > self._last_step:
+        known = self._curve
+        if known is not None and not at > self._last_step:
             raise InputError(
                 f"step is {at:g}, but must come after the last one, {self._last_step:g}"
             )
-        known = self._curve
-        curve = None if known is None else known.with_record(value, at)
+        told = math.nan if rate is None else read_number("rate", rate)
+        curve = None
+        if known is not None and not told < 0:
+            curve = known.with_record(value, at, told)
         if curve is None:
-            steps = _NOTHING if known is None else known.steps
-            values = _NOTHING if known is None else known.recorded
-            curve = read_curve(
-                np.append(values, value),
-                np.append(steps, at),
-                self._horizon,
-                self._goal,
-                self._bounds,
-                self._schedule,
-            )
+            curve = self._read(value, at, told)
         self._last_step = at
         if self._post is None or known is None or not math.isnan(value):
             if known is not None and known.diverged:
                 self._encoded = None
             self._curve = curve
-            self._post = Extrapolation(curve, None, self._model, self._forecast(curve))
+            self._post = self._extrapolation(curve)
         return self._post
+
+    def _read(self, value: float, step: float, rate: float) -> Curve:
+        """The curve with one more record, all of it checked."""
+        known = self._curve
+        steps = _NOTHING if known is None else known.steps
+        values = _NOTHING if known is None else known.recorded
+        rates = None if known is None else known.rates
+        rates = np.full(len(steps), np.nan) if rates is None else rates
+        settings = (self._horizon, self._goal, self._bounds, self._schedule)
+        told = np.append(rates, rate)
+        return read_curve(np.append(values, value), np.append(steps, step), *settings, told)
+
+    def _extrapolation(self, curve: Curve) -> Extrapolation:
+        return Extrapolation(curve, None, self._model, self._forecast(curve), self._of)
 
     def _forecast(self, curve: Curve) -> LazyForecast | None:
         if curve.finished:
@@ -139,11 +162,13 @@ class Stream:
             self._cache = single_token.cache(capacity=encoded.axis.resolution)
             self._cache.fill(self._model.remember(encoded))
         self._encoded = encoded
-        unit = single_token.advance(self._cache, encoded.observations, encoded.about_horizon)
-        return partial(_in_metric, unit, encoded.metric, curve.bounds)
+        unit = single_token.advance(
+            self._cache, encoded.observations, encoded.about_horizon(self._of)
+        )
+        return partial(_in_metric, unit, encoded.metric, curve, self._of)
 
 
 def _in_metric(
-    unit: Callable[[], BinnedDistribution], metric: MetricMap, bounds: Bounds
-) -> BinnedDistribution:
-    return to_metric(unit()[0, 0], metric, bounds)
+    unit: Callable[[], BinnedDistribution], metric: MetricMap, curve: Curve, of: Of
+) -> Distribution:
+    return answered(to_metric(unit()[0, 0], metric, curve.bounds), curve, of)

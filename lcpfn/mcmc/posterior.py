@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.axis import StepAxis
+from lcpfn.forecast.best import Of
 from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.forecast.curve import Curve, read_curve, read_query
 from lcpfn.forecast.extrapolation import Extrapolation
@@ -73,8 +74,14 @@ class PosteriorPredictor:
     metric: MetricMap
     axis: StepAxis
 
-    def forecast(self, curve: Curve, steps: Array) -> Mixture:
-        """Marginal forecasts at `steps` (m,): batch shape (m,)."""
+    def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Mixture:
+        """Marginal forecasts at `steps` (m,): batch shape (m,).
+
+        Raises:
+            InputError: `of` is "best", which a sampler answers by `trajectories` alone.
+        """
+        if of == "best":
+            raise InputError("of is 'best', but a sampler forecasts the values at steps alone")
         if self.posterior is None:
             return _known(curve).expand(len(steps))
         clean = clean_curve(self.posterior.parameters, self._prior_steps(curve, steps))
@@ -162,7 +169,7 @@ class SamplingModel:
             raise InputError("schedule is given, but the reference prior knows no learning rates")
         curve = read_curve(values, steps, horizon, goal, bounds)
         asked = read_query(query, curve)
-        axis = StepAxis(curve.horizon, REFERENCE_STEPS)
+        axis = StepAxis(curve.horizon, REFERENCE_STEPS, curve.shift)
         metric = absolute_map(curve)
         posterior = None
         if not curve.finished:

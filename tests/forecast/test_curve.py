@@ -18,7 +18,7 @@ BAD_INPUT = [
     ({"steps": [1, 2]}, "steps has 2 entries, but must have one for each of 3 values"),
     ({"steps": [1, 3, 3]}, r"steps\[2\] is 3 after 3, but steps must strictly increase"),
     ({"steps": [3, 2, 1]}, r"steps\[1\] is 2 after 3"),
-    ({"steps": [0, 1, 2]}, r"steps\[0\] is 0, but must be positive and finite"),
+    ({"steps": [-1, 1, 2]}, r"steps\[0\] is -1, but must be finite and not negative"),
     ({"steps": [1, math.nan, 2]}, r"steps\[1\] is nan"),
     ({"horizon": 2}, "horizon is 2, but must not lie before the last step, 3"),
     ({"horizon": 0}, "horizon is 0, but must be positive"),
