@@ -42,7 +42,7 @@ from experiments.support.scores import Scores, pool
 from experiments.support.small_networks import last_value_scores, scores
 from experiments.support.tasks import Task, read_tasks
 from lcpfn.priors import CurveBatch
-from lcpfn.training import TrainingConfig, train
+from lcpfn.training import Execution, TrainingConfig, train
 
 TAUGHT = "taught by real curves"
 HALVES = 2
@@ -106,8 +106,7 @@ def taught(
             RecordedPrior(tasks),
             config,
             out,
-            compile=False,
-            validate_every=config.steps,
+            execution=Execution(compile=False, validate_every=config.steps),
             observer=lambda progress: bar.update(line, completed=progress.step),
             start=network,
         )

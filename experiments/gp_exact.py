@@ -24,7 +24,7 @@ from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import CurveBatch, GaussianProcessPrior
-from lcpfn.training import Progress, TrainingConfig, train
+from lcpfn.training import Execution, Progress, TrainingConfig, train
 
 CUTOFFS = (10, 20, 40, 80)
 _NODES = 1601
@@ -108,7 +108,7 @@ def main(
     config = TrainingConfig(
         curves=curves, queries=32, network=NetworkConfig(width=width, layers=layers, heads=4)
     )
-    result = train(prior, config, folder, compile=False, observer=show)
+    result = train(prior, config, folder, execution=Execution(compile=False), observer=show)
     batch = prior.sample(test_curves, torch.Generator().manual_seed(seed))
     size = sum(parameter.numel() for parameter in result.network.parameters())
     text = "\n".join(

@@ -46,8 +46,7 @@ from experiments.support.run_scores import CUTOFFS, RunScores, score_runs
 from lcpfn.forecast.model import LCPFN
 from lcpfn.priors import AnnealedPrior, MixturePrior, Prior, RealisticPrior, RecordedPrior
 from lcpfn.priors.recorded import RecordedRun
-from lcpfn.training import TrainingConfig, train
-from lcpfn.training.loop import Progress
+from lcpfn.training import Execution, Progress, TrainingConfig, train
 from lcpfn.weights import save_weights
 
 FOLDS = 4
@@ -167,8 +166,7 @@ def _train(
         mixture,
         config,
         out,
-        compile=False,
-        validate_every=config.steps,
+        execution=Execution(compile=False, validate_every=config.steps),
         observer=report,
         start=begin.network,
     )

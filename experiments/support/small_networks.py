@@ -11,7 +11,7 @@ from experiments.support.tasks import Task
 from lcpfn.forecast.model import LCPFN
 from lcpfn.network.transformer import NetworkConfig
 from lcpfn.priors import Prior
-from lcpfn.training import TrainingConfig, train
+from lcpfn.training import Execution, TrainingConfig, train
 
 SHAPE = NetworkConfig(frame="relative", unit_floor=3e-5, schedule=True, floor=True)
 _RESOLUTION = 192
@@ -27,7 +27,9 @@ def small_network(prior: Prior, folder: Path, curves: int, seed: int) -> LCPFN:
         seed: of weights, curves and questions: the same for all priors that are compared.
     """
     config = TrainingConfig(curves=curves, seed=seed, network=SHAPE)
-    result = train(prior, config, folder, compile=False, validate_every=config.steps)
+    result = train(
+        prior, config, folder, execution=Execution(compile=False, validate_every=config.steps)
+    )
     return LCPFN(result.network, {"name": folder.name, "resolution": _RESOLUTION})
 
 

@@ -134,7 +134,8 @@ def train(
         getattr(shape, name) if size is None else size
         for name, size in (("width", width), ("layers", layers), ("heads", heads))
     )
-    _check(name, width, layers, heads, validate_every, checkpoint_seconds)
+    _check(name, width, layers, heads)
+    execution = training.Execution(device, compile, checkpoint_seconds, validate_every)
     _check_device(device)
     chosen = load_prior(prior)
     chosen_frame = _frame(frame, prior)
@@ -164,10 +165,7 @@ def train(
                 chosen,
                 config,
                 out,
-                device=device,
-                compile=compile,
-                checkpoint_seconds=checkpoint_seconds,
-                validate_every=validate_every,
+                execution=execution,
                 observer=display.show,
                 start=begin,
                 origin={"prior": prior, "start": start},
@@ -214,24 +212,15 @@ def load_prior(name: str) -> Prior:
     return prior  # type: ignore[no-any-return]
 
 
-def _check(
-    name: str, width: int, layers: int, heads: int, validate_every: int, checkpoint_seconds: float
-) -> None:
+def _check(name: str, width: int, layers: int, heads: int) -> None:
     if not name or Path(name).name != name:
         raise InputError(f"--name is {name!r}, but must be the name of a file without a folder")
-    sizes = {
-        "--width": width,
-        "--layers": layers,
-        "--heads": heads,
-        "--validate-every": validate_every,
-    }
+    sizes = {"--width": width, "--layers": layers, "--heads": heads}
     for option, size in sizes.items():
         if size < 1:
             raise InputError(f"{option} is {size}, but must be at least 1")
     if width % heads:
         raise InputError(f"--heads is {heads}, but must divide --width, {width}")
-    if not checkpoint_seconds >= 0:
-        raise InputError(f"--checkpoint-seconds is {checkpoint_seconds}, but must be at least 0")
 
 
 def _frame(name: str | None, prior: str) -> Frame:

@@ -53,7 +53,7 @@ def read_array(name: str, data: ArrayLike, rule: str) -> Array:
     try:
         return np.asarray(data, dtype=np.float64)
     except NOT_NUMBERS:
-        raise InputError(f"{name} is {_short(data)}, but must be {rule}") from None
+        raise InputError(f"{name} is {shortened(data)}, but must be {rule}") from None
 
 
 def read_vector(name: str, data: ArrayLike) -> Array:
@@ -64,6 +64,7 @@ def read_vector(name: str, data: ArrayLike) -> Array:
     return vector
 
 
-def _short(data: object) -> str:
+def shortened(data: object) -> str:
+    """Data as a message shows them, at most 60 characters."""
     text = repr(data)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lcpfn.errors import InputError, MissingExtraError
+from lcpfn.forecast.arguments import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-Array = NDArray[np.float64]
 
 # Central intervals, widest first, and one blue in as many lightnesses. Solid colours instead of
 # transparency, so that the bands look the same over a grid, in print and in vector files.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import Array, read_vector
+from lcpfn.forecast.arguments import Array, read_vector, shortened
 
 NamedSchedule = Literal["constant", "linear", "cosine"]
 """Constant, or falling from the start to zero at the horizon."""
@@ -172,8 +172,8 @@ def _named(name: str) -> Callable[[Array], Array]:
 def _no_schedule(schedule: Any) -> InputError:
     names = ", ".join(repr(name) for name in _NAMED)
     return InputError(
-        f"schedule is {_short(schedule)}, but must be None, {names}, a callable of the step or a "
-        "pair (steps, rates)"
+        f"schedule is {shortened(schedule)}, but must be None, {names}, a callable of the step or "
+        "a pair (steps, rates)"
     )
 
 
@@ -226,8 +226,3 @@ def _pair(schedule: Any, horizon: float) -> tuple[Array, Array]:
             f"schedule ends at step {steps[-1]:g}, but must reach the end of the run, {horizon:g}"
         )
     return steps, rates
-
-
-def _short(data: object) -> str:
-    text = repr(data)
-    return text if len(text) <= 60 else f"{text[:57]}..."

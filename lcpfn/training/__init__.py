@@ -5,7 +5,7 @@
 100
 """
 
-from lcpfn.training.config import TrainingConfig
+from lcpfn.training.config import Execution, TrainingConfig
 from lcpfn.training.loop import Progress, TrainingResult, train
 
-__all__ = ["Progress", "TrainingConfig", "TrainingResult", "train"]
+__all__ = ["Execution", "Progress", "TrainingConfig", "TrainingResult", "train"]

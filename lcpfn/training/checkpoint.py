@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,28 @@ def checkpoint_name(rank: int) -> str:
     return CHECKPOINT_NAME if rank == 0 else f"checkpoint-{rank}.pt"
 
 
-@dataclass
-class TrainingState:
-    """All that changes while training, and its way to disk and back."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file, and all that changes while training, which it holds.
 
+    Args:
+        path: of the file.
+        config, origin: of the training, which must be those of a file that it resumes from.
+        network, optimisers, generator: what changes, in place.
+    """
+
+    path: Path
+    config: TrainingConfig
+    origin: Mapping[str, str | None]
     network: Network
     optimisers: list[torch.optim.Optimizer]
     generator: torch.Generator
-    origin: dict[str, str | None]
 
-    def save(self, path: Path, config: TrainingConfig, step: int, seconds: float) -> None:
+    def save(self, step: int, seconds: float) -> None:
+        """Writes all after so many steps and seconds; a reader finds a whole file at any time."""
         content: dict[str, Any] = {
-            "config": json.dumps(asdict(config), sort_keys=True),
-            "origin": self.origin,
+            "config": json.dumps(asdict(self.config), sort_keys=True),
+            "origin": dict(self.origin),
             "step": step,
             "seconds": seconds,
             "network": self.network.state_dict(),
@@ -50,12 +60,19 @@ class TrainingState:
             if isinstance(error.__context__, KeyboardInterrupt):
                 raise error.__context__ from None
             raise
-        write_atomically(path, buffer.getvalue())
+        write_atomically(self.path, buffer.getvalue())
 
-    def load(self, path: Path, config: TrainingConfig) -> tuple[int, float]:
-        """Restores everything; returns the step and the seconds spent so far."""
+    def resume(self) -> tuple[int, float]:
+        """Restores all, where there is a file; returns the steps and the seconds spent so far.
+
+        Raises:
+            CheckpointError: the file cannot be read, or is of another configuration or origin.
+        """
+        path = self.path
+        if not path.exists():
+            return 0, 0.0
         content = read_checkpoint(path)
-        wanted = json.dumps(asdict(config), sort_keys=True)
+        wanted = json.dumps(asdict(self.config), sort_keys=True)
         if content["config"] != wanted:
             raise CheckpointError(
                 f"{path} was written with the configuration {content['config']}, but this run "

@@ -1,4 +1,4 @@
-"""Everything that decides what training arrives at."""
+"""What training arrives at, and how it runs."""
 
 from __future__ import annotations
 
@@ -58,3 +58,28 @@ class TrainingConfig:
     @property
     def steps(self) -> int:
         return math.ceil(self.curves / self.batch)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How training runs; what it arrives at is the same but for rounding.
+
+    Args:
+        device: "cpu", "cuda", ... or "auto" for the best there is.
+        compile: use `torch.compile`; None decides by whether it pays (a GPU, or a long run).
+        checkpoint_seconds: time between checkpoints: what a kill loses at most.
+        validate_every: steps between validations.
+    """
+
+    device: str = "auto"
+    compile: bool | None = None
+    checkpoint_seconds: float = 60.0
+    validate_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.validate_every < 1:
+            raise InputError(f"validate_every is {self.validate_every}, but must be at least 1")
+        if not self.checkpoint_seconds >= 0:
+            raise InputError(
+                f"checkpoint_seconds is {self.checkpoint_seconds}, but must be at least 0"
+            )

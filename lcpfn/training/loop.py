@@ -16,8 +16,8 @@ from lcpfn.evaluation import forecasts_by_share
 from lcpfn.network.inputs import Observations
 from lcpfn.network.transformer import Network
 from lcpfn.priors import Prior
-from lcpfn.training.checkpoint import TrainingState, checkpoint_name
-from lcpfn.training.config import TrainingConfig
+from lcpfn.training.checkpoint import Checkpoint, checkpoint_name
+from lcpfn.training.config import Execution, TrainingConfig
 from lcpfn.training.hardware import compile_pays, half_precision_pays, hardware
 from lcpfn.training.objective import Objective
 from lcpfn.training.optimisers import build_optimisers, learning_rate, set_rate
@@ -26,6 +26,7 @@ from lcpfn.training.questions import draw_examples
 
 _VALIDATION_SEED = 20231
 _VALIDATION_CURVES = 500
+_WARM_UP_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,7 @@ def train(
     config: TrainingConfig,
     folder: Path,
     *,
-    device: str = "auto",
-    compile: bool | None = None,
-    checkpoint_seconds: float = 60.0,
-    validate_every: int = 500,
+    execution: Execution | None = None,
     observer: Callable[[Progress], None] = lambda progress: None,
     start: Network | None = None,
     origin: Mapping[str, str | None] | None = None,
@@ -85,10 +83,7 @@ def train(
         prior: draws the curves.
         config: what to train.
         folder: checkpoints go here.
-        device: "cpu", "cuda", ... or "auto" for the best there is.
-        compile: use `torch.compile`; None decides by whether it pays (a GPU, or a long run).
-        checkpoint_seconds: time between checkpoints: what a kill loses at most.
-        validate_every: steps between validations.
+        execution: how to train it; None for the defaults.
         observer: called after every step.
         start: trained weights to begin with, where there is no checkpoint yet; see
             `Network.take_over`.
@@ -98,110 +93,129 @@ def train(
     Raises:
         CheckpointError: the folder's checkpoint cannot be read, or is of another configuration or
             origin.
+        InputError: the batch cannot be shared by the processes, or `start` is of another shape.
         TrainingError: the objective or its gradient is no finite number.
     """
-    with join_processes(device) as processes:
-        return _train(
-            prior,
+    chosen = Execution() if execution is None else execution
+    with join_processes(chosen.device) as processes:
+        network = Network(config.network).initialise(torch.Generator().manual_seed(config.seed))
+        if start is not None:
+            network.take_over(start)
+        learner = _Learner(network, prior, config, processes, chosen.compile)
+        checkpoint = Checkpoint(
+            folder / checkpoint_name(processes.rank),
             config,
-            folder,
-            processes,
-            compile,
-            checkpoint_seconds,
-            validate_every,
-            observer,
-            start,
-            dict(origin or {}),
+            origin or {},
+            network,
+            learner.optimisers,
+            learner.generator,
         )
+        return _go_on(learner, checkpoint, chosen, observer)
 
 
-def _train(
-    prior: Prior,
-    config: TrainingConfig,
-    folder: Path,
-    processes: Processes,
-    compile: bool | None,
-    checkpoint_seconds: float,
-    validate_every: int,
-    observer: Callable[[Progress], None],
-    start: Network | None,
-    origin: dict[str, str | None],
-) -> TrainingResult:
-    device = processes.device
-    if config.batch % processes.count:
-        raise InputError(
-            f"batch is {config.batch}, but must be a multiple of the {processes.count} processes"
+class _Learner:
+    """One process's share in every step: draws, gradient, update.
+
+    Args:
+        network: to train; is moved to the processes' device.
+        prior: draws the curves.
+        config: what to train.
+        processes: this one among those that train together.
+        compile: whether to compile; None decides by whether it pays.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        prior: Prior,
+        config: TrainingConfig,
+        processes: Processes,
+        compile: bool | None,
+    ):
+        if config.batch % processes.count:
+            raise InputError(
+                f"batch is {config.batch}, but must be a multiple of the {processes.count} "
+                "processes"
+            )
+        self.network = network.to(processes.device)
+        self.prior = prior
+        self.config = config
+        self.processes = processes
+        self.generator = torch.Generator(processes.device).manual_seed(
+            config.seed * 1009 + processes.rank + 1
         )
-    share = config.batch // processes.count
-    network = Network(config.network).initialise(torch.Generator().manual_seed(config.seed))
-    if start is not None:
-        network.take_over(start)
-    network.to(device)
-    generator = torch.Generator(device).manual_seed(config.seed * 1009 + processes.rank + 1)
-    optimisers = build_optimisers(network, config)
-    state = TrainingState(network, optimisers, generator, origin)
-    path = folder / checkpoint_name(processes.rank)
-    step, seconds_before = state.load(path, config) if path.exists() else (0, 0.0)
-    step, seconds_before = processes.agree(step, seconds_before)
+        self.optimisers = build_optimisers(network, config)
+        self._share = config.batch // processes.count
+        self._half = half_precision_pays(processes.device)
+        self._objective: nn.Module = Objective(network, config.crps)
+        if compile_pays(processes.device, config.steps) if compile is None else compile:
+            self._objective = torch.compile(self._objective, dynamic=False)  # type: ignore[assignment]
+        if processes.count > 1:
+            self._objective = DistributedDataParallel(self._objective)
 
-    objective: nn.Module = Objective(network, config.crps)
-    if compile_pays(device, config.steps) if compile is None else compile:
-        objective = torch.compile(objective, dynamic=False)  # type: ignore[assignment]
-    if processes.count > 1:
-        objective = DistributedDataParallel(objective)
-    half = half_precision_pays(device)
-    validation_batch = _validation_batch(prior, device)
-    validation = validate(network, validation_batch) if step >= config.steps else {}
-
-    started = saved = time.monotonic()
-    warm_up_until = step + 20
-    clock_start, clock_step = started, step
-    while step < config.steps:
-        network.train()
-        batch = prior.sample(share, generator)
-        examples = draw_examples(batch, config.queries, generator)
-        context = network.view.observe(examples.observations)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            score = objective(context, examples)
+    def learn(self, step: int) -> tuple[float, float]:
+        """Makes the step of this number, counted from 0: its objective and its learning rate."""
+        self.network.train()
+        batch = self.prior.sample(self._share, self.generator)
+        examples = draw_examples(batch, self.config.queries, self.generator)
+        context = self.network.view.observe(examples.observations)
+        with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self._half):
+            score = self._objective(context, examples)
         (-score).backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         if not torch.isfinite(norm):
             raise TrainingError(
-                f"at step {step + 1} of {config.steps} the objective is {score.detach():g} and its "
-                f"gradient {float(norm):g}, but both must be finite: the learning rate is too "
-                "high, or the prior draws values that are no numbers"
+                f"at step {step + 1} of {self.config.steps} the objective is {score.detach():g} "
+                f"and its gradient {float(norm):g}, but both must be finite: the learning rate is "
+                "too high, or the prior draws values that are no numbers"
             )
-        rate = learning_rate(config, step)
-        set_rate(optimisers, rate)
-        for optimiser in optimisers:
+        rate = learning_rate(self.config, step)
+        set_rate(self.optimisers, rate)
+        for optimiser in self.optimisers:
             optimiser.step()
-        network.zero_grad(set_to_none=True)
-        step += 1
+        self.network.zero_grad(set_to_none=True)
+        return float(score.detach()), rate
 
+
+def _go_on(
+    learner: _Learner,
+    checkpoint: Checkpoint,
+    execution: Execution,
+    observer: Callable[[Progress], None],
+) -> TrainingResult:
+    """Trains from the checkpoint, where there is one, to the end."""
+    config, processes, network = learner.config, learner.processes, learner.network
+    step, seconds_before = processes.agree(*checkpoint.resume())
+    unseen = _validation_batch(learner.prior, processes.device)
+    validation = validate(network, unseen) if step >= config.steps else {}
+    started = saved = time.monotonic()
+    # The first steps compile: their speed says nothing of the others'.
+    warm_up_until = step + _WARM_UP_STEPS
+    clock_start, clock_step = started, step
+    while step < config.steps:
+        objective, rate = learner.learn(step)
+        step += 1
         now = time.monotonic()
         if step == warm_up_until:
             clock_start, clock_step = now, step
         measured = None
-        if step % validate_every == 0 or step == config.steps:
-            measured = validation = validate(network, validation_batch)
-        elapsed = max(now - clock_start, 1e-9)
-        observer(
-            Progress(
-                step,
-                config.steps,
-                float(score.detach()),
-                (step - clock_step) * config.batch / elapsed,
-                measured,
-                rate,
-                seconds_before + now - started,
-            )
-        )
-        if processes.all_agree(now - saved >= checkpoint_seconds) or step == config.steps:
-            state.save(path, config, step, seconds_before + now - started)
+        if step % execution.validate_every == 0 or step == config.steps:
+            measured = validation = validate(network, unseen)
+        speed = (step - clock_step) * config.batch / max(now - clock_start, 1e-9)
+        seconds = seconds_before + now - started
+        observer(Progress(step, config.steps, objective, speed, measured, rate, seconds))
+        due = processes.all_agree(now - saved >= execution.checkpoint_seconds)
+        if due or step == config.steps:
+            checkpoint.save(step, seconds)
             saved = time.monotonic()
     seconds = seconds_before + time.monotonic() - started
     return TrainingResult(
-        network.eval(), validation, step, step * config.batch, seconds, hardware(device)
+        network.eval(),
+        validation,
+        step,
+        step * config.batch,
+        seconds,
+        hardware(processes.device),
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from lcpfn import CheckpointError, InputError, TrainingError
 from lcpfn.network.transformer import NetworkConfig
 from lcpfn.priors import CurveBatch, ReferencePrior
-from lcpfn.training import Progress, TrainingConfig, train
+from lcpfn.training import Execution, Progress, TrainingConfig, train
 from lcpfn.training.checkpoint import CHECKPOINT_NAME, read_checkpoint
 from lcpfn.training.optimisers import learning_rate
 
@@ -43,7 +43,8 @@ class ExponentialPrior:
 def test_training_improves_on_a_prior_of_the_user_s_own(tmp_path: Path) -> None:
     seen: list[Progress] = []
     config = replace(TINY, curves=64 * 120, batch=64)
-    result = train(ExponentialPrior(), config, tmp_path, validate_every=20, observer=seen.append)
+    execution = Execution(validate_every=20)
+    result = train(ExponentialPrior(), config, tmp_path, execution=execution, observer=seen.append)
     assert [progress.step for progress in seen] == list(range(1, 121))
     first = next(progress.validation for progress in seen if progress.validation)
     assert first is not None
@@ -78,8 +79,9 @@ def test_interrupted_training_ends_where_it_would_have(tmp_path: Path, optimiser
         if progress.step == 25:
             raise StopHereError
 
+    often = Execution(checkpoint_seconds=0.0)
     with pytest.raises(StopHereError):
-        train(ReferencePrior(), config, tmp_path / "cut", checkpoint_seconds=0.0, observer=stop)
+        train(ReferencePrior(), config, tmp_path / "cut", execution=often, observer=stop)
     steps: list[int] = []
     resumed = train(
         ReferencePrior(), config, tmp_path / "cut", observer=lambda p: steps.append(p.step)
@@ -94,11 +96,12 @@ import sys
 from pathlib import Path
 from lcpfn.network.transformer import NetworkConfig
 from lcpfn.priors import ReferencePrior
-from lcpfn.training import TrainingConfig, train
+from lcpfn.training import Execution, TrainingConfig, train
 network = NetworkConfig(width=32, layers=2, heads=2, bins=16)
 config = TrainingConfig(curves=16 * 100_000, batch=16, queries=8, seed=3, network=network)
-train(ReferencePrior(), config, Path(sys.argv[1]), compile=False, checkpoint_seconds=0.02,
-      validate_every=10**9, observer=lambda progress: print(progress.step, flush=True))
+execution = Execution(compile=False, checkpoint_seconds=0.02, validate_every=10**9)
+train(ReferencePrior(), config, Path(sys.argv[1]), execution=execution,
+      observer=lambda progress: print(progress.step, flush=True))
 """
 
 
