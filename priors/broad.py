@@ -135,7 +135,7 @@ class BroadPrior:
 
     Values are distances from the first record, so that curves far above their own drop keep full
     precision, in a unit in which the first record was of size 1 to 2: what a network with a
-    relative frame is to be given, see `lcpfn.network.Network.features`.
+    relative frame is to be given, see `lcpfn.network.relative.RelativeView`.
 
     >>> import torch
     >>> batch = BroadPrior().sample(4, torch.Generator().manual_seed(0))
