@@ -175,7 +175,8 @@ def _curves(config: AnnealedConfig, draws: Draws, length: int) -> CurveBatch:
     # What the next record of an averaged log differs by is a small part of the noise.
     clean = torch.where(averaged, seen, clean)
     white = torch.where(averaged, 0.1 * white, white)
-    return _metric(config, draws, fractions, clean, seen, white, reward, rate, spent)
+    schedule = torch.stack([rate, spent], -1)
+    return _metric(config, draws, fractions, clean, seen, white, reward, schedule)
 
 
 def _times(config: AnnealedConfig, draws: Draws, length: int) -> tuple[Tensor, Tensor]:
@@ -363,8 +364,7 @@ def _metric(
     seen: Tensor,
     noise: Tensor,
     reward: Tensor,
-    rate: Tensor,
-    spent: Tensor,
+    schedule: Tensor,
 ) -> CurveBatch:
     """What the log shows: a loss above its level, an error or accuracy, or a reward."""
     error = draws.happens(config.error_rate) & ~reward
@@ -390,7 +390,7 @@ def _metric(
     centre = torch.where(counted, values, centre)
     noise = torch.where(counted, 0.2 * step, noise)
     batch = _delivered(config, draws, fractions, values, centre, noise, error, reward)
-    return replace(batch, schedule=torch.stack([rate, spent], -1))
+    return replace(batch, schedule=schedule)
 
 
 def _delivered(

@@ -55,7 +55,7 @@ class CurveBatch:
 
     @property
     def limits(self) -> Tensor | None:
-        """(curves, 2) best and worst value the metric can take, see `lcpfn.network.inputs.Observations`."""
+        """(curves, 2) best and worst value the metric can take, infinite where unknown."""
         if self.ceiling is None:
             return None
         unknown = torch.full_like(self.ceiling, -torch.inf)

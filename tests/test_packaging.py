@@ -194,6 +194,28 @@ def test_no_circle_of_imports():
     assert not left, "a circle among " + ", ".join(str(path.relative_to(ROOT)) for path in left)
 
 
+# Typer takes a command's options from its signature; these two are the public interface.
+MANY_ARGUMENTS = {"extrapolate", "extrapolate_batch"}
+
+
+@pytest.mark.parametrize("folder", ["priors", "lcpfn"])
+def test_signatures_are_short(folder: str):
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in (ROOT / folder).rglob("*.py")
+        if ROOT / "lcpfn" / "cli" not in path.parents
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name not in MANY_ARGUMENTS
+        if len([a for a in arguments_of(node) if a not in ("self", "cls")]) > 8
+    ]
+    assert not long, "more than 8 arguments: what belongs together is a value"
+
+
+def arguments_of(node: ast.FunctionDef) -> list[str]:
+    listed = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return [argument.arg for argument in listed]
+
+
 def third_party(folder: str) -> set[str]:
     """Top-level packages that a folder's files import, ours and the standard library's aside."""
     modules = {
