@@ -22,8 +22,9 @@ from lcpfn.mcmc.bank import PriorBank
 from lcpfn.mcmc.diagnostics import ConvergenceWarning, Diagnostics
 from lcpfn.mcmc.ensemble import EnsembleSampler
 from lcpfn.mcmc.importance import ImportanceSampler
+from lcpfn.mcmc.model import SampledExtrapolation, SamplingModel
 from lcpfn.mcmc.nuts import NUTS
-from lcpfn.mcmc.posterior import Posterior, SampledExtrapolation, Sampler, SamplingModel
+from lcpfn.mcmc.posterior import Posterior, Sampler
 from lcpfn.mcmc.smc import SMC
 
 __all__ = [
