@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, Literal
 
 from lcpfn.curve import Goal
@@ -43,9 +45,6 @@ class Run:
 
     Attributes:
         steps, values: (n,) of its records as they were reported, steps increasing.
-        usable: the (step, value) records that can be forecast from.
-        worths: (step, value) of all but the missing ones: what the run was worth there.
-        trouble: why the newest record shows that the run diverged; None where it does not.
         state: whether it is under way, waits, or how it ended.
         horizon: its own length in its own steps, where it has one.
         config: its hyperparameters, None where unknown.
@@ -64,7 +63,8 @@ class Run:
         self.counts = True
         self.belief: Belief | None = None
         self.resumed = -math.inf
-        self._clear()
+        self.steps: list[float] = []
+        self.values: list[float] = []
 
     @property
     def last(self) -> float:
@@ -83,6 +83,33 @@ class Run:
             return None
         return self.worths[1][-1]
 
+    @cached_property
+    def usable(self) -> list[Record]:
+        """The (step, value) records that can be forecast from."""
+        return [
+            record for record in zip(self.steps, self.values, strict=True) if usable(record[1])
+        ]
+
+    @cached_property
+    def worths(self) -> tuple[list[float], list[float]]:
+        """Steps of all but the missing records, and what the run was worth at each."""
+        present = [
+            record
+            for record in zip(self.steps, self.values, strict=True)
+            if not math.isnan(record[1])
+        ]
+        steps, values = [step for step, _ in present], [value for _, value in present]
+        if self._of == "best":
+            values = list(accumulate(values, max if self._goal == "maximize" else min))
+        return steps, values
+
+    @cached_property
+    def trouble(self) -> str | None:
+        """Why the newest record shows that the run diverged; None where it does not."""
+        if not self.values or (self._nan == "missing" and math.isnan(self.values[-1])):
+            return None
+        return divergence(self.values, self._goal)
+
     def add(self, step: float, value: float) -> bool:
         """Adds a record; one at an earlier step replaces what was reported from there on.
 
@@ -90,12 +117,12 @@ class Run:
             whether the step lies before the newest one.
         """
         back = step < self.last
-        if self.steps and step <= self.last:
-            kept = [record for record in zip(self.steps, self.values, strict=True) if record[0] < step]
-            self._clear()
-            for record in kept:
-                self._append(*record)
-        self._append(step, value)
+        while self.steps and self.steps[-1] >= step:
+            self.steps.pop()
+            self.values.pop()
+        self.steps.append(step)
+        self.values.append(value)
+        self._forget()
         return back
 
     def replace(self, records: Iterable[Record]) -> bool:
@@ -107,33 +134,11 @@ class Run:
         ordered = sorted(records)
         known, last = set(self.steps), self.last
         back = any(step < last and step not in known for step, _ in ordered)
-        if ordered[: len(known)] != list(zip(self.steps, self.values, strict=True)):
-            self._clear()
-        for record in ordered[len(self.steps) :]:
-            self._append(*record)
+        self.steps = [step for step, _ in ordered]
+        self.values = [value for _, value in ordered]
+        self._forget()
         return back
 
-    def _clear(self) -> None:
-        self.steps: list[float] = []
-        self.values: list[float] = []
-        self.usable: list[Record] = []
-        self.worths: tuple[list[float], list[float]] = ([], [])
-        self.trouble: str | None = None
-
-    def _append(self, step: float, value: float) -> None:
-        self.steps.append(step)
-        self.values.append(value)
-        if usable(value):
-            self.usable.append((step, value))
-        if math.isnan(value):
-            self.trouble = None if self._nan == "missing" else self._diverged()
-            return
-        self.trouble = self._diverged()
-        steps, worths = self.worths
-        steps.append(step)
-        if self._of == "best" and worths:
-            value = max(value, worths[-1]) if self._goal == "maximize" else min(value, worths[-1])
-        worths.append(value)
-
-    def _diverged(self) -> str | None:
-        return divergence(self.values, self._goal)
+    def _forget(self) -> None:
+        for name in ("usable", "worths", "trouble"):
+            vars(self).pop(name, None)
