@@ -3,9 +3,10 @@
 A search tries recorded configurations in a random order, so many at a time. It goes in rounds: in
 each, every running trial reports one record, in the order in which they began, and a worker that is
 free begins the next. A method sees the records of a trial one by one and may stop it after any of
-them, or have it wait. Its cost is the share of all records that it looked at, and the rounds. Its incumbent is the trial with the best final record among those that
-ran to their end; regret is what that lacks of the best final record of all, in units of the
-median's distance to the best. A final record that is not finite counts as the worst.
+them, or have it wait. Its cost is the share of all records that it looked at, and the rounds. Its
+incumbent is the trial with the best final record among those that ran to their end; regret is what
+that lacks of the best final record of all, in units of the median's distance to the best. A final
+record that is not finite counts as the worst.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ class Trials(Protocol):
 
     def choose(self) -> int | None:
         """The next of the paused trials to go on; None where there is none."""
+
 
 def side_by_side(runs: RecordedRuns, workers: int, trials: Trials) -> Replay:
     """Replays a search in rounds.

@@ -13,8 +13,9 @@ import numpy as np
 
 import lcpfn
 from experiments.replay import Action, Method, RecordedRuns, Replay, side_by_side
-from lcpfn.curve import Array, Bounds, Goal, bounds_that_hold, finite_extremes
-from lcpfn.schedule import NamedSchedule
+from lcpfn.forecast.arguments import Array, Goal
+from lcpfn.forecast.bounds import Bounds, bounds_that_hold, finite_extremes
+from lcpfn.forecast.schedule import NamedSchedule
 from lcpfn.search.divergence import divergence, usable
 from lcpfn.search.forecasts import Question
 from lcpfn.search.rule import FinalForecast

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lcpfn.curve import Goal
+from lcpfn.forecast.arguments import Goal
 
 # A record this many times the size of anything before it is no noise.
 _EXPLOSION = 1e4
-# Forecasts are made of values below this; see `lcpfn.curve.read_curve`.
+# Forecasts are made of values below this; see `lcpfn.forecast.curve.read_curve`.
 _LARGEST = 1e150
 
 

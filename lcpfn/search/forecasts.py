@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from lcpfn.curve import Array, Bounds, BoundsLike, Goal
-from lcpfn.extrapolation import Extrapolation
-from lcpfn.model import LCPFN
-from lcpfn.schedule import Schedule
+from lcpfn.forecast.arguments import Array, Goal
+from lcpfn.forecast.bounds import Bounds, BoundsLike
+from lcpfn.forecast.extrapolation import Extrapolation
+from lcpfn.forecast.model import LCPFN
+from lcpfn.forecast.schedule import Schedule
+from lcpfn.forecast.stream import Stream
 from lcpfn.search.rule import FinalForecast
 from lcpfn.search.run import Record
 from lcpfn.search.settings import Of
-from lcpfn.stream import Stream
 from lcpfn.weights import load
 
 # Streams that are kept, under 1 MiB each.

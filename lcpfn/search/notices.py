@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 
 # Where so many runs have ended and all of them broke down, something is wrong with all of them.
 _ALL_BROKEN = 3
 # A value this many times the size of all others is of another unit.
 _OTHER_UNIT = 100.0
+_COMPARED = 3
 
 
 class Notices:
@@ -90,14 +90,14 @@ class Notices:
     def unit(self, best: float, others: list[float]) -> None:
         """The best finished run's value, and the next best ones."""
         sizes = sorted(abs(other) for other in others)
-        if len(sizes) < _ALL_BROKEN or not best or not sizes[0]:
+        usual = sizes[len(sizes) // 2] if len(sizes) >= _COMPARED else 0.0
+        if not (best and usual):
             return
-        ratio = abs(best) / sizes[len(sizes) // 2]
-        if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT and math.isfinite(ratio):
+        if not 1 / _OTHER_UNIT < abs(best) / usual < _OTHER_UNIT:
             self.tell(
                 "unit",
-                f"the best run ended at {best:g}, the next ones at about {sizes[len(sizes) // 2]:g}: "
-                "is that one's value of another unit? All others are judged by it",
+                f"the best run ended at {best:g}, the next ones at about {usual:g}: is that one's "
+                "value of another unit? All others are judged by it",
             )
 
     def passed_bounds(self, run: Hashable, bounds: str) -> None:

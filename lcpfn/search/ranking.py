@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from itertools import islice
 from typing import NamedTuple
 
-from lcpfn.curve import Goal
+from lcpfn.forecast.arguments import Goal
 
 
 class _Entry(NamedTuple):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lcpfn.curve import Array, Bounds, Goal, read_count, read_goal, read_number
 from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import Array, Goal, read_count, read_goal, read_number
+from lcpfn.forecast.bounds import Bounds
 
 _LEAST_PROGRESS = 1e-3
 _ROUNDING = 1e-9

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal
 
-from lcpfn.curve import Goal
+from lcpfn.forecast.arguments import Goal
 from lcpfn.search.divergence import divergence, usable
 from lcpfn.search.settings import Missing, Of
 
@@ -86,9 +86,7 @@ class Run:
     @cached_property
     def usable(self) -> list[Record]:
         """The (step, value) records that can be forecast from."""
-        return [
-            record for record in zip(self.steps, self.values, strict=True) if usable(record[1])
-        ]
+        return [record for record in zip(self.steps, self.values, strict=True) if usable(record[1])]
 
     @cached_property
     def worths(self) -> tuple[list[float], list[float]]:

@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from lcpfn.curve import (
-    BoundsLike,
-    bounds_that_hold,
-    finite_extremes,
-    guess_bounds,
-    read_goal,
-    read_number,
-)
 from lcpfn.errors import InputError
-from lcpfn.schedule import check_schedule, shifted
+from lcpfn.forecast.arguments import read_goal, read_number
+from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, finite_extremes, guess_bounds
+from lcpfn.forecast.schedule import check_schedule, shifted
 from lcpfn.search.divergence import usable
 from lcpfn.search.forecasts import Forecaster, ModelForecaster, Question
 from lcpfn.search.lengths import Length, Lengths, same_share
@@ -37,7 +31,7 @@ from lcpfn.weights import read_card
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from lcpfn.model import LCPFN
+    from lcpfn.forecast.model import LCPFN
 
 
 @dataclass(frozen=True)
@@ -424,7 +418,7 @@ class Search:
         return rule.incumbent([*self._ranking.top(rule.keep_top), *lows], self.goal)
 
     def _low(self, run: Hashable, known: Run) -> float | None:
-        """What a run under way will hardly fall short of; None where that is not to be relied on."""
+        """What a run under way will hardly fall short of; None where nothing may rely on it."""
         if known.trouble is not None or len(known.usable) < self.settings.rival_records:
             return None
         belief = self._belief(run, known)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from lcpfn.curve import BoundsLike, read_bounds, read_count, read_number
 from lcpfn.errors import InputError
-from lcpfn.schedule import Schedule
+from lcpfn.forecast.arguments import read_count, read_number
+from lcpfn.forecast.bounds import BoundsLike, read_bounds
+from lcpfn.forecast.schedule import Schedule
 from lcpfn.search.rule import StoppingRule
 
 Missing = Literal["stop", "missing"]
@@ -55,7 +56,7 @@ class SearchSettings:
         InputError: an argument breaks its rule.
     """
 
-    rule: StoppingRule = StoppingRule()
+    rule: StoppingRule = field(default_factory=StoppingRule)
     of: Of = "last"
     caution: float = 0.05
     rival_records: int = 4
@@ -103,13 +104,12 @@ class SearchSettings:
             InputError: an argument breaks its rule.
             TypeError: there is no such setting.
         """
-        names = {field.name for field in fields(StoppingRule)}
+        names = {known.name for known in fields(StoppingRule)}
         own = {name: value for name, value in keywords.items() if name not in names}
         shape = {name: value for name, value in keywords.items() if name in names}
-        unknown = own.keys() - {field.name for field in fields(SearchSettings)}
+        unknown = own.keys() - {known.name for known in fields(SearchSettings)}
         if unknown:
             raise TypeError(f"there is no setting {min(unknown)!r}; see lcpfn.SearchSettings")
         if shape:
             own["rule"] = StoppingRule(**shape)
         return SearchSettings(**own)
-
