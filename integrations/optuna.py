@@ -18,7 +18,7 @@
 >>> study.trials[1].state.name
 'PRUNED'
 >>> sorted(study.trials[1].user_attrs["lcpfn"])
-['action', 'high', 'horizon', 'low', 'median', 'prob_better', 'reason', 'standing', 'step',
+['action', 'high', 'horizon', 'limit', 'low', 'median', 'prob_better', 'reason', 'standing', 'step',
  'to_beat', 'trial']
 """
 

@@ -66,7 +66,8 @@ class ModelForecaster:
 
     def __init__(self, model: str | Path | LCPFN | None = None) -> None:
         self._named = model
-        self._forget()
+        self._loaded: LCPFN | None = None
+        self._streams: dict[Hashable, _Followed] = {}
 
     def __call__(self, question: Question) -> FinalForecast:
         """The forecast of the run's end."""
@@ -83,6 +84,11 @@ class ModelForecaster:
             del self._streams[next(iter(self._streams))]
         return _final(post, question.of)
 
+    def warm_up(self, goal: Goal) -> None:
+        """Loads the weights and makes a first forecast."""
+        post = self._model().stream(goal=goal).start([0.1, 0.2])
+        post.at_horizon().quantile(0.5)
+
     def forget(self, run: Hashable) -> None:
         """Drops what is kept of a run."""
         self._streams.pop(run, None)
@@ -98,16 +104,11 @@ class ModelForecaster:
             self._loaded = named if isinstance(named, LCPFN) else load(named)
         return self._loaded
 
-    def _forget(self) -> None:
-        self._loaded: LCPFN | None = None
-        self._streams: dict[Hashable, _Followed] = {}
-
     def __getstate__(self) -> dict[str, Any]:
-        return {"_named": self._named}
+        return {"model": self._named}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._forget()
+        self.__init__(**state)  # type: ignore[misc]
 
 
 class _Followed:

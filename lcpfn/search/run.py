@@ -52,6 +52,7 @@ class Run:
         counts: whether it may be the one to beat.
         belief: of its end, the newest.
         resumed: the step at which it went on after a pause, the newest.
+        goes_on: whether it has just gone on after a pause or its end, so that steps may go back.
     """
 
     def __init__(self, goal: Goal, of: Of, nan: Missing) -> None:
@@ -63,6 +64,7 @@ class Run:
         self.counts = True
         self.belief: Belief | None = None
         self.resumed = -math.inf
+        self.goes_on = False
         self.steps: list[float] = []
         self.values: list[float] = []
 

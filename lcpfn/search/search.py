@@ -113,7 +113,8 @@ class Search:
         self._lengths = Lengths(horizon, calls_horizon)
         if forecast is None:
             # A wrong name is told now, not at the first forecast.
-            card = model.card if hasattr(model, "card") else read_card(model)
+            named = model is None or isinstance(model, str | Path)
+            card = read_card(model) if named else model.card  # type: ignore[arg-type, union-attr]
             stated = self._lengths.stated
             known = stated if isinstance(stated, int | float) else None
             check_schedule(self.settings.schedule, card, known)
@@ -221,7 +222,7 @@ class Search:
         """Says that a run that waited goes on."""
         known = self._begin(run)
         if known.state == "paused":
-            known.state, known.resumed = "live", known.last
+            known.state, known.resumed, known.goes_on = "live", known.last, True
 
     def recall(self, run: Hashable, step: float, low: float, stopped: bool) -> None:
         """What another process has found about a run under way, so that nothing is computed twice.
@@ -236,6 +237,15 @@ class Search:
         known = self._runs[run]
         if step == known.last and not self._up_to_date(known):
             known.belief = Belief((step,), low, stopped=stopped)
+
+    def warm_up(self) -> None:
+        """Loads the model and makes a first forecast, which is slower than those that follow.
+
+        Raises:
+            WeightsError: the weights are missing or broken.
+        """
+        if isinstance(self._forecast, ModelForecaster):
+            self._forecast.warm_up(self.goal)
 
     @property
     def runs(self) -> Mapping[Hashable, Run]:
@@ -258,6 +268,10 @@ class Search:
         length = None if self._lengths.learned else self._lengths.of(known)
         return length is not None and known.last + self.shift >= length
 
+    def bounds(self, run: Hashable) -> BoundsLike:
+        """What the metric can never pass, by all that runs have shown; None where open."""
+        return self._bounds(self._runs[run])
+
     def notices(self) -> list[str]:
         """What users must know of, each thing once."""
         return self._notices.take()
@@ -279,8 +293,9 @@ class Search:
             return Verdict("continue", self._lengths.unknown)
         at = known.usable[-1][0] + self.shift
         if at >= length:
-            end = f"the run has reached its last step, {at:g} of {length:g}"
-            return Verdict("continue", end, horizon=length)
+            end = f"the run is complete: it has reached its last step, {at:g} of {length:g}"
+            standing = self._places(run, known, length)(len(known.usable))
+            return Verdict("continue", end, standing=standing, horizon=length)
         verdict = self._decide(run, known, length)
         if verdict.action == "continue" and self.settings.pause:
             return self._or_pause(run, known, verdict, unbegun)
@@ -322,6 +337,7 @@ class Search:
                 self._ranking.remove(run)
             self._ended.pop(run, None)
             known.state, known.value, known.belief = "live", None, None
+            known.goes_on = True
             self._under_way[run] = known
         return known
 
@@ -329,6 +345,7 @@ class Search:
         """Takes account of new records."""
         if new:
             self.resume(run)
+            back, known.goes_on = back and not known.goes_on, False
             self._extremes = finite_extremes((*self._extremes, *filter(usable, new)))
         self._lengths.observe(known)
         if back:
@@ -351,6 +368,8 @@ class Search:
         if final is None or value is None or not known.counts:
             return
         if usable(final) and usable(value):
+            if known.final is None:
+                self._extremes = finite_extremes((*self._extremes, final))
             self._ranking.add(run, value, final)
             best, *others = self._ranking.top(4)
             self._notices.unit(best, others)
@@ -380,6 +399,7 @@ class Search:
             action="stop" if decision.stop else "continue",
             reason=decision.reason,
             prob_better=decision.prob_better,
+            limit=decision.limit,
             low=belief.low,
             median=belief.median,
             high=belief.high,

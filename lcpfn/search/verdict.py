@@ -21,6 +21,7 @@ class Verdict:
             will hardly fall short of; None where there is neither.
         low, median, high: forecast of the run's final value; NaN where there was none. It beats
             `low` and falls short of `high` with probability 1 - `caution`, 0.95.
+        limit: the probability below which the run would be stopped; NaN where nothing was compared.
         standing: share of the latest runs that were better at this step; None where unknown.
         horizon: how many steps the full run has; None where unknown.
     """
@@ -32,6 +33,7 @@ class Verdict:
     low: float = math.nan
     median: float = math.nan
     high: float = math.nan
+    limit: float = math.nan
     standing: float | None = None
     horizon: float | None = None
 
