@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
     from lcpfn.search.search import Search
 
 STOP = 10
+
+
+class Worth(str, Enum):
+    """What a run is worth."""
+
+    last = "last"
+    best = "best"
 
 
 @reports_errors
@@ -82,6 +90,10 @@ def should_stop(
         Missing,
         typer.Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
     ] = Missing.missing,
+    of: Annotated[
+        Worth,
+        typer.Option(help="What a run is worth: its last record, or its best one."),
+    ] = Worth.last,
     as_json: JsonOption = False,
 ) -> None:
     """Says whether a run is still worth its compute. Exit code 0: go on, 10: stop, 2: bad input.
@@ -110,6 +122,7 @@ def should_stop(
         bounds=stated,
         schedule=None if schedule is None else schedule.value,
         nan=nan.value,
+        of=of.value,
         threshold=threshold,
         min_steps=min_steps,
         patience=patience,
@@ -146,7 +159,8 @@ def should_stop(
 
 
 def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
-    count = len(log.values) - 1 - max(i for i, v in enumerate(log.values) if not math.isnan(v))
+    present = [index for index, value in enumerate(log.values) if not math.isnan(value)]
+    count = len(log.values) - 1 - (present[-1] if present else -1)
     if not count or nan is Missing.stop:
         return []
     count_as = (
@@ -185,9 +199,10 @@ def _add_peer(search: Search, number: int, log: RunLog, shift: float) -> None:
 def _observed(log: RunLog) -> dict[str, float]:
     """What a JSON answer says about the observed records."""
     present = [index for index, value in enumerate(log.values) if not math.isnan(value)]
+    newest = present[-1] if present else -1
     return {
         "records": len(present),
         "missing": len(log.values) - len(present),
-        "last_step": float(log.own_steps(log.model_steps)[present[-1]]),
-        "last_value": float(log.values[present[-1]]),
+        "last_step": float(log.own_steps(log.model_steps)[newest]),
+        "last_value": float(log.values[newest]),
     }
