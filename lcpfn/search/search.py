@@ -10,11 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
-
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import read_goal, read_number
-from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, finite_extremes, guess_bounds
+from lcpfn.forecast.bounds import (
+    BoundsLike,
+    bounds_that_hold,
+    finite_extremes,
+    guess_from_extremes,
+)
 from lcpfn.forecast.schedule import check_schedule, shifted
 from lcpfn.search.divergence import usable
 from lcpfn.search.forecasts import Forecaster, ModelForecaster, Question
@@ -127,6 +130,7 @@ class Search:
         self._ended: dict[Hashable, Run] = {}
         self._finished = 0
         self._extremes: Sequence[float] = ()
+        self._allowed: BoundsLike = self.settings.bounds
 
     def observe(self, run: Hashable, step: float, value: float) -> None:
         """Adds a record to a run.
@@ -235,7 +239,8 @@ class Search:
             stopped: whether the verdict was to stop.
         """
         known = self._runs[run]
-        if step == known.last and not self._up_to_date(known):
+        belief = known.belief
+        if step == known.last and (belief is None or belief.basis[0] != step):
             known.belief = Belief((step,), low, stopped=stopped)
 
     def warm_up(self) -> None:
@@ -346,13 +351,24 @@ class Search:
         if new:
             self.resume(run)
             back, known.goes_on = back and not known.goes_on, False
-            self._extremes = finite_extremes((*self._extremes, *filter(usable, new)))
+            self._widen(new)
         self._lengths.observe(known)
         if back:
             self._notices.step_back(run, known.last)
         length = self._lengths.own(known)
         if length is not None and known.last + self.shift > length:
             self._notices.contradiction(run, known.last, length)
+
+    def _widen(self, values: Iterable[float]) -> None:
+        """Takes account of values in what the metric can never pass."""
+        extremes = finite_extremes((*self._extremes, *filter(usable, values)))
+        if not extremes or extremes == self._extremes:
+            return
+        self._extremes, stated = extremes, self.settings.bounds
+        if isinstance(stated, str):
+            self._allowed = guess_from_extremes(*extremes, self.goal)
+        else:
+            self._allowed = bounds_that_hold(stated, extremes, self.goal)
 
     def _finish(self, run: Hashable, known: Run) -> None:
         """Takes account of a run that has reached its end."""
@@ -369,7 +385,7 @@ class Search:
             return
         if usable(final) and usable(value):
             if known.final is None:
-                self._extremes = finite_extremes((*self._extremes, final))
+                self._widen([final])
             self._ranking.add(run, value, final)
             best, *others = self._ranking.top(4)
             self._notices.unit(best, others)
@@ -455,7 +471,7 @@ class Search:
             return None
         if known.usable[-1][0] + self.shift >= length:
             final = known.worths[1][-1]
-            return Belief((), *(final,) * 4)
+            return Belief((known.last,), *(final,) * 4)
         post = self._ask(run, known, self._records(known), length)
         return self._believe(known, post, length, False)
 
@@ -554,12 +570,12 @@ class Search:
 
     def _bounds(self, known: Run) -> BoundsLike:
         """The bounds, unless records show that they are wrong."""
-        stated = self.settings.bounds
-        if isinstance(stated, str):
-            return guess_bounds(np.asarray(self._extremes), self.goal)
-        if bounds_that_hold(stated, self._extremes, self.goal) == stated:
-            return stated
-        return bounds_that_hold(stated, [value for _, value in known.usable], self.goal)
+        if self._allowed is not None or self.settings.bounds is None:
+            return self._allowed
+        # Some run has passed those that were stated: only that one is forecast without.
+        return bounds_that_hold(
+            self.settings.bounds, [value for _, value in known.usable], self.goal
+        )
 
     def _ask(
         self, run: Hashable, known: Run, records: list[Record], length: float

@@ -30,7 +30,7 @@ def test_the_pruner_and_a_search_on_shared_forecasts_agree(
     assert shared.finished.tolist() == real.finished.tolist()
     assert shared.rounds == real.rounds
     assert 0 < real.finished.sum() < len(runs.curves)
-    assert real.decisions == real.spent.sum() and real.seconds > 0
+    assert real.decisions == real.spent.sum() and real.milliseconds > 0
 
 
 def test_a_told_learning_rate_reaches_both_replays() -> None:

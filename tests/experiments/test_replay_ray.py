@@ -19,7 +19,7 @@ def test_every_scheduler_replays_runs_of_which_one_diverges(
     replay = through_ray(schedulers()[name])(runs, workers)
     assert (replay.spent[replay.finished] == RECORDS).all()
     assert not replay.finished.all() and replay.spent.min() > 0
-    assert replay.decisions == replay.spent.sum() and replay.seconds > 0
+    assert replay.decisions == replay.spent.sum() and replay.milliseconds > 0
     if "HyperBand" not in name:
         # Its first bracket stops after a few records in so short a search.
         assert replay.finished.any()
