@@ -196,6 +196,9 @@ class _View:
             trial = trials[index]
             if trial.number != asked.number and trial.state != TrialState.WAITING:
                 self._hear(trial)
+        if isinstance(self._max_steps, str):
+            # The error that tells of a parameter that is not there is for this trial only.
+            self.search.describe(asked.number, asked.params)
         self._hear(asked)
 
     def _hear(self, trial: FrozenTrial) -> None:

@@ -78,12 +78,11 @@ class Notices:
                 f"{length:g} steps",
             )
 
-    def contradiction(self, run: Hashable, steps: float, length: float) -> None:
-        """A run has more steps, or finished after fewer, than was stated."""
-        more = steps > length
+    def contradiction(self, run: Hashable, step: float, length: float, more: bool) -> None:
+        """A run has more steps than was stated, or finished after fewer."""
         self.tell(
             "more" if more else "fewer",
-            f"run {run} {'has reported' if more else 'finished at'} step {steps:g}, but "
+            f"run {run} {'has reported' if more else 'finished at'} step {step:g}, but "
             f"{self._horizon} is {length:g}: set {self._horizon} to the length of a full run",
         )
 

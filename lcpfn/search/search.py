@@ -357,7 +357,7 @@ class Search:
             self._notices.step_back(run, known.last)
         length = self._lengths.own(known)
         if length is not None and known.last + self.shift > length:
-            self._notices.contradiction(run, known.last, length)
+            self._notices.contradiction(run, known.last, length, True)
 
     def _widen(self, values: Iterable[float]) -> None:
         """Takes account of values in what the metric can never pass."""
@@ -376,7 +376,7 @@ class Search:
         self._lengths.finish(known)
         own, spread = self._lengths.own(known), self._lengths.spread
         if own is not None and known.steps and known.last + self.shift < own:
-            self._notices.contradiction(run, known.last, own)
+            self._notices.contradiction(run, known.last, own, False)
         if spread is not None:
             self._notices.lengths(self._lengths.learned, self._lengths.longest, spread)
         final = known.value if known.final is None else known.final

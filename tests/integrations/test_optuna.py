@@ -485,6 +485,85 @@ def test_a_trial_is_read_from_the_start_once(monkeypatch: pytest.MonkeyPatch) ->
     assert passes == [4] and decision(trial)["step"] == 12
 
 
+def short_and_long(study: optuna.Study, epochs: int) -> optuna.trial.FrozenTrial:
+    """A finished trial that was to run for so many epochs."""
+    records = {step: accuracy(0.9, step * EPOCHS / epochs) for step in range(1, epochs + 1)}
+    distribution = optuna.distributions.IntDistribution(1, 1000)
+    return create_trial(
+        value=records[epochs],
+        intermediate_values=records,
+        params={"epochs": epochs},
+        distributions={"epochs": distribution},
+    )
+
+
+@pytest.mark.parametrize("max_steps", ["epochs", lambda trial: trial.params["epochs"]])
+def test_trials_of_different_length(max_steps: Any) -> None:
+    study = new_study(LCPFNPruner(max_steps), None)
+    for epochs in (10, 10, 20, 50, 10):
+        study.add_trial(short_and_long(study, epochs))
+    study.enqueue_trial({"epochs": 200})
+    trial = study.ask()
+    epochs = trial.suggest_int("epochs", 1, 1000)
+    for step in range(1, 41):
+        trial.report(accuracy(0.95, step * EPOCHS / epochs), step)
+        assert not trial.should_prune()
+    assert decision(trial)["horizon"] == 200 and decision(trial)["standing"] == 0
+
+
+def test_a_trial_without_the_parameter_that_holds_its_length() -> None:
+    study = new_study(bold("epochs"), None)
+    trial = report(study, rising(0.3, 8))
+    with pytest.raises(InputError, match="max_steps is 'epochs', but a run has no such hyperparam"):
+        trial.should_prune()
+
+
+def test_the_best_record_can_be_what_counts() -> None:
+    declining = {step: 0.9 * (1 - 0.6**step) - 0.02 * max(0, step - 8) for step in range(1, 21)}
+    for of, pruned in (("last", True), ("best", False)):
+        study = new_study(bold(of=of), None)
+        peak = {step: 0.8 * (1 - 0.6**step) for step in range(1, EPOCHS + 1)}
+        for _ in range(5):
+            study.add_trial(create_trial(value=max(peak.values()), intermediate_values=peak))
+        assert report(study, declining).should_prune() == pruned
+
+
+def test_what_must_be_known_is_said_once_at_default_verbosity(messages: list[str]) -> None:
+    study = new_study(LCPFNPruner(20), None)
+    for _ in range(2):
+        for level in (0.3, 0.5):
+            assert not report(study, rising(level, 30)).should_prune()
+    (message,) = messages
+    assert message.startswith("LCPFNPruner: run 0 has reported step 30, but max_steps is 20")
+
+
+def test_running_trials_are_rivals_before_any_has_finished() -> None:
+    study = new_study(LCPFNPruner(EPOCHS), None)
+    trials = {level: study.ask() for level in (0.9, 0.85, 0.8, 0.75, 0.3)}
+    for epoch in range(1, 13):
+        for level, trial in trials.items():
+            trial.report(accuracy(level, epoch), epoch)
+            stop = trial.should_prune()
+    assert stop and decision(trials[0.3])["to_beat"] == decision(trials[0.9])["low"]
+    assert not trials[0.9].should_prune()
+
+
+def test_a_worker_reads_what_others_have_found(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    here = new_study(LCPFNPruner(EPOCHS), None, storage=url, study_name="search")
+    there = optuna.load_study(study_name="search", storage=url, pruner=LCPFNPruner(EPOCHS))
+    for epoch, level in [(epoch, 0.9) for epoch in range(1, 13)]:
+        if epoch == 1:
+            good, weak = here.ask(), there.ask()
+        good.report(accuracy(level, epoch), epoch)
+        good.should_prune()
+        weak.report(accuracy(0.3, epoch), epoch)
+        weak.should_prune()
+    search = there.pruner._views[there].search  # type: ignore[attr-defined]
+    assert search.runs[0].belief.basis == (12,), "not forecast there"
+    assert decision(weak)["to_beat"] == decision(good)["low"]
+
+
 def test_several_objectives() -> None:
     pruner = bold()
     study = optuna.create_study(directions=["maximize", "minimize"], pruner=pruner)
@@ -642,11 +721,12 @@ def test_processes_on_one_database_one_of_them_killed(tmp_path: Path, database: 
         while not running.exists():
             assert victim.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
-        shares = (("0.5", "0.9", "0.2"), ("0.4", "0.3", "0.45"), ("0.35", "0.25", "0.1"))
+        levels = ("0.5", "0.9", "0.2", "0.4", "0.3", "0.45", "0.35", "0.25", "0.1", "0.6")
+        shares = [levels[index::7] for index in range(7)]
         others = [start("worker", *levels) for levels in shares]
         time.sleep(0.2)
         victim.kill()
-        assert [process.wait(timeout=240) for process in others] == [0, 0, 0]
+        assert [process.wait(timeout=240) for process in others] == [0] * 7
     finally:
         for process in (victim, *others):
             process.kill()
@@ -736,6 +816,7 @@ def test_a_trial_whose_worker_died_is_retried(inherit: bool, tmp_path: Path) -> 
     )
     study = new_study(storage=storage)
     lost = report(study, rising(0.3, 3))
+    lost.set_user_attr("lcpfn", {"trial": 1, "step": 3, "low": 0.99, "action": "stop"})
     # What a worker does before it is killed: one sign of life, and no other.
     storage.record_heartbeat(lost._trial_id)
     time.sleep(2.5)
@@ -745,9 +826,13 @@ def test_a_trial_whose_worker_died_is_retried(inherit: bool, tmp_path: Path) -> 
     assert (
         RetryFailedTrialCallback.retried_trial_number(study.trials[retried.number]) == lost.number
     )
+    assert study.trials[retried.number].user_attrs["lcpfn"]["trial"] == lost.number
     first = 4 if inherit else 1
     assert len(study.trials[retried.number].intermediate_values) == first - 1
-    for epoch in range(first, 9):
+    retried.report(accuracy(0.3, first), first)
+    retried.should_prune()
+    assert decision(retried)["trial"] == retried.number, "not the dead one's decision"
+    for epoch in range(first + 1, 9):
         retried.report(accuracy(0.3, epoch), epoch)
     assert retried.should_prune()
     at_once = report(study, rising(0.3, 8))
