@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
     from lcpfn.forecast.stream import Stream
+    from lcpfn.search.outlook import Outlook
     from lcpfn.search.rule import Decision, StoppingRule
-    from lcpfn.search.search import Outlook, Search
+    from lcpfn.search.search import Search
     from lcpfn.search.settings import SearchSettings
     from lcpfn.search.standing import Peer, standing
     from lcpfn.search.verdict import Verdict
@@ -41,7 +42,7 @@ _HOMES = {
     "InputError": "lcpfn.errors",
     "LCPFNError": "lcpfn.errors",
     "MissingExtraError": "lcpfn.errors",
-    "Outlook": "lcpfn.search.search",
+    "Outlook": "lcpfn.search.outlook",
     "Peer": "lcpfn.search.standing",
     "Search": "lcpfn.search.search",
     "SearchSettings": "lcpfn.search.settings",

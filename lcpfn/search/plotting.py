@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from lcpfn.forecast.plotting import new_figure
@@ -10,7 +11,7 @@ from lcpfn.forecast.plotting import new_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from lcpfn.search.search import Outlook, Search
+    from lcpfn.search.outlook import Outlook
 
 _COLOURS = {
     "live": "#1d4f86",
@@ -21,11 +22,16 @@ _COLOURS = {
 }
 
 
-def plot_search(search: Search, ax: Axes | None = None) -> Axes:
+def plot_search(
+    outlooks: Sequence[Outlook],
+    best: tuple[Hashable, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draws every run's records, and at its end the median and band of its final value.
 
     Args:
-        search: the search.
+        outlooks: of the runs, the most promising first.
+        best: the best finished run and its final value, a dashed line.
         ax: where to draw; None makes a figure that no window shows.
 
     Returns:
@@ -36,12 +42,12 @@ def plot_search(search: Search, ax: Axes | None = None) -> Axes:
     """
     drawn: Axes = new_figure().axes[0] if ax is None else ax
     labelled: set[str] = set()
-    for outlook in reversed(search.outlook()):
+    for outlook in reversed(outlooks):
         label = "" if outlook.state in labelled else outlook.state
         labelled.add(outlook.state)
         _draw(drawn, outlook, label)
-    if search.best is not None:
-        drawn.axhline(search.best[1], color="#222222", linewidth=0.8, linestyle=(0, (5, 2)))
+    if best is not None:
+        drawn.axhline(best[1], color="#222222", linewidth=0.8, linestyle=(0, (5, 2)))
     drawn.set_xlabel("step")
     drawn.set_ylabel("metric")
     for side in ("top", "right"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -23,9 +23,10 @@ from lcpfn.search.divergence import usable
 from lcpfn.search.forecasts import Forecaster, ModelForecaster, Question
 from lcpfn.search.lengths import Length, Lengths, same_share
 from lcpfn.search.notices import Notices
+from lcpfn.search.outlook import Outlook
 from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
-from lcpfn.search.run import Belief, Fate, Record, Run, State
+from lcpfn.search.run import Belief, Fate, Record, Run
 from lcpfn.search.settings import SearchSettings
 from lcpfn.search.standing import newest, share_better
 from lcpfn.search.verdict import Verdict
@@ -35,31 +36,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from lcpfn.forecast.model import LCPFN
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a search knows of one of its runs.
-
-    Args:
-        run: its key.
-        state: "live", "paused", "finished", "stopped" or "failed".
-        steps, values: (n,) of its records.
-        horizon: how many steps the full run has; None where unknown.
-        low, median, high: of its final value, as in `Verdict`: the value itself where it has
-            finished, NaN where nothing is known.
-        hope: the quantile by which runs are ordered.
-    """
-
-    run: Hashable
-    state: State
-    steps: Sequence[float]
-    values: Sequence[float]
-    horizon: float | None
-    low: float
-    median: float
-    high: float
-    hope: float
 
 
 class Search:
@@ -327,7 +303,7 @@ class Search:
         """Draws all runs and the forecasts of their ends; see `lcpfn.search.plotting`."""
         from lcpfn.search.plotting import plot_search
 
-        return plot_search(self, ax)
+        return plot_search(self.outlook(), self.best, ax)
 
     def _begin(self, run: Hashable) -> Run:
         """The run, under way: a new one, or one that goes on after all."""

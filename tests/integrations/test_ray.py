@@ -269,6 +269,23 @@ def test_the_stopper_decides_as_the_scheduler(cluster: str, tmp_path: Path, plai
     assert not stopper.stop_all()
 
 
+def test_a_scheduler_or_stopper_that_is_used_twice_begins_anew(
+    cluster: str, tmp_path: Path
+) -> None:
+    """The second search is of another metric's size: by the first one's best all would be stopped."""
+    scheduler = LCPFNScheduler(EPOCHS, early_caution=0)
+    stopper = LCPFNStopper("accuracy", "max", EPOCHS, early_caution=0)
+    for number, levels in enumerate(((0.95, 0.3), (0.2, 0.05))):
+        trials = [{"level": level} for level in levels]
+        for kind, arguments in (("scheduler", {"scheduler": scheduler}), ("stopper", {})):
+            run = {"stop": stopper} if kind == "stopper" else {}
+            folder = tmp_path / f"{kind}{number}"
+            results = by_level(search(make_train(), trials, folder, **arguments, **run))
+            ends = [results[level].metrics["training_iteration"] for level in levels]
+            assert ends[0] == EPOCHS and ends[1] < EPOCHS, (kind, number)
+            assert results[levels[0]].metrics["lcpfn/action"] == "finish"
+
+
 def make_waiting(folder: Path) -> Callable[[dict[str, Any]], None]:
     def train(config: dict[str, Any]) -> None:
         import math
@@ -288,10 +305,10 @@ def make_waiting(folder: Path) -> Callable[[dict[str, Any]], None]:
 
 def start_search(pickled: str) -> None:
     """Runs in a process of its own, to be killed."""
-    address, folder, train, levels, scheduler = ray.cloudpickle.loads(bytes.fromhex(pickled))
+    address, folder, train, levels, scheduler, cpus = ray.cloudpickle.loads(bytes.fromhex(pickled))
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "0.2"
     ray.init(address, log_to_driver=False, logging_level="WARNING")
-    search(train, levels, folder, scheduler)
+    search(train, levels, folder, scheduler, cpus)
 
 
 def state_is_whole(folder: Path) -> bool:
@@ -310,10 +327,11 @@ def kill_and_restore(
     train: Callable[[dict[str, Any]], None],
     levels: tuple[float, ...],
     scheduler: LCPFNScheduler,
+    cpus: float = 2,
 ) -> dict[float, tune.Result]:
     """Kills the driver of a search once a trial waits, and restores the search."""
     trials = [{"level": level} for level in levels]
-    job = ray.cloudpickle.dumps((cluster, folder, train, trials, scheduler))
+    job = ray.cloudpickle.dumps((cluster, folder, train, trials, scheduler, cpus))
     code = f"from tests.integrations.test_ray import start_search; start_search({job.hex()!r})"
     root = Path(__file__).resolve().parents[2]
     driver = subprocess.Popen([sys.executable, "-c", code], cwd=root)
@@ -335,7 +353,7 @@ def kill_and_restore(
         driver.wait()
     (folder / "go").touch()
     tuner = tune.Tuner.restore(
-        str(folder / "search"), tune.with_resources(train, {"cpu": 2}), resume_unfinished=True
+        str(folder / "search"), tune.with_resources(train, {"cpu": cpus}), resume_unfinished=True
     )
     return by_level(tuner.fit())
 
@@ -355,6 +373,40 @@ def test_a_driver_killed_and_restored_goes_on_deciding_the_same(
     assert ends[0.4] < 10
     assert results[0.4].metrics["lcpfn/to_beat"] == pytest.approx(incumbent)
     assert results[0.35].metrics_dataframe["training_iteration"].iloc[0] == 1, "it began again"
+
+
+def make_side_by_side(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """All wait at their sixth epoch for the first kill."""
+
+    def train(config: dict[str, Any]) -> None:
+        import math
+        import time
+
+        level = config["trial"]["level"]
+        for epoch in range(1, 31):
+            if epoch == 6:
+                (folder / f"reached{level}").touch()
+                if len(list(folder.glob("reached0*"))) == 16:
+                    (folder / "reached").touch()
+                while not (folder / "go").exists():
+                    time.sleep(0.1)
+            value = level * (1 - 0.7**epoch) + 0.004 * math.sin(12.9 * epoch + 40 * level)
+            tune.report({"accuracy": value})
+
+    return train
+
+
+def test_a_driver_killed_with_16_trials_under_way(cluster: str, tmp_path: Path) -> None:
+    levels = tuple(round(0.3 + 0.04 * index, 2) for index in range(16))
+    results = kill_and_restore(
+        cluster, tmp_path, make_side_by_side(tmp_path), levels, LCPFNScheduler(EPOCHS), cpus=0.1
+    )
+    assert {level: result.error for level, result in results.items()} == dict.fromkeys(levels)
+    ends = {level: result.metrics["training_iteration"] for level, result in results.items()}
+    assert ends[max(levels)] == EPOCHS and ends[min(levels)] < EPOCHS
+    # They were stopped side by side, by what the best of them would reach.
+    assert sum(ends.values()) < 0.75 * EPOCHS * len(levels)
+    assert all(result.metrics["lcpfn/action"] in ("stop", "finish") for result in results.values())
 
 
 def make_resumable(

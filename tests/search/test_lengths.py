@@ -51,7 +51,7 @@ def test_runs_are_compared_at_the_same_share_of_their_own() -> None:
 def test_a_run_without_the_parameter_is_told() -> None:
     search = Search(horizon="epochs")
     with pytest.raises(
-        InputError, match="horizon is 'epochs', but a run has no such.*has lr, width"
+        InputError, match=r"horizon is 'epochs', but a run has no such.*has lr, width"
     ):
         search.describe("run", {"lr": 0.1, "width": 3})
     run(search, "run", 0.5, 5, 10)
