@@ -272,7 +272,7 @@ def test_the_stopper_decides_as_the_scheduler(cluster: str, tmp_path: Path, plai
 def test_a_scheduler_or_stopper_that_is_used_twice_begins_anew(
     cluster: str, tmp_path: Path
 ) -> None:
-    """The second search is of another metric's size: by the first one's best all would be stopped."""
+    """By the best of the first search, all of the second would be stopped."""
     scheduler = LCPFNScheduler(EPOCHS, early_caution=0)
     stopper = LCPFNStopper("accuracy", "max", EPOCHS, early_caution=0)
     for number, levels in enumerate(((0.95, 0.3), (0.2, 0.05))):
