@@ -1,15 +1,16 @@
-"""What does stopping cost and save? Recorded searches, replayed through real pruners.
+"""What does stopping cost and save? Recorded searches, replayed through real pruners, side by side.
 
     python -m experiments.early_stopping --data ../shared/data/lcbench --save scores.json
 
 For each folder given, and for the project's own curves, 100 recorded runs of each data set become
-the trials of a search, in two random orders. Every method sees the same searches; see
-`experiments.replay`. Optuna's pruners and Ray Tune's schedulers run as they are, with their own
-defaults where they have any; the rows of `LCPFNPruner` and `LCPFNScheduler` are theirs with the
-bundled model and default settings. Rows of the rule with other thresholds come from shared
-forecasts, and the script counts in how many trials the same way of replaying the default differs
-from the pruner. Standard errors are over data sets, as searches in one data set are not
-independent. A run that diverged is reported as it was recorded.
+the trials of a search, in two random orders, so many at a time (`--workers 1 8 32 100`, one table
+each). Every method sees the same searches; see `experiments.replay`. Optuna's pruners and Ray
+Tune's schedulers run as they are, with their own defaults where they have any; the rows of
+`LCPFNPruner` and `LCPFNScheduler` are theirs with the bundled model and default settings. Rows of
+`Search` with other thresholds, with pauses and without, come from shared forecasts, and the script
+counts in how many trials the same way of replaying the default differs from the pruner. Standard
+errors are over data sets, as searches in one data set are not independent. A run that diverged is
+reported as it was recorded.
 
 A folder holds one .npz per data set with an array `val_loss` or `valid_loss` (lower is better) or
 `val_accuracy`, of shape (runs, records). With `--save` every finished data set is kept, and a
@@ -19,7 +20,6 @@ later call goes on from there.
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, replace
 from importlib.util import find_spec
@@ -36,8 +36,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 import lcpfn
-import lcpfn.peers
-import lcpfn.stopping
+import lcpfn.search
 from experiments.benchmarks.folder import OWN_CURVES
 from experiments.replay import (
     Method,
@@ -48,23 +47,27 @@ from experiments.replay import (
     outcome,
     read_runs,
 )
-from experiments.replay_forecasts import forecast_all, through_forecasts
 from experiments.replay_optuna import pruners, through_optuna
+from experiments.replay_search import forecast_all, through_search
 from experiments.support.saved_results import SavedResults
 from experiments.support.score_tables import write
 from lcpfn.forecast.schedule import NamedSchedule
-from lcpfn.integrations.optuna import LCPFNPruner
 
 THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+PAUSED_THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.4)
+WORKERS = (1, 8, 32, 100)
 DEFAULT = "LCPFNPruner"
 
 Scores = dict[str, list[Outcome]]
 """By method, one outcome for each order."""
 
+Widths = dict[int, Scores]
+"""By how many trials ran at a time."""
 
-def rule_name(threshold: float) -> str:
-    """The row of the rule with another threshold."""
-    return f"rule, threshold {threshold:g}"
+
+def row_name(threshold: float, pause: bool = False) -> str:
+    """The row of a search with another threshold."""
+    return f"Search{', pauses' if pause else ''}, threshold {threshold:g}"
 
 
 def methods(
@@ -72,53 +75,52 @@ def methods(
 ) -> dict[str, Method]:
     """All that runs through somebody's real code, with the two ends to compare with."""
     found: dict[str, Method] = {"none": no_stopping, "oracle": oracle}
-    found |= {name: through_optuna(make) for name, make in pruners(model, schedule).items()}
+    ours: dict[str, Any] = {"model": model, "schedule": schedule}
+    found |= {name: through_optuna(make) for name, make in pruners(**ours).items()}
     if find_spec("ray") is not None:
         from experiments.replay_ray import schedulers, through_ray
 
-        found |= {name: through_ray(make) for name, make in schedulers(model, schedule).items()}
+        found |= {name: through_ray(make) for name, make in schedulers(**ours).items()}
     return {name: method for name, method in found.items() if name not in without}
 
 
-def rule_source() -> str:
+def search_source() -> str:
     """Changes with the code that decides: outcomes of another rule are no outcomes of this one."""
-    sources = [Path(str(module.__file__)).read_bytes() for module in (lcpfn.stopping, lcpfn.peers)]
+    folder = Path(lcpfn.search.__path__[0])
+    sources = [path.read_bytes() for path in sorted(folder.glob("*.py"))]
     return hashlib.sha256(b"".join(sources)).hexdigest()
-
-
-def default_rule() -> lcpfn.StoppingRule:
-    """The rule that `LCPFNPruner` follows by default."""
-    fields = inspect.signature(lcpfn.StoppingRule).parameters
-    defaults = inspect.signature(LCPFNPruner).parameters
-    return lcpfn.StoppingRule(**{name: defaults[name].default for name in fields})
 
 
 def score(
     runs: RecordedRuns,
     model: lcpfn.LCPFN,
     replayed: dict[str, Method],
+    workers: Sequence[int],
     orders: int,
     seed: int,
     schedule: NamedSchedule | None = None,
-) -> tuple[Scores, int]:
+) -> tuple[Widths, int]:
     """Replays all methods; also counts trials that the two ways to replay ours end differently."""
-    scores: Scores = {}
+    widths: Widths = {width: {} for width in workers}
     different = 0
     forecasts = forecast_all(runs, model, schedule)
     for number, order in enumerate(runs.orders(orders, seed)):
         search = replace(runs, name=f"{runs.name}-{number}", curves=runs.curves[order])
-        replays = {name: method(search) for name, method in replayed.items()}
         known = [forecasts[index] for index in order]
-        rule = default_rule()
-        for threshold in THRESHOLDS:
-            varied = replace(rule, threshold=threshold)
-            replays[rule_name(threshold)] = through_forecasts(search, known, varied)
-        if DEFAULT in replays:
-            same = through_forecasts(search, known, rule)
-            different += int((same.spent != replays[DEFAULT].spent).sum())
-        for name, replay in replays.items():
-            scores.setdefault(name, []).append(outcome(search, replay))
-    return scores, different
+        searches = {
+            row_name(threshold, pause): through_search(known, threshold=threshold, pause=pause)
+            for pause in (False, True)
+            for threshold in (THRESHOLDS if not pause else PAUSED_THRESHOLDS)
+        }
+        for width, scores in widths.items():
+            replays = {name: method(search, width) for name, method in replayed.items()}
+            replays |= {name: method(search, width) for name, method in searches.items()}
+            if DEFAULT in replays:
+                same = replays[row_name(lcpfn.StoppingRule().threshold)]
+                different += int((same.spent != replays[DEFAULT].spent).sum())
+            for name, replay in replays.items():
+                scores.setdefault(name, []).append(outcome(search, replay))
+    return widths, different
 
 
 class Record:
@@ -127,21 +129,28 @@ class Record:
     def __init__(self, path: Path | None, settings: dict[str, Any]):
         self._saved = SavedResults(path, settings)
 
-    def get(self, name: str) -> tuple[Scores, int] | None:
+    def get(self, name: str) -> tuple[Widths, int] | None:
         """What is known of a data set."""
         stored = self._saved.sets.get(name)
         if stored is None:
             return None
-        scores = {
-            method: [Outcome(*values) for values in rows]
-            for method, rows in stored["scores"].items()
+        widths = {
+            int(width): {
+                method: [Outcome(*values) for values in rows] for method, rows in scores.items()
+            }
+            for width, scores in stored["widths"].items()
         }
-        return scores, stored["different"]
+        return widths, stored["different"]
 
-    def put(self, name: str, scores: Scores, different: int) -> None:
+    def put(self, name: str, widths: Widths, different: int) -> None:
         """Keeps the outcomes of a data set."""
-        rows = {method: [astuple(one) for one in outcomes] for method, outcomes in scores.items()}
-        self._saved.sets[name] = {"scores": rows, "different": different}
+        rows = {
+            str(width): {
+                method: [astuple(one) for one in outcomes] for method, outcomes in scores.items()
+            }
+            for width, scores in widths.items()
+        }
+        self._saved.sets[name] = {"widths": rows, "different": different}
         self._saved.keep()
 
 
@@ -160,12 +169,13 @@ def _point(sets: Sequence[Scores], method: str) -> tuple[float, float]:
 def table(title: str, sets: Sequence[Scores]) -> Table:
     """A row for each method."""
     result = Table(title=title)
-    for heading in ("method", "epochs used", "mean regret", "best kept", "ms per decision"):
+    for heading in ("method", "epochs", "regret", "best kept", "rounds", "ms per decision"):
         result.add_column(heading, justify="left" if heading == "method" else "right")
     for name in sets[0]:
         milliseconds, _ = mean_and_error(sets, name, "milliseconds")
         time = "" if np.isnan(milliseconds) else f"{milliseconds:.2f}"
-        result.add_row(name, *cells(sets, name), time)
+        rounds, _ = mean_and_error(sets, name, "rounds")
+        result.add_row(name, *cells(sets, name), f"{rounds:.2f}", time)
     return result
 
 
@@ -179,12 +189,12 @@ def cells(sets: Sequence[Scores], method: str) -> tuple[str, str, str]:
 
 
 def against_curve(sets: Sequence[Scores]) -> str:
-    """Which of the others' points lie below the line through our rule's points, over thresholds.
+    """Which of the others' points lie below the line through our search's points, over thresholds.
 
     A point on that line is reached by taking either threshold at random, search by search. Right of
     it the lowest threshold goes on being one's choice; left of it there is nothing to compare with.
     """
-    curve = sorted(_point(sets, rule_name(threshold)) for threshold in THRESHOLDS)
+    curve = sorted(_point(sets, row_name(threshold)) for threshold in THRESHOLDS)
     epochs, regrets = zip(*curve, strict=True)
     below, beyond = [], []
     for method in others(sets[0]):
@@ -193,19 +203,19 @@ def against_curve(sets: Sequence[Scores]) -> str:
             beyond.append(method)
         elif regret < np.interp(spent, epochs, regrets):
             below.append(method)
-    text = f"below the rule's curve over thresholds: {', '.join(below) or 'no other method'}"
+    text = f"below the search's curve over thresholds: {', '.join(below) or 'no other method'}"
     return f"{text}; left of its end: {', '.join(beyond)}" if beyond else text
 
 
 def others(methods: Iterable[str]) -> list[str]:
     """The methods that are not ours, without the two ends to compare with."""
-    ours = ("none", "oracle", "rule", "LCPFN")
+    ours = ("none", "oracle", "Search", "LCPFN")
     return [method for method in methods if not method.startswith(ours)]
 
 
 def set_table(title: str, sets: dict[str, Scores]) -> Table:
     """Epochs, regret and whether the best was kept, a row for each data set."""
-    shown = [name for name in next(iter(sets.values())) if not name.startswith(("none", "rule"))]
+    shown = [name for name in next(iter(sets.values())) if not name.startswith(("none", "Search"))]
     result = Table(title=f"{title}: epochs used / mean regret / best kept")
     for heading in ("data set", *shown):
         result.add_column(heading)
@@ -225,30 +235,30 @@ _SERIES: dict[str, tuple[str, str]] = {"Optuna": ("#4c72b0", "s"), "Ray": ("#dd8
 _OWN_COLOUR = "#2f8f5b"
 
 
-def draw(folders: dict[str, Sequence[Scores]]) -> Figure:
-    """Epochs against regret: a panel for each folder, a point for each method.
+def draw(panels: dict[str, Sequence[Scores]]) -> Figure:
+    """Epochs against regret: a panel for each folder and width, a point for each method.
 
-    The line joins our rule's points at several thresholds, which stand beside them.
+    The line joins our search's points at several thresholds, which stand beside them.
     """
-    columns = min(2, len(folders))
-    rows = -(-len(folders) // columns)
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(5.2 * columns, 3.9 * rows), squeeze=False, layout="constrained"
     )
-    for panel, (name, sets) in zip(axes.flat, folders.items(), strict=False):
+    for panel, (name, sets) in zip(axes.flat, panels.items(), strict=False):
         _draw_panel(panel, name, sets)
-    for panel in axes.flat[len(folders) :]:
+    for panel in axes.flat[len(panels) :]:
         panel.remove()
     return figure
 
 
 def _draw_panel(panel: Axes, title: str, sets: Sequence[Scores]) -> None:
-    curve = [_point(sets, rule_name(threshold)) for threshold in THRESHOLDS]
+    curve = [_point(sets, row_name(threshold)) for threshold in THRESHOLDS]
     panel.plot(*zip(*curve, strict=True), "-", color=_OWN_COLOUR, marker=".", lw=1.2)
     for threshold, place in zip(THRESHOLDS, curve, strict=True):
         _label(panel, f"{threshold:g}", place, _OWN_COLOUR, (-2, -3), below=True)
     for method in sets[0]:
-        if method == "none" or method.startswith("rule"):
+        if method == "none" or method.startswith("Search"):
             continue
         colour, marker = _SERIES.get(method.split()[0], (_OWN_COLOUR, "o"))
         if method == "oracle":
@@ -290,6 +300,7 @@ def main(
     model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
     per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 100,
     orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 2,
+    workers: Annotated[list[int] | None, typer.Option(help="trials at a time; repeatable")] = None,
     seed: Annotated[int, typer.Option(help="of the choice of runs and their order")] = 0,
     without: Annotated[list[str] | None, typer.Option(help="a method to leave out")] = None,
     metric: Annotated[str | None, typer.Option(help="array to take instead of the first")] = None,
@@ -306,11 +317,13 @@ def main(
     torch.set_num_threads(1)
     loaded = lcpfn.load(model)
     replayed = methods(model, without or (), schedule)
+    widths = list(workers or WORKERS)
     settings = {
         "model": loaded.card["sha256"],
-        "rule": (*astuple(default_rule()), rule_source()),
-        "thresholds": list(THRESHOLDS),
+        "source": search_source(),
+        "thresholds": [*THRESHOLDS, *PAUSED_THRESHOLDS],
         "methods": list(replayed),
+        "workers": widths,
         "per_set": per_set,
         "orders": orders,
         "seed": seed,
@@ -320,35 +333,37 @@ def main(
     record = Record(save, settings)
     tables: list[Table] = []
     notes: list[str] = []
-    folders: dict[str, list[Scores]] = {}
+    panels: dict[str, Sequence[Scores]] = {}
     for folder in [*(data or ()), *([OWN_CURVES] if own else ())]:
-        sets: dict[str, Scores] = {}
+        sets: dict[str, Widths] = {}
         different = 0
         for runs in read_runs(folder, per_set, seed, metric):
             key = f"{folder.name}/{runs.name}"
             found = record.get(key)
             if found is None:
-                found = score(runs, loaded, replayed, orders, seed, schedule)
+                found = score(runs, loaded, replayed, widths, orders, seed, schedule)
                 record.put(key, *found)
             sets[runs.name] = found[0]
             different += found[1]
         if not sets:
             raise typer.BadParameter(f"{folder} has no .npz file with a known metric")
-        if each:
-            tables.append(set_table(folder.name, sets))
-        folders[folder.name] = list(sets.values())
-        title = f"{folder.name}: {len(sets)} sets x {orders} orders"
-        tables.append(table(title, folders[folder.name]))
-        if others(replayed):
-            notes.append(f"{folder.name}: {against_curve(folders[folder.name])}")
+        for width in widths:
+            title = f"{folder.name}, {width} at a time"
+            scores = {name: found[width] for name, found in sets.items()}
+            if each:
+                tables.append(set_table(title, scores))
+            panels[title] = list(scores.values())
+            tables.append(table(f"{title}: {len(sets)} sets x {orders} orders", panels[title]))
+            if others(replayed):
+                notes.append(f"{title}: {against_curve(panels[title])}")
         if DEFAULT in replayed:
             notes.append(
                 f"{folder.name}: {different} trials of {DEFAULT} end at another record when its "
-                "rule is replayed on shared forecasts"
+                "search is replayed on shared forecasts"
             )
     write(tables, notes, markdown)
     if figure is not None:
-        draw(folders).savefig(figure, dpi=110)
+        draw(panels).savefig(figure, dpi=110)
 
 
 if __name__ == "__main__":

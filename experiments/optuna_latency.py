@@ -1,30 +1,38 @@
-"""What the Optuna pruner's decisions cost as a study grows: median milliseconds of one decision.
+"""What a pruning decision costs: milliseconds as a study grows, and as more trials are under way.
 
-    python experiments/optuna_latency.py [--trials 10 1000 10000] [--storage memory] [--model NAME]
+    python -m experiments.optuna_latency [--finished 10 1000 10000] [--live 1 32 100]
+        [--handles 1] [--storage memory] [--model NAME]
 
-Studies are filled with finished trials of 50 records each; then one trial runs and asks after
-each of its 50 epochs. The columns tell the whole decision, as wall time and as CPU time of its
-thread (the two differ on a busy machine), and the wall time of looking at the study alone, without
-a forecast to make and store. Optuna's own median pruner is beside it. Torch uses one thread.
+Studies are filled with finished trials of 50 records each; then so many run side by side, report
+and ask in turn. Columns tell the median and the 99th percentile of the wall time of one decision,
+the median of its thread's processor time, and Optuna's own median pruner on the same study. With
+several `--handles` (on a database) the running trials are shared out among so many workers, each
+with a storage, a study and a pruner of its own, as processes on one storage have: what one decides,
+the others read. They take turns in one process, so that the times are of the work and not of the
+processors that workers would share. Torch uses one thread.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import optuna
 import torch
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from lcpfn.integrations.optuna import LCPFNPruner
 
 EPOCHS = 50
+FINISHED = (10, 1000, 10_000)
+LIVE = (1, 32, 100)
+# The first records of each trial, before which nothing is forecast, and the warm-up.
+_UNTIMED = 5
 
 
 def accuracy(level: float, epoch: int) -> float:
@@ -34,7 +42,7 @@ def accuracy(level: float, epoch: int) -> float:
 
 def filled_study(trials: int, storage: str | None) -> optuna.Study:
     """A study with that many COMPLETE trials, the best of them at 0.9."""
-    study = optuna.create_study(direction="maximize", storage=storage)
+    study = optuna.create_study(direction="maximize", storage=storage, study_name="search")
     levels = np.random.default_rng(0).uniform(0.2, 0.9, trials)
     study.add_trials(
         [
@@ -50,52 +58,67 @@ def filled_study(trials: int, storage: str | None) -> optuna.Study:
     return study
 
 
-def times(study: optuna.Study, pruner: optuna.pruners.BasePruner) -> tuple[float, float]:
-    """Median wall and CPU milliseconds of a decision, the first two of the trial aside."""
-    study.pruner = pruner
-    trial = study.ask()
-    wall, thread = [], []
+def times(studies: list[optuna.Study], live: int) -> np.ndarray:
+    """Wall and processor milliseconds of each decision, (decisions, 2)."""
+    trials = [studies[number % len(studies)].ask() for number in range(live)]
+    levels = np.random.default_rng(1).uniform(0.87, 0.91, live)
+    measured = []
     for epoch in range(1, EPOCHS):
-        trial.report(accuracy(0.89, epoch), epoch)
-        begin = time.perf_counter(), time.thread_time()
-        trial.should_prune()
-        wall.append(time.perf_counter() - begin[0])
-        thread.append(time.thread_time() - begin[1])
-    study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    return 1e3 * float(np.median(wall[2:])), 1e3 * float(np.median(thread[2:]))
+        for trial, level in zip(trials, levels, strict=True):
+            trial.report(accuracy(float(level), epoch), epoch)
+            begin = time.perf_counter(), time.thread_time()
+            trial.should_prune()
+            end = time.perf_counter(), time.thread_time()
+            if epoch > _UNTIMED:
+                measured.append(
+                    [1e3 * (after - before) for before, after in zip(begin, end, strict=True)]
+                )
+    for trial in trials:
+        trial.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    return np.array(measured)
 
 
-def main() -> None:
+def main(
+    finished: Annotated[list[int] | None, typer.Option(help="finished trials")] = None,
+    live: Annotated[list[int] | None, typer.Option(help="trials under way")] = None,
+    handles: Annotated[int, typer.Option(help="workers that share them", min=1)] = 1,
+    storage: Annotated[str, typer.Option(help="memory or sqlite")] = "memory",
+    model: Annotated[str | None, typer.Option(help="bundled name or path")] = None,
+) -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--trials", type=int, nargs="+", default=[10, 1000, 10_000])
-    parser.add_argument("--storage", choices=["memory", "sqlite"], default="memory")
-    parser.add_argument("--model", help="bundled name or path")
-    options = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if handles > 1 and storage == "memory":
+        raise typer.BadParameter("several workers need a storage that they can share: sqlite")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
-    table = Table(title=f"milliseconds a decision, {options.storage} storage")
-    for column in ("finished trials", "LCPFN", "its CPU", "its look at the study", "Median"):
+    table = Table(title=f"milliseconds a decision, {storage} storage, {handles} workers")
+    for column in ("finished", "under way", "median", "99 %", "processor", "Optuna's Median"):
         table.add_column(column, justify="right")
-    pruners: list[Callable[[], optuna.pruners.BasePruner]] = [
-        lambda: LCPFNPruner(max_steps=EPOCHS, model=options.model),
-        lambda: LCPFNPruner(max_steps=EPOCHS, model=options.model, warmup_trials=10**9),
-        lambda: optuna.pruners.MedianPruner(),
-    ]
     with tempfile.TemporaryDirectory() as folder:
-        for trials in options.trials:
-            database = f"sqlite:///{Path(folder) / f'{trials}.db'}"
-            study = filled_study(trials, database if options.storage == "sqlite" else None)
-            (wall, thread), (look, _), (median, _) = (times(study, pruner()) for pruner in pruners)
-            table.add_row(
-                f"{trials:,}",
-                f"{wall:.2f}",
-                f"{thread:.2f}",
-                f"{look:.2f}",
-                f"{median:.2f}",
-            )
+        for trials in finished or FINISHED:
+            for running in live or LIVE:
+                url = f"sqlite:///{Path(folder) / f'{trials}-{running}.db'}"
+                study = filled_study(trials, None if storage == "memory" else url)
+                ours = [study]
+                if handles > 1:
+                    ours = [
+                        optuna.load_study(study_name="search", storage=url) for _ in range(handles)
+                    ]
+                for one in ours:
+                    one.pruner = LCPFNPruner(EPOCHS, model=model)
+                wall, processor = times(ours, running).T
+                for one in ours:
+                    one.pruner = optuna.pruners.MedianPruner()
+                theirs = times(ours, running)[:, 0]
+                table.add_row(
+                    f"{trials:,}",
+                    f"{running}",
+                    f"{np.median(wall):.2f}",
+                    f"{np.quantile(wall, 0.99):.2f}",
+                    f"{np.median(processor):.2f}",
+                    f"{np.median(theirs):.2f}",
+                )
     Console().print(table)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

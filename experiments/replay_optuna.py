@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import optuna
 from optuna.pruners import (
     BasePruner,
@@ -16,20 +15,15 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 
-from experiments.replay import Method, RecordedRuns, Replay
-from lcpfn.forecast.schedule import NamedSchedule
+from experiments.replay import Action, Method, RecordedRuns, Replay, side_by_side
 from lcpfn.integrations.optuna import LCPFNPruner
 
 MakePruner = Callable[[int], BasePruner]
 """Makes a pruner for runs of so many records."""
 
 
-def pruners(
-    model: str | None = None, schedule: NamedSchedule | None = None
-) -> dict[str, MakePruner]:
-    """Optuna's, and ours with its default settings for a model by name or path.
-
-    Ours is told the learning rate where one is given.
+def pruners(**settings: Any) -> dict[str, MakePruner]:
+    """Optuna's, and ours with its defaults but for the settings given.
 
     Median and Percentile wait for five trials and five records; the halving ones keep a third.
     """
@@ -38,45 +32,49 @@ def pruners(
         "Optuna Percentile 25": lambda records: PercentilePruner(25.0, 5, 5),
         "Optuna Hyperband": lambda records: HyperbandPruner(1, records, 3),
         "Optuna SuccessiveHalving": lambda records: SuccessiveHalvingPruner(1, 3),
-        "LCPFNPruner": lambda records: LCPFNPruner(
-            max_steps=records, model=model, schedule=schedule
-        ),
+        "LCPFNPruner": lambda records: LCPFNPruner(max_steps=records, **settings),
     }
 
 
-def through_optuna(make_pruner: MakePruner) -> Method:
-    """The method of a pruner, asked after every record; steps count from 0, as Optuna's do."""
+class _Study:
+    """Trials of a study; steps count from 0, as Optuna's do."""
 
-    def method(runs: RecordedRuns) -> Replay:
-        trials, records = runs.curves.shape
-        spent = np.full(trials, records)
-        finished = np.ones(trials, dtype=bool)
-        decisions, seconds = 0, 0.0
-        study = optuna.create_study(
-            study_name=runs.name, direction=runs.goal, pruner=make_pruner(records)
-        )
-        for index, curve in enumerate(runs.curves):
-            trial = study.ask()
-            for step, value in enumerate(curve):
-                trial.report(float(value), step)
-                begin = time.thread_time()
-                stop = trial.should_prune()
-                seconds += time.thread_time() - begin
-                decisions += 1
-                if stop:
-                    spent[index] = step + 1
-                    finished[index] = False
-                    study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                    break
-            else:
-                _complete(study, trial, float(curve[-1]))
-        return Replay(spent, finished, decisions, seconds)
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self._trials: dict[int, optuna.Trial] = {}
+        self._last: dict[int, float] = {}
+
+    def begin(self, trial: int) -> None:
+        """Asks for the next trial."""
+        self._trials[trial] = self._study.ask()
+
+    def report(self, trial: int, step: int, value: float, unbegun: int) -> Action:
+        """Reports a record and asks the pruner."""
+        self._trials[trial].report(value, step - 1)
+        self._last[trial] = value
+        return "stop" if self._trials[trial].should_prune() else "continue"
+
+    def end(self, trial: int, finished: bool) -> None:
+        """Tells how the trial ended."""
+        if not finished:
+            self._study.tell(self._trials[trial], state=optuna.trial.TrialState.PRUNED)
+            return
+        with warnings.catch_warnings():
+            # Optuna warns that it takes a trial which ends in NaN as failed, and does so.
+            warnings.simplefilter("ignore", UserWarning)
+            self._study.tell(self._trials[trial], self._last[trial])
+
+    def choose(self) -> int | None:
+        """Optuna cannot pause a trial."""
+        return None
+
+
+def through_optuna(make_pruner: MakePruner) -> Method:
+    """The method of a pruner, asked after every record."""
+
+    def method(runs: RecordedRuns, workers: int) -> Replay:
+        pruner = make_pruner(runs.curves.shape[1])
+        study = optuna.create_study(study_name=runs.name, direction=runs.goal, pruner=pruner)
+        return side_by_side(runs, workers, _Study(study))
 
     return method
-
-
-def _complete(study: optuna.Study, trial: optuna.Trial, final: float) -> None:
-    with warnings.catch_warnings():
-        # Optuna warns that it takes a trial which ends in NaN as failed, and does so.
-        warnings.simplefilter("ignore", UserWarning)
-        study.tell(trial, final)

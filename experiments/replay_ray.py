@@ -2,24 +2,28 @@
 
 Starting a process for each of thousands of recorded trials would measure Ray, not the scheduler.
 So each scheduler is asked as Tune's controller asks it: `on_trial_add`, `on_trial_result` after
-every record, `on_trial_complete` or `on_trial_remove`. One trial runs at a time.
+every record, `on_trial_complete` or `on_trial_remove`, `choose_trial_to_run` where a worker is
+free. A trial that is paused goes on where it was. One that is stopped at its last record has
+finished.
 """
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
 
-from experiments.replay import Method, RecordedRuns, Replay
-from lcpfn.forecast.schedule import NamedSchedule
+from experiments.replay import Action, Method, RecordedRuns, Replay, side_by_side
+from lcpfn.integrations.ray import LCPFNScheduler
 
 TIME, METRIC = "training_iteration", "value"
 
@@ -27,86 +31,108 @@ MakeScheduler = Callable[[int, str], TrialScheduler]
 """Makes a scheduler for runs of so many records, given "min" or "max"."""
 
 
-def schedulers(
-    model: str | None = None, schedule: NamedSchedule | None = None
-) -> dict[str, MakeScheduler]:
-    """Ray's, and ours with its default settings for a model by name or path.
+def schedulers(**settings: Any) -> dict[str, MakeScheduler]:
+    """Ray's, and ours with its defaults but for the settings given.
 
-    Ours is told the learning rate where one is given.
-
-    ASHA keeps a third at each rung, the first after one record; median stopping waits for five
-    records and five trials.
+    ASHA keeps a third at each rung, the first after one record; HyperBand halves as Ray's does,
+    waiting for all trials of a bracket; median stopping waits for five records and five trials.
     """
-    found: dict[str, MakeScheduler] = {"Ray ASHA": _asha, "Ray MedianStopping": _median}
-    if find_spec("lcpfn.integrations.ray") is not None:
-        found["LCPFNScheduler"] = partial(_lcpfn, model=model, schedule=schedule)
-    return found
+    return {
+        "Ray ASHA": partial(_ray, ASHAScheduler, grace_period=1, reduction_factor=3),
+        "Ray HyperBand": partial(_ray, HyperBandScheduler),
+        "Ray MedianStopping": _median,
+        "LCPFNScheduler": partial(_lcpfn, settings=settings),
+        "LCPFNScheduler, freeze": partial(_lcpfn, settings={**settings, "freeze": True}),
+    }
 
 
-def _asha(records: int, mode: str) -> TrialScheduler:
-    return ASHAScheduler(TIME, METRIC, mode, max_t=records, grace_period=1, reduction_factor=3)
+def _ray(make: Any, records: int, mode: str, **settings: Any) -> TrialScheduler:
+    return make(TIME, METRIC, mode, max_t=records, **settings)
 
 
 def _median(records: int, mode: str) -> TrialScheduler:
     return MedianStoppingRule(TIME, METRIC, mode, grace_period=5, min_samples_required=5)
 
 
-def _lcpfn(
-    records: int, mode: str, model: str | None, schedule: NamedSchedule | None
-) -> TrialScheduler:
-    from lcpfn.integrations.ray import LCPFNScheduler
-
-    return LCPFNScheduler(records, TIME, METRIC, mode, model=model, schedule=schedule)
+def _lcpfn(records: int, mode: str, settings: dict[str, Any]) -> TrialScheduler:
+    return LCPFNScheduler(records, TIME, METRIC, mode, **settings)
 
 
-class _Controller:
-    """What schedulers ask of Tune's controller: its trials, the running one last."""
+class _Resumable:
+    """What a recorded trial is trained by: something that makes its own checkpoints."""
 
-    def __init__(self) -> None:
-        self.trials: list[Trial] = []
+
+class _Tune:
+    """Trials of one scheduler, and all that it asks of Tune's controller."""
+
+    def __init__(self, scheduler: Any, count: int, records: int) -> None:
+        self._scheduler = scheduler
+        self._records = records
+        self._trials: list[Trial] = []
+        # Tune adds trials as long as they fit its queue, before any runs.
+        for number in range(count):
+            trial = Trial("recorded", trial_id=f"{number:05d}", stub=True)
+            trial.get_trainable_cls = lambda: _Resumable
+            trial.set_status(Trial.PENDING)
+            self._trials.append(trial)
+            scheduler.on_trial_add(self, trial)
+
+    def begin(self, trial: int) -> None:
+        """A trial is started."""
+        self._trials[trial].set_status(Trial.RUNNING)
+
+    def report(self, trial: int, step: int, value: float, unbegun: int) -> Action:
+        """A result."""
+        running = self._trials[trial]
+        result = {TIME: step, METRIC: value, "trial_id": running.trial_id}
+        action = self._scheduler.on_trial_result(self, running, dict(result))
+        running.update_last_result({**result, "done": action == TrialScheduler.STOP})
+        if action == TrialScheduler.PAUSE:
+            running.set_status(Trial.PAUSED)
+            return "pause"
+        stopped = action == TrialScheduler.STOP and step < self._records
+        return "stop" if stopped else "continue"
+
+    def end(self, trial: int, finished: bool) -> None:
+        """A trial has ended."""
+        ended = self._trials[trial]
+        self._scheduler.on_trial_complete(self, ended, ended.last_result)
+        ended.set_status(Trial.TERMINATED)
+
+    def choose(self) -> int | None:
+        """The trial that the scheduler wants to go on."""
+        chosen = self._scheduler.choose_trial_to_run(self)
+        if chosen is None:
+            return None
+        chosen.set_status(Trial.RUNNING)
+        return int(chosen.trial_id)
 
     def get_trials(self) -> list[Trial]:
-        return self.trials
+        """All trials, those that have not begun among them."""
+        return self._trials
 
     def get_live_trials(self) -> list[Trial]:
-        return self.trials[-1:]
+        """Those that have not ended."""
+        return [trial for trial in self._trials if not trial.is_finished()]
+
+    def stop_trial(self, trial: Trial) -> None:
+        """Stops a trial, paused or not."""
+        if trial.status == Trial.PAUSED:
+            self._scheduler.on_trial_remove(self, trial)
+        trial.set_status(Trial.TERMINATED)
+
+    def _mark_trial_to_checkpoint(self, trial: Trial) -> None:
+        """Nothing is stored."""
 
 
 def through_ray(make_scheduler: MakeScheduler) -> Method:
     """The method of a scheduler, asked after every record."""
 
-    def method(runs: RecordedRuns) -> Replay:
+    def method(runs: RecordedRuns, workers: int) -> Replay:
         with warnings.catch_warnings():
             # ASHA warns of rungs that hold nothing but NaN.
             warnings.simplefilter("ignore", RuntimeWarning)
-            return _replay(runs, make_scheduler)
+            scheduler = make_scheduler(runs.curves.shape[1], runs.goal[:3])
+            return side_by_side(runs, workers, _Tune(scheduler, *runs.curves.shape))
 
     return method
-
-
-def _replay(runs: RecordedRuns, make_scheduler: MakeScheduler) -> Replay:
-    trials, records = runs.curves.shape
-    spent = np.full(trials, records)
-    decisions, seconds = 0, 0.0
-    scheduler: Any = make_scheduler(records, runs.goal[:3])
-    controller: Any = _Controller()
-    for index, curve in enumerate(runs.curves):
-        trial = Trial("recorded", trial_id=f"{index:05d}", stub=True)
-        trial.set_status(Trial.PENDING)
-        controller.trials.append(trial)
-        scheduler.on_trial_add(controller, trial)
-        trial.set_status(Trial.RUNNING)
-        for step, value in enumerate(curve, start=1):
-            result = {TIME: step, METRIC: float(value), "trial_id": trial.trial_id}
-            begin = time.thread_time()
-            action = scheduler.on_trial_result(controller, trial, result)
-            seconds += time.thread_time() - begin
-            decisions += 1
-            result["done"] = action == TrialScheduler.STOP or step == records
-            trial.update_last_result(result)
-            if result["done"]:
-                spent[index] = step
-                break
-        scheduler.on_trial_complete(controller, trial, trial.last_result)
-        trial.set_status(Trial.TERMINATED)
-    return Replay(spent, spent == records, decisions, seconds)

@@ -1,20 +1,22 @@
-"""Which stopping rule is best? Chosen on some benchmarks, judged on another.
+"""How should a search decide? Settings chosen on some benchmarks, judged on another.
 
-    python -m experiments.rule_choice --data ../shared/data/lcbench --data ../shared/data/taskset
+    python -m experiments.rule_choice --data ../shared/data/lcbench --data ../shared/data/taskset \
+        --vary caution=0.05,0.15,0.25 --vary trust=1.5,2,3
 
-Replays recorded searches as `experiments.early_stopping` does, on shared forecasts, for rules of
-several thresholds, least records and patience, with peers and without. The default seed draws other
-runs than that script reports on. One row per rule; then, for each folder, the rule that uses the
-fewest epochs at no more than `--regret` on all the others, and what it does on the one left out.
+Replays recorded searches as `experiments.early_stopping` does, on shared forecasts, with one
+setting after another moved away from its default (`--product`: with every combination of them).
+Any of `lcpfn.SearchSettings` and `lcpfn.StoppingRule` can be moved. The default seed draws other
+runs than that script reports on. One row per variant, means over the numbers of trials at a time;
+then, for each folder, the variant that uses the fewest epochs at no more than `--regret` on all the
+others, and what it does on the one left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -22,73 +24,105 @@ from rich.console import Console
 from rich.table import Table
 
 import lcpfn
-from experiments.early_stopping import (
-    Record,
-    Scores,
-    default_rule,
-    mean_and_error,
-    rule_source,
-)
+from experiments.early_stopping import Record, Widths, mean_and_error, search_source
 from experiments.replay import RecordedRuns, outcome, read_runs
-from experiments.replay_forecasts import forecast_all, through_forecasts
-from lcpfn.peers import LATEST
+from experiments.replay_search import forecast_all, through_search
+from lcpfn.search.settings import SearchSettings
 
-THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2)
-MIN_STEPS = (None, 2, 3, 4)
-PATIENCES = (1, 2)
-PEERS = (0, LATEST)
+WORKERS = (1, 8, 32, 100)
 SEEDS = (1,)
 COLUMNS = ("epochs", "regret", "kept")
+VARIED = (
+    "threshold=0.02,0.05,0.1,0.2",
+    "caution=0.05,0.15,0.25",
+    "early_caution=0,1,2,3",
+    "rival_records=2,4,8",
+    "trust=1,1.5,2,3",
+    "full_trust=1,5,10,20",
+    "leading=0,0.05,0.1,0.2",
+    "sparing=0.5,1,1.5,2",
+    "usual_records=2,3,4,6",
+    "haste=0,0.3,0.6,0.9",
+    "peers=0,50,1000",
+    "patience=1,2",
+)
+
+Variants = dict[str, dict[str, Any]]
+"""By what sets them apart: the settings that are not the default's."""
 
 
-Rules = dict[str, tuple[lcpfn.StoppingRule, int]]
-"""By what sets them apart: a rule, and how many peers it hears of."""
+def read_varied(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """Values by setting, of texts such as "caution=0.05,0.15".
+
+    Raises:
+        typer.BadParameter: a text is no such thing.
+    """
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, mark, values = text.partition("=")
+        if not (mark and values):
+            raise typer.BadParameter(f"{text!r} is not like caution=0.05,0.15")
+        found[name] = [_number(value) for value in values.split(",")]
+    return found
 
 
-def rules(
-    thresholds: Sequence[float],
-    least_records: Sequence[int | None],
-    patiences: Sequence[int],
-    peers: Sequence[int],
-) -> Rules:
-    """The rules to compare: every combination."""
-    return {
-        rule_name(threshold, least, patience, latest): (
-            lcpfn.StoppingRule(threshold, least, patience),
-            latest,
-        )
-        for latest, patience, least, threshold in product(
-            peers, patiences, least_records, thresholds
-        )
-    }
+def _number(text: str) -> float | int:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-def rule_name(threshold: float, least: int | None, patience: int, peers: int) -> str:
-    """What sets a rule apart, in words."""
-    records = "by standing" if least is None else least
-    return f"threshold {threshold:g}, min_steps {records}, patience {patience}, peers {peers}"
+def variants(varied: Mapping[str, Sequence[Any]], every: bool) -> Variants:
+    """The settings to compare, the defaults first: one moved at a time, or every combination."""
+    if every:
+        rows = [dict(zip(varied, values, strict=True)) for values in product(*varied.values())]
+    else:
+        rows = [{name: value} for name, values in varied.items() for value in values]
+    named: Variants = {"default": {}}
+    for row in rows:
+        # A setting that breaks a rule is told before hours of replays.
+        SearchSettings.of_keywords(**row)
+        named[", ".join(f"{name} {value:g}" for name, value in row.items())] = row
+    return named
 
 
 def score(
-    runs: RecordedRuns, model: lcpfn.LCPFN, compared: Rules, orders: int, seed: int
-) -> Scores:
-    """Replays all rules in each order."""
+    runs: RecordedRuns,
+    model: lcpfn.LCPFN,
+    compared: Variants,
+    workers: Sequence[int],
+    orders: int,
+    seed: int,
+) -> Widths:
+    """Replays all variants in each order."""
     forecasts = forecast_all(runs, model)
-    scores: Scores = {name: [] for name in compared}
+    widths: Widths = {width: {name: [] for name in compared} for width in workers}
     for order in runs.orders(orders, seed):
         search = RecordedRuns(runs.name, runs.curves[order], runs.goal)
         known = [forecasts[index] for index in order]
-        for name, (rule, peers) in compared.items():
-            scores[name].append(outcome(search, through_forecasts(search, known, rule, peers)))
-    return scores
+        for name, settings in compared.items():
+            method = through_search(known, **settings)
+            for width, scores in widths.items():
+                scores[name].append(outcome(search, method(search, width)))
+    return widths
 
 
 Means = dict[str, tuple[float, ...]]
-"""By rule, the means of `COLUMNS`."""
+"""By variant, the means of `COLUMNS`."""
+
+
+def means_of(sets: Sequence[Widths], compared: Iterable[str]) -> Means:
+    """Means over data sets and numbers of trials at a time."""
+    pooled = [
+        {name: [one for scores in widths.values() for one in scores[name]] for name in compared}
+        for widths in sets
+    ]
+    return {
+        name: tuple(mean_and_error(pooled, name, column)[0] for column in COLUMNS)
+        for name in compared
+    }
 
 
 def choose(folders: Iterable[Means], most_regret: float) -> str | None:
-    """The rule with the fewest epochs, on average, that keeps within the regret in each folder."""
+    """The variant with the fewest epochs, on average, that keeps within the regret everywhere."""
     listed = list(folders)
     names = listed[0]
     allowed = [name for name in names if all(means[name][1] <= most_regret for means in listed)]
@@ -99,32 +133,30 @@ def main(
     data: Annotated[list[Path], typer.Option(help="folder with one .npz per set")],
     model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
     per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 100,
-    orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 2,
+    orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 1,
     seed: Annotated[
         list[int] | None, typer.Option(help="of the choice of runs and their order; repeatable")
     ] = None,
-    regret: Annotated[float, typer.Option(help="mean regret that is still allowed")] = 0.01,
-    threshold: Annotated[list[float] | None, typer.Option(help="of the rules; repeatable")] = None,
-    min_steps: Annotated[
-        list[int] | None, typer.Option(help="of the rules, 0 by standing; repeatable")
+    workers: Annotated[list[int] | None, typer.Option(help="trials at a time; repeatable")] = None,
+    vary: Annotated[
+        list[str] | None, typer.Option(help="a setting and its values; repeatable")
     ] = None,
-    patience: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
-    peers: Annotated[list[int] | None, typer.Option(help="of the rules; repeatable")] = None,
+    every: Annotated[
+        bool, typer.Option("--product", help="every combination, not one at a time")
+    ] = False,
+    regret: Annotated[float, typer.Option(help="mean regret that is still allowed")] = 0.005,
     save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
 ) -> None:
-    """Compares stopping rules."""
-    compared = rules(
-        threshold or THRESHOLDS,
-        [least or None for least in min_steps or ()] or MIN_STEPS,
-        patience or PATIENCES,
-        peers or PEERS,
-    )
+    """Compares settings of the search."""
+    compared = variants(read_varied(vary or VARIED), every)
+    widths = list(workers or WORKERS)
     torch.set_num_threads(1)
     loaded = lcpfn.load(model)
     settings = {
         "model": loaded.card["sha256"],
-        "rules": [(*astuple(rule), latest) for rule, latest in compared.values()],
-        "source": rule_source(),
+        "variants": list(compared),
+        "source": search_source(),
+        "workers": widths,
         "per_set": per_set,
         "orders": orders,
         "seeds": seed or SEEDS,
@@ -132,34 +164,30 @@ def main(
     record = Record(save, settings)
     folders: dict[str, Means] = {}
     for folder in data:
-        sets: list[Scores] = []
+        sets: list[Widths] = []
         for number in seed or SEEDS:
             for runs in read_runs(folder, per_set, number):
                 key = f"{folder.name}/{runs.name}/{number}"
                 found = record.get(key)
                 if found is None:
-                    found = score(runs, loaded, compared, orders, number), 0
+                    found = score(runs, loaded, compared, widths, orders, number), 0
                     record.put(key, *found)
                 sets.append(found[0])
         if not sets:
             raise typer.BadParameter(f"{folder} has no .npz file with a known metric")
-        folders[folder.name] = {
-            name: tuple(mean_and_error(sets, name, column)[0] for column in COLUMNS)
-            for name in compared
-        }
+        folders[folder.name] = means_of(sets, compared)
     console = Console(width=110)
     table = Table(title="epochs used / mean regret / best kept")
-    for heading in ("rule", *folders):
+    for heading in ("settings", *folders):
         table.add_column(heading)
-    default = default_rule(), LATEST
-    for name, rule in compared.items():
+    for name in compared:
         cells = ("{:.3f} / {:.4f} / {:.2f}".format(*means[name]) for means in folders.values())
-        table.add_row(f"{name} (default)" if rule == default else name, *cells)
+        table.add_row(name, *cells)
     console.print(table)
     for left_out, means in folders.items() if len(folders) > 1 else ():
         others = [folders[name] for name in folders if name != left_out]
         chosen = choose(others, regret)
-        told = "no rule" if chosen is None else chosen
+        told = "none" if chosen is None else chosen
         result = "" if chosen is None else " there: {:.3f} / {:.4f} / {:.2f}".format(*means[chosen])
         console.print(f"chosen without {left_out}: {told};{result}")
 

@@ -17,7 +17,8 @@ third at a time), in three steps of what they are told:
 
 No real search has such a teacher, so this is no method but a bound: if the trees cannot save more
 at the same regret, then no better way to combine what is known will. Searches and measures are
-those of `experiments.early_stopping`; rows named *rule* replay the default with other thresholds.
+those of `experiments.early_stopping`, one trial after another; rows named *rule* replay the default
+with other thresholds.
 """
 
 from __future__ import annotations
@@ -38,11 +39,10 @@ from rich.table import Table
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier
 
 import lcpfn
-from experiments.early_stopping import cells, default_rule, rule_name
+from experiments.early_stopping import cells
 from experiments.replay import Outcome, RecordedRuns, Replay, outcome, read_runs
-from experiments.replay_forecasts import forecast_all
+from experiments.replay_search import forecast_all
 from experiments.support.score_tables import write
-from lcpfn.peers import LATEST
 
 Array = NDArray[np.float64]
 Policy = Callable[[Array], NDArray[np.bool_]]
@@ -55,6 +55,7 @@ FOLDS = 3
 LEVELS = {"forecast and standing": 4, "and the search": 13, "and the configurations": 15}
 """How many of the features each step is told."""
 _FEWEST_PEERS = 4
+_LATEST = 50
 _FOREST_FROM, _FOREST_EVERY = 8, 6
 _TAILS = 1 / (1 + np.exp(np.linspace(9, -9, 181)))
 _FAR = 50.0
@@ -103,14 +104,14 @@ def know(runs: RecordedRuns, model: lcpfn.LCPFN, orders: int, seed: int) -> Know
     quantiles = np.full((count, records - 1, len(_TAILS)), np.inf, dtype=np.float32)
     usable = np.full(count, records)
     for run, forecasts in enumerate(forecast_all(runs, model)):
-        usable[run] = len(forecasts.posts)
-        for record, post in enumerate(forecasts.posts[: records - 1]):
-            levels = post.at_horizon().quantile(_TAILS)[:, 0]
+        usable[run] = len(forecasts)
+        for record, post in enumerate(forecasts[: records - 1]):
+            levels = post.quantile(_TAILS)[:, 0]
             quantiles[run, record] = levels if sign > 0 else -levels[::-1]
     return KnownRuns(runs, values, quantiles, usable, runs.orders(orders, seed))
 
 
-class Search:
+class TaughtSearch:
     """A search as it goes: which trials ended when, and what each new one looks like in it."""
 
     def __init__(self, known: KnownRuns, told: int):
@@ -136,7 +137,7 @@ class Search:
         known, records = self.known, np.arange(1, self.known.values.shape[1])
         own, theirs = known.values[run, :-1], known.values[incumbent, :-1]
         chance = known.beats(run, float(known.finals[incumbent]))
-        peers = self._seen[max(0, len(self.tried) - LATEST) : len(self.tried)]
+        peers = self._seen[max(0, len(self.tried) - _LATEST) : len(self.tried)]
         alive = np.ma.masked_invalid(peers)
         spread = np.ma.median(abs(alive - np.ma.median(alive, axis=0)), axis=0).filled(0.0)
         earlier = own[np.maximum(records - 4, 0)]
@@ -200,7 +201,7 @@ def replay(
         policy: says where to stop.
         told: how many of the features count.
     """
-    search = Search(known, told)
+    search = TaughtSearch(known, told)
     lessons: list[tuple[Array, bool]] = []
     length = known.values.shape[1]
     for run in order.tolist():
@@ -280,7 +281,7 @@ def trees_outcomes(
     all_known: Sequence[KnownRuns], told: int
 ) -> Iterator[tuple[float, list[list[Outcome]]]]:
     """For each limit, what trees do on the data sets they were not taught by."""
-    teacher = rule_policy(default_rule())
+    teacher = rule_policy(lcpfn.StoppingRule())
     lessons = [
         [lesson for order in known.orders for lesson in replay(known, order, teacher, told)[1]]
         for known in track(all_known, description=f"lessons of {told} features")
@@ -327,10 +328,10 @@ def main(
         for heading in ("what decides", "epochs used", "mean regret", "best kept"):
             table.add_column(heading, justify="left" if heading == "what decides" else "right")
         for threshold in RULE_THRESHOLDS:
-            policy = rule_policy(replace(default_rule(), threshold=threshold))
+            policy = rule_policy(lcpfn.StoppingRule(threshold))
             heard = LEVELS["forecast and standing"]
             outcomes = [outcomes_of(known, policy, heard) for known in all_known]
-            add_row(table, rule_name(threshold), outcomes)
+            add_row(table, f"rule, threshold {threshold:g}", outcomes)
         for level, told in LEVELS.items():
             for limit, outcomes in trees_outcomes(all_known, told):
                 add_row(table, f"trees, {level}, limit {limit:g}", outcomes)

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
     from lcpfn.forecast.stream import Stream
-    from lcpfn.peers import Peer, standing
-    from lcpfn.stopping import Decision, StoppingRule
+    from lcpfn.search.outlook import Outlook
+    from lcpfn.search.rule import Decision, StoppingRule
+    from lcpfn.search.search import Search
+    from lcpfn.search.settings import SearchSettings
+    from lcpfn.search.standing import Peer, standing
+    from lcpfn.search.verdict import Verdict
     from lcpfn.weights import available, load
 
 __version__ = "0.1.0"
@@ -33,19 +37,23 @@ __version__ = "0.1.0"
 _HOMES = {
     "LCPFN": "lcpfn.forecast.model",
     "CheckpointError": "lcpfn.errors",
-    "Decision": "lcpfn.stopping",
+    "Decision": "lcpfn.search.rule",
     "Extrapolation": "lcpfn.forecast.extrapolation",
     "InputError": "lcpfn.errors",
     "LCPFNError": "lcpfn.errors",
     "MissingExtraError": "lcpfn.errors",
-    "Peer": "lcpfn.peers",
-    "StoppingRule": "lcpfn.stopping",
+    "Outlook": "lcpfn.search.outlook",
+    "Peer": "lcpfn.search.standing",
+    "Search": "lcpfn.search.search",
+    "SearchSettings": "lcpfn.search.settings",
+    "StoppingRule": "lcpfn.search.rule",
     "Stream": "lcpfn.forecast.stream",
     "TrainingError": "lcpfn.errors",
+    "Verdict": "lcpfn.search.verdict",
     "WeightsError": "lcpfn.errors",
     "available": "lcpfn.weights",
     "load": "lcpfn.weights",
-    "standing": "lcpfn.peers",
+    "standing": "lcpfn.search.standing",
 }
 
 __all__ = [
@@ -56,10 +64,14 @@ __all__ = [
     "InputError",
     "LCPFNError",
     "MissingExtraError",
+    "Outlook",
     "Peer",
+    "Search",
+    "SearchSettings",
     "StoppingRule",
     "Stream",
     "TrainingError",
+    "Verdict",
     "WeightsError",
     "available",
     "load",

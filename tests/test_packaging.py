@@ -32,8 +32,9 @@ FLOORS: list[set[str]] = [
     {"errors", "atomic"},
     {"network"},
     {"forecast"},
-    {"evaluation", "mcmc", "stopping", "peers", "log_table"},
+    {"evaluation", "mcmc", "log_table"},
     {"training", "weights", "curve_files"},
+    {"search"},
     {"cli"},
 ]
 FORECAST = """

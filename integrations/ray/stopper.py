@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
+from weakref import ReferenceType, ref
 
 from ray.tune import Stopper
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.utils import flatten_dict
 
-from lcpfn.forecast.bounds import BoundsLike
-from lcpfn.forecast.schedule import Schedule
-from lcpfn.integrations.ray.results import read_record
-from lcpfn.integrations.ray.search import UNJUDGED, Search
-from lcpfn.integrations.ray.settings import Missing, Settings, check_name, read_mode
-from lcpfn.peers import LATEST
+from lcpfn.integrations.ray.door import UNJUDGED, Door, MaxT, as_result, check_name, read_mode
 
 _logger = logging.getLogger("ray.tune.stopper.lcpfn")
+# Tune calls a stopper directly or through a `CombinedStopper`.
+_NEAR = 6
 
 
 class LCPFNStopper(Stopper):  # type: ignore[misc]
-    """Stops a trial when its final value will hardly beat the best finished trial's.
+    """Stops a trial when its final value will hardly beat the best one's.
 
     Decides as `LCPFNScheduler`, and leaves the choice of the next trial to whatever scheduler
     there is::
@@ -29,13 +29,13 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
 
     Tune tells a stopper neither metric nor mode, so both must be named. Decisions are added to
     the trials' results as those of the scheduler are. Tune stores a stopper with the experiment:
-    after `Tuner.restore` it goes on from there. With other stoppers in a `CombinedStopper`, put
-    this one first, or it will not hear of the trials that those stop.
+    after `Tuner.restore` it goes on from there. In another search it begins anew. With other
+    stoppers in a `CombinedStopper`, put this one first, or it will not hear of the trials that
+    those stop; nor does Tune tell it of a trial that failed.
 
     Args:
         metric, mode: what the trials report, and which direction is better, "min" or "max".
-        max_t, time_attr, model, threshold, min_steps, patience, min_delta, keep_top,
-            warmup_trials, peers, bounds, schedule, nan: as for `LCPFNScheduler`.
+        max_t, time_attr, model, settings: as for `LCPFNScheduler`.
 
     Raises:
         InputError: an argument breaks its rule.
@@ -46,59 +46,61 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
         self,
         metric: str,
         mode: str,
-        max_t: float = 100,
+        max_t: MaxT = 100,
         time_attr: str = "training_iteration",
         *,
         model: str | Path | None = None,
-        threshold: float = 0.05,
-        min_steps: int | None = None,
-        patience: int = 1,
-        min_delta: float = 0.0,
-        keep_top: int = 1,
-        warmup_trials: int = 1,
-        peers: int = LATEST,
-        bounds: BoundsLike = "auto",
-        schedule: Schedule | None = None,
-        nan: Missing = "stop",
+        **settings: Any,
     ) -> None:
         check_name("metric", metric)
-        goal = read_mode(mode)
-        self._metric = metric
-        settings = Settings(
-            max_t=max_t,
-            time_attr=time_attr,
-            model=model,
-            threshold=threshold,
-            min_steps=min_steps,
-            patience=patience,
-            min_delta=min_delta,
-            keep_top=keep_top,
-            warmup_trials=warmup_trials,
-            peers=peers,
-            bounds=bounds,
-            schedule=schedule,
-            nan=nan,
-        )
-        self._search = Search(settings, goal)
+        read_mode(mode)
+        self._metric, self._mode = metric, mode
+        self._door = Door(max_t, time_attr, {**settings, "model": model, "pause": False})
+        self._search = self._door.search(mode)
+        self._controller: ReferenceType[TuneController] | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether to stop the trial; called by Tune after every result."""
-        record = read_record(flatten_dict(result), self._search.settings.time_attr, self._metric)
-        if record is not None:
-            self._search.observe(trial_id, *record)
+        if trial_id not in self._search.runs:
+            self._begin_anew()
+            self._door.begin(self._search, trial_id, result.get("config") or {})
+        search = self._search
+        reported = self._door.hear(search, trial_id, flatten_dict(result), self._metric)
         if result.get("done"):
             # Tune repeats a trial's last result when its function returns: nothing to decide.
-            self._search.end(trial_id, "finished")
+            search.end(trial_id, "finished")
             return True
-        verdict = UNJUDGED if record is None else self._search.judge(trial_id)
-        if verdict.action == "stop":
-            self._search.end(trial_id, "stopped")
-        elif verdict.action == "finish":
-            self._search.end(trial_id, "finished")
-        result.update(verdict.as_result())
+        finished = reported and search.complete(trial_id)
+        verdict = search.judge(trial_id) if reported else UNJUDGED
+        stop = finished or verdict.action == "stop"
+        if stop:
+            search.end(trial_id, "stopped" if verdict.action == "stop" else "finished")
+        result.update(as_result(verdict, finished and verdict.action != "stop"))
         _logger.debug("Trial %s: %s: %s", trial_id, verdict.action, verdict.reason)
-        return verdict.action in ("stop", "finish")
+        for notice in search.notices():
+            _logger.warning("LCPFNStopper: %s", notice)
+        return stop
 
     def stop_all(self) -> bool:
         """Never ends the whole search."""
         return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_controller": None}
+
+    def _begin_anew(self) -> None:
+        """Forgets a search that is over, where another one asks.
+
+        Tune tells a stopper nothing of the search, so this looks at who is asking.
+        """
+        frame = sys._getframe(2)
+        for _ in range(_NEAR):
+            caller = frame.f_locals.get("self")
+            if isinstance(caller, TuneController):
+                if self._controller is not None and self._controller() is not caller:
+                    self._search = self._door.search(self._mode)
+                self._controller = ref(caller)
+                return
+            if frame.f_back is None:
+                return
+            frame = frame.f_back

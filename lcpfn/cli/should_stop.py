@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +21,6 @@ from lcpfn.cli.common import (
     ScheduleOption,
     StepsColumnOption,
     forecast,
-    observed_summary,
     parse_bounds,
     print_json,
     reports_errors,
@@ -31,11 +30,16 @@ from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
     from lcpfn.curve_files import RunLog
-    from lcpfn.forecast.extrapolation import Extrapolation
-    from lcpfn.peers import Peer
-    from lcpfn.stopping import Decision, StoppingRule
+    from lcpfn.search.search import Search
 
 STOP = 10
+
+
+class Worth(str, Enum):
+    """What a run is worth."""
+
+    last = "last"
+    best = "best"
 
 
 @reports_errors
@@ -86,6 +90,10 @@ def should_stop(
         Missing,
         typer.Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
     ] = Missing.missing,
+    of: Annotated[
+        Worth,
+        typer.Option(help="What a run is worth: its last record, or its best one."),
+    ] = Worth.last,
     as_json: JsonOption = False,
 ) -> None:
     """Says whether a run is still worth its compute. Exit code 0: go on, 10: stop, 2: bad input.
@@ -94,61 +102,65 @@ def should_stop(
     """
     import lcpfn
     from lcpfn.curve_files import read_run
-    from lcpfn.forecast.bounds import bounds_that_hold
-
-    rule = lcpfn.StoppingRule(threshold, min_steps, patience, min_delta)
-    log = read_run(run, metric, steps_column)
-    if observe is not None:
-        log = log.first(observe)
-    loaded = lcpfn.load(model)
 
     if math.isnan(best):
         raise InputError("best is nan, but must be the final value of a run")
-    peers = [_peer(path, log, horizon) for path in peer or ()]
-    others = [best, *(value for other in peers for value in other.values)]
-    stated = parse_bounds(bounds)
-
-    def forecast_first(records: int) -> Extrapolation:
-        seen = log.first(records)
+    log = read_run(run, metric, steps_column)
+    if observe is not None:
+        log = log.first(observe)
+    loaded, stated = lcpfn.load(model), parse_bounds(bounds)
+    if stated != "auto":
         # Stated ones that the log passes are an error, which the model tells.
-        allowed = (
-            bounds_that_hold("auto", seen.values.tolist(), goal.value, others)
-            if stated == "auto"
-            else stated
-        )
-        return forecast(loaded, seen, horizon, goal, allowed, schedule)
-
-    decision, post = _decide(rule, log, best, forecast_first, peers, nan)
+        forecast(loaded, log, horizon, goal, stated, schedule)
+    others = [_read_peer(path, log, horizon) for path in peer or ()]
+    # Of several logs of one search, one that lacks its step 0 does not show that they count so.
+    counted = max((log, *others), key=lambda each: each.shift)
+    search = lcpfn.Search(
+        goal.value,
+        counted.model_horizon(horizon),
+        model=loaded,
+        bounds=stated,
+        schedule=None if schedule is None else schedule.value,
+        nan=nan.value,
+        of=of.value,
+        threshold=threshold,
+        min_steps=min_steps,
+        patience=patience,
+        min_delta=min_delta,
+        peers=max(1, len(others)),
+    )
+    search.end("best", "finished", value=best)
+    for number, other in enumerate(others):
+        _add_peer(search, number, other, log.shift)
+    search.set_records("run", zip(log.model_steps.tolist(), log.values.tolist(), strict=True))
+    verdict = search.judge("run")
     show_notes((*log.notes, *_note_on_missing(log, nan)))
     if as_json:
         print_json(
             {
-                "stop": decision.stop,
-                "prob_better": decision.prob_better,
-                "reason": decision.reason,
+                **verdict.record(),
+                "stop": verdict.action == "stop",
                 "threshold": threshold,
-                "limit": decision.limit,
-                "standing": decision.standing,
                 "best": best,
                 "model": loaded.name,
                 "metric": log.metric,
-                "goal": post.goal,
-                "bounds": list(post.bounds),
+                "goal": search.goal,
+                "bounds": search.bounds("run"),
                 "steps_column": log.steps_column,
-                "observed": observed_summary(log, post),
+                "observed": _observed(log),
                 "horizon": horizon,
-                "final_step": float(log.own_steps(post.steps[-1:])[0]),
+                "final_step": counted.model_horizon(horizon) - log.shift,
             }
         )
     else:
-        verdict = "stop" if decision.stop else "go on"
-        print(f"{verdict}: {decision.reason}", flush=True)
-    if decision.stop:
+        print(f"{'stop' if verdict.action == 'stop' else 'go on'}: {verdict.reason}", flush=True)
+    if verdict.action == "stop":
         raise typer.Exit(STOP)
 
 
 def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
-    count = len(log.values) - 1 - max(i for i, v in enumerate(log.values) if not math.isnan(v))
+    present = [index for index, value in enumerate(log.values) if not math.isnan(value)]
+    count = len(log.values) - 1 - (present[-1] if present else -1)
     if not count or nan is Missing.stop:
         return []
     count_as = (
@@ -159,54 +171,38 @@ def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
     return [f"{count_as} as missing; where that means divergence, say --nan stop"]
 
 
-def _peer(path: str, run: RunLog, horizon: float) -> Peer:
-    """Another run of the search, in the columns and the steps of the one that is asked about."""
-    import numpy as np
-
+def _read_peer(path: str, run: RunLog, horizon: float) -> RunLog:
+    """The log of another run of the search, in the columns of the one that is asked about."""
     from lcpfn.curve_files import read_run
-    from lcpfn.peers import Peer
 
     log = read_run(path, run.metric, run.steps_column)
     try:
         log.model_horizon(horizon)
     except InputError as error:
         raise InputError(f"--peer {path}: {error}") from None
-    # Of two logs of one search, the one that lacks its step 0 does not show that they count so.
-    counted = max(log, run, key=lambda each: each.shift)
-    end = counted.model_horizon(horizon) - counted.shift
-    own = log.own_steps(log.model_steps)
-    present = own[~np.isnan(log.values)]
-    records = zip((own + run.shift).tolist(), log.values.tolist(), strict=True)
-    return Peer.of(records, stopped=not len(present) or bool(present[-1] < end))
+    return log
 
 
-def _decide(
-    rule: StoppingRule,
-    log: RunLog,
-    best: float,
-    forecast_first: Callable[[int], Extrapolation],
-    peers: Sequence[Peer],
-    nan: Missing,
-) -> tuple[Decision, Extrapolation]:
-    """The decision after the last record, and its forecast.
+def _add_peer(search: Search, number: int, log: RunLog, shift: float) -> None:
+    """Tells the search of a peer; one that has not reached the end was stopped."""
+    steps = log.own_steps(log.model_steps) + shift
+    present = [
+        (step, value)
+        for step, value in zip(steps.tolist(), log.values.tolist(), strict=True)
+        if not math.isnan(value)
+    ]
+    search.set_records(number, present)
+    # Of finished runs only --best is to beat.
+    search.end(number, "finished" if search.complete(number) else "stopped", counts=False)
 
-    A patience above one asks again what the rule would have said after the records before.
-    """
-    import numpy as np
 
-    from lcpfn.peers import standing
-    from lcpfn.stopping import diverged
-
-    def decide(post: Extrapolation) -> Decision:
-        step, value = float(post.observed_steps[-1]), float(post.observed_values[-1])
-        return rule.decide(post, best, earlier, standing(step, value, peers, post.goal))
-
-    count = len(log.values)
-    earlier: list[Decision] = []
-    for records in range(max(1, count - rule.patience + 1), count):
-        if np.isfinite(log.values[:records]).any():
-            earlier.append(decide(forecast_first(records)))
-    post = forecast_first(count)
-    present = log.values if nan is Missing.stop else log.values[~np.isnan(log.values)]
-    broken = diverged(present.tolist(), post.goal)
-    return broken or decide(post), post
+def _observed(log: RunLog) -> dict[str, float]:
+    """What a JSON answer says about the observed records."""
+    present = [index for index, value in enumerate(log.values) if not math.isnan(value)]
+    newest = present[-1] if present else -1
+    return {
+        "records": len(present),
+        "missing": len(log.values) - len(present),
+        "last_step": float(log.own_steps(log.model_steps)[newest]),
+        "last_value": float(log.values[newest]),
+    }

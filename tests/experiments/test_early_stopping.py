@@ -6,9 +6,8 @@ import pytest
 import typer
 
 from experiments import early_stopping, rule_choice
-from experiments.early_stopping import default_rule, main, mean_and_error
+from experiments.early_stopping import main, mean_and_error
 from experiments.replay import Outcome
-from lcpfn import StoppingRule
 from tests.recorded_curves import accuracies, losses
 
 
@@ -25,13 +24,29 @@ def test_a_table_a_figure_and_a_record(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save, markdown, figure = (tmp_path / name for name in ("scores.json", "table.md", "figure.png"))
-    main([folder], own=False, orders=1, each=True, save=save, markdown=markdown, figure=figure)
+    main(
+        [folder],
+        own=False,
+        orders=1,
+        workers=[1, 4],
+        each=True,
+        save=save,
+        markdown=markdown,
+        figure=figure,
+    )
     text = capsys.readouterr().out
-    for method in ("none", "oracle", "Optuna Hyperband", "LCPFNPruner", "rule, threshold 0.02"):
+    for method in (
+        "none",
+        "oracle",
+        "Optuna Hyperband",
+        "LCPFNPruner",
+        "Search, threshold 0.02",
+        "LCPFNScheduler, freeze",
+    ):
         assert method in text
-    assert "recorded: 2 sets x 1 orders" in text
+    assert "recorded, 4 at a time: 2 sets x 1 orders" in text
     assert "recorded: 0 trials of LCPFNPruner end at another record" in text
-    assert "recorded: below the rule's curve over thresholds: " in text
+    assert "recorded, 1 at a time: below the search's curve over thresholds: " in text
     assert "| oracle " in markdown.read_text()
     assert figure.stat().st_size > 10_000
     assert set(json.loads(save.read_text())["sets"]) == {"recorded/one", "recorded/two"}
@@ -45,14 +60,14 @@ def test_finished_sets_are_not_replayed_again(
 ) -> None:
     save = tmp_path / "scores.json"
     without = ["LCPFNScheduler", "Ray MedianStopping"]
-    main([folder], own=False, orders=1, without=without, save=save)
+    main([folder], own=False, orders=1, workers=[4], without=without, save=save)
     before = capsys.readouterr().out
     monkeypatch.setattr(early_stopping, "score", None)
-    main([folder], own=False, orders=1, without=without, save=save)
+    main([folder], own=False, orders=1, workers=[4], without=without, save=save)
     assert capsys.readouterr().out == before
     assert "ASHA" in before and "MedianStopping" not in before
     with pytest.raises(typer.BadParameter, match="scores of other settings"):
-        main([folder], own=False, orders=2, without=without, save=save)
+        main([folder], own=False, orders=2, workers=[4], without=without, save=save)
 
 
 def test_a_folder_without_curves_is_refused(tmp_path: Path) -> None:
@@ -62,7 +77,7 @@ def test_a_folder_without_curves_is_refused(tmp_path: Path) -> None:
 
 def test_standard_errors_are_over_data_sets() -> None:
     sets = [
-        {"method": [Outcome(0.1, regret, True, 1.0), Outcome(0.3, regret, False, 1.0)]}
+        {"method": [Outcome(0.1, regret, True, 1.0, 1.0), Outcome(0.3, regret, False, 1.0, 1.0)]}
         for regret in (0.0, 0.2)
     ]
     assert mean_and_error(sets, "method", "epochs") == (pytest.approx(0.2), pytest.approx(0.0))
@@ -73,8 +88,8 @@ def test_standard_errors_are_over_data_sets() -> None:
 def one_set(**points: tuple[float, float]) -> list[early_stopping.Scores]:
     cautious, bold = early_stopping.THRESHOLDS[0], early_stopping.THRESHOLDS[1:]
     curve = {cautious: (0.2, 0.0)} | {threshold: (0.1, 0.04) for threshold in bold}
-    named = {early_stopping.rule_name(threshold): place for threshold, place in curve.items()}
-    return [{name: [Outcome(*place, True, 1.0)] for name, place in (named | points).items()}]
+    named = {early_stopping.row_name(threshold): place for threshold, place in curve.items()}
+    return [{name: [Outcome(*place, True, 1.0, 1.0)] for name, place in (named | points).items()}]
 
 
 @pytest.mark.parametrize(
@@ -86,25 +101,19 @@ def one_set(**points: tuple[float, float]) -> list[early_stopping.Scores]:
         ((0.09, 0.5), "no other method; left of its end: Median"),
     ],
 )
-def test_the_others_are_compared_with_the_rules_curve(
+def test_the_others_are_compared_with_the_searchs_curve(
     point: tuple[float, float], told: str
 ) -> None:
     found = early_stopping.against_curve(one_set(Median=point, oracle=(0.01, 0.0)))
-    assert found == f"below the rule's curve over thresholds: {told}"
+    assert found == f"below the search's curve over thresholds: {told}"
 
 
-def test_the_pruner_has_the_rules_own_defaults() -> None:
-    assert default_rule() == StoppingRule()
-
-
-def test_rules_are_chosen_without_the_folder_they_are_judged_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_settings_are_chosen_without_the_folder_they_are_judged_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = {"cautious": (StoppingRule(0.001, 4), 50), "bold": (StoppingRule(0.3, 2), 0)}
-    monkeypatch.setattr(rule_choice, "rules", lambda *_: few)
-    rule_choice.main([folder], orders=1)
+    rule_choice.main([folder], workers=[1, 4], vary=["threshold=0.001,0.3", "peers=0"])
     text = capsys.readouterr().out
-    assert "cautious" in text and "bold" in text
+    assert "default" in text and "threshold 0.001" in text and "peers 0" in text
     better = {"cautious": (0.5, 0.0, 1.0), "bold": (0.1, 0.001, 1.0)}
     worse = {"cautious": (0.5, 0.0, 1.0), "bold": (0.1, 0.2, 0.0)}
     assert rule_choice.choose([better], 0.01) == "bold"
@@ -112,7 +121,16 @@ def test_rules_are_chosen_without_the_folder_they_are_judged_on(
     assert rule_choice.choose([worse], -1.0) is None
 
 
-def test_every_combination_of_settings_is_a_rule() -> None:
-    rules = rule_choice.rules([0.05, 0.1], [2], [1, 3], [0, 9])
-    assert rules["threshold 0.1, min_steps 2, patience 3, peers 9"] == (StoppingRule(0.1, 2, 3), 9)
-    assert len(rules) == 8
+def test_settings_are_moved_one_at_a_time_or_all() -> None:
+    varied = rule_choice.read_varied(["threshold=0.05,0.1", "patience=1,3"])
+    assert varied == {"threshold": [0.05, 0.1], "patience": [1, 3]}
+    alone = rule_choice.variants(varied, every=False)
+    assert list(alone)[:2] == ["default", "threshold 0.05"] and len(alone) == 5
+    assert rule_choice.variants(varied, every=True)["threshold 0.1, patience 3"] == {
+        "threshold": 0.1,
+        "patience": 3,
+    }
+    with pytest.raises(typer.BadParameter, match=r"'caution' is not like caution=0\.05,0\.15"):
+        rule_choice.read_varied(["caution"])
+    for name in rule_choice.variants(rule_choice.read_varied(rule_choice.VARIED), every=False):
+        assert name

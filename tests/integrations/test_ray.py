@@ -23,9 +23,9 @@ from ray.tune import ResultGrid
 import lcpfn
 from lcpfn.integrations.ray import LCPFNScheduler, LCPFNStopper
 from lcpfn.integrations.ray.results import read_record, recorded_results
-from lcpfn.integrations.ray.search import Search
-from lcpfn.peers import Peer, standing
-from lcpfn.stopping import StoppingRule
+from lcpfn.search.rule import StoppingRule
+from lcpfn.search.search import Search
+from lcpfn.search.standing import Peer, standing
 
 # Ray warns of much that is its own affair.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -143,7 +143,7 @@ def plain(
         {"level": 0.95},
         {"level": 0.4, "kind": "twice"},
     ]
-    scheduler = LCPFNScheduler(EPOCHS, "epoch", min_steps=4)
+    scheduler = LCPFNScheduler(EPOCHS, "epoch", min_steps=4, early_caution=0)
     with pytest.MonkeyPatch.context() as patch:
         # Or Tune itself ends the search when a trial reports nothing.
         patch.setenv("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
@@ -154,7 +154,7 @@ def plain(
 def test_stops_losers_and_keeps_the_best(plain: Any) -> None:
     _, grid = plain
     results = by_level(grid)
-    rule = StoppingRule(min_steps=4)
+    rule = StoppingRule(min_steps=4, early_caution=0)
     ends = {level: result.metrics.get("epoch") for level, result in results.items()}
     assert ends[0.85] == ends[0.95] == EPOCHS - 1
     assert ends[0.3] == expected_end(0.3, accuracy(0.85, EPOCHS), rule) - 1
@@ -172,7 +172,7 @@ def test_decisions_are_in_the_results(plain: Any) -> None:
     assert last["lcpfn/action"] == "stop"
     assert last["lcpfn/prob_better"] < 0.05
     assert last["lcpfn/low"] < last["lcpfn/median"] < last["lcpfn/high"]
-    assert last["lcpfn/incumbent"] == pytest.approx(accuracy(0.85, EPOCHS))
+    assert last["lcpfn/to_beat"] == pytest.approx(accuracy(0.85, EPOCHS))
     assert "P(final value beats" in last["lcpfn/reason"]
     recorded = [
         json.loads(line) for line in Path(results[0.3].path, "result.json").read_text().splitlines()
@@ -195,7 +195,7 @@ def test_special_trials(plain: Any) -> None:
     assert results[0.93].metrics["epoch"] == 5
     text = scheduler.debug_string()
     assert "LCPFNScheduler(max_t=30): 3 finished, 3 stopped, 1 failed" in text
-    assert f"incumbent {accuracy(0.95, EPOCHS):g}" in text
+    assert f"the best ended at {accuracy(0.95, EPOCHS):g}" in text
 
 
 def test_workers_do_not_load_lcpfn(plain: Any) -> None:
@@ -229,7 +229,7 @@ def test_a_scheduler_with_a_local_schedule_is_saved(tmp_path: Path) -> None:
     scheduler.save(str(tmp_path / "state"))
     restored = LCPFNScheduler()
     restored.restore(str(tmp_path / "state"))
-    schedule = restored._settings.schedule
+    schedule = restored._door.search("max").settings.schedule
     assert callable(schedule) and schedule(2) == rate**2
     assert len(ray.cloudpickle.dumps(LCPFNStopper("a", "max", schedule=lambda s: rate))) < 5000
 
@@ -239,7 +239,9 @@ def test_side_by_side_nested_metric_and_buffered_results(
 ) -> None:
     monkeypatch.setenv("TUNE_RESULT_BUFFER_LENGTH", "3")
     trials = [{"level": level} for level in (0.9, 0.8, 0.7, 0.2, 0.25, 0.3)]
-    scheduler = LCPFNScheduler(EPOCHS, metric="nested/loss", mode="min", min_steps=4)
+    scheduler = LCPFNScheduler(
+        EPOCHS, metric="nested/loss", mode="min", min_steps=4, early_caution=0
+    )
     results = by_level(
         search(make_train(), trials, tmp_path, scheduler, cpus=0.9, metric=None, mode=None)
     )
@@ -255,7 +257,7 @@ def test_the_stopper_decides_as_the_scheduler(cluster: str, tmp_path: Path, plai
     _, grid = plain
     before = by_level(grid)
     trials = [{"level": 0.85}, {"level": 0.3}]
-    stopper = LCPFNStopper("accuracy", "max", EPOCHS, "epoch", min_steps=4)
+    stopper = LCPFNStopper("accuracy", "max", EPOCHS, "epoch", min_steps=4, early_caution=0)
     results = by_level(search(make_train(), trials, tmp_path, stop=stopper))
     assert results[0.85].metrics["epoch"] == EPOCHS - 1
     assert results[0.3].metrics["epoch"] == before[0.3].metrics["epoch"]
@@ -265,6 +267,23 @@ def test_the_stopper_decides_as_the_scheduler(cluster: str, tmp_path: Path, plai
     )
     assert len(pickle.dumps(stopper)) < 20_000
     assert not stopper.stop_all()
+
+
+def test_a_scheduler_or_stopper_that_is_used_twice_begins_anew(
+    cluster: str, tmp_path: Path
+) -> None:
+    """By the best of the first search, all of the second would be stopped."""
+    scheduler = LCPFNScheduler(EPOCHS, early_caution=0)
+    stopper = LCPFNStopper("accuracy", "max", EPOCHS, early_caution=0)
+    for number, levels in enumerate(((0.95, 0.3), (0.2, 0.05))):
+        trials = [{"level": level} for level in levels]
+        for kind, arguments in (("scheduler", {"scheduler": scheduler}), ("stopper", {})):
+            run = {"stop": stopper} if kind == "stopper" else {}
+            folder = tmp_path / f"{kind}{number}"
+            results = by_level(search(make_train(), trials, folder, **arguments, **run))
+            ends = [results[level].metrics["training_iteration"] for level in levels]
+            assert ends[0] == EPOCHS and ends[1] < EPOCHS, (kind, number)
+            assert results[levels[0]].metrics["lcpfn/action"] == "finish"
 
 
 def make_waiting(folder: Path) -> Callable[[dict[str, Any]], None]:
@@ -286,10 +305,10 @@ def make_waiting(folder: Path) -> Callable[[dict[str, Any]], None]:
 
 def start_search(pickled: str) -> None:
     """Runs in a process of its own, to be killed."""
-    address, folder, train, levels, scheduler = ray.cloudpickle.loads(bytes.fromhex(pickled))
+    address, folder, train, levels, scheduler, cpus = ray.cloudpickle.loads(bytes.fromhex(pickled))
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "0.2"
     ray.init(address, log_to_driver=False, logging_level="WARNING")
-    search(train, levels, folder, scheduler)
+    search(train, levels, folder, scheduler, cpus)
 
 
 def state_is_whole(folder: Path) -> bool:
@@ -308,12 +327,13 @@ def kill_and_restore(
     train: Callable[[dict[str, Any]], None],
     levels: tuple[float, ...],
     scheduler: LCPFNScheduler,
+    cpus: float = 2,
 ) -> dict[float, tune.Result]:
     """Kills the driver of a search once a trial waits, and restores the search."""
     trials = [{"level": level} for level in levels]
-    job = ray.cloudpickle.dumps((cluster, folder, train, trials, scheduler))
-    code = f"from tests.test_ray import start_search; start_search({job.hex()!r})"
-    root = Path(__file__).resolve().parents[1]
+    job = ray.cloudpickle.dumps((cluster, folder, train, trials, scheduler, cpus))
+    code = f"from tests.integrations.test_ray import start_search; start_search({job.hex()!r})"
+    root = Path(__file__).resolve().parents[2]
     driver = subprocess.Popen([sys.executable, "-c", code], cwd=root)
     try:
         deadline = time.monotonic() + 120
@@ -333,7 +353,7 @@ def kill_and_restore(
         driver.wait()
     (folder / "go").touch()
     tuner = tune.Tuner.restore(
-        str(folder / "search"), tune.with_resources(train, {"cpu": 2}), resume_unfinished=True
+        str(folder / "search"), tune.with_resources(train, {"cpu": cpus}), resume_unfinished=True
     )
     return by_level(tuner.fit())
 
@@ -342,17 +362,51 @@ def test_a_driver_killed_and_restored_goes_on_deciding_the_same(
     cluster: str, tmp_path: Path
 ) -> None:
     levels = (0.9, 0.3, 0.35, 0.4)
-    scheduler = LCPFNScheduler(EPOCHS, min_steps=4)
+    scheduler = LCPFNScheduler(EPOCHS, min_steps=4, early_caution=0)
     results = kill_and_restore(cluster, tmp_path, make_waiting(tmp_path), levels, scheduler)
     ends = {level: result.metrics["training_iteration"] for level, result in results.items()}
-    rule, incumbent = StoppingRule(min_steps=4), accuracy(0.9, EPOCHS)
+    rule, incumbent = StoppingRule(min_steps=4, early_caution=0), accuracy(0.9, EPOCHS)
     assert ends == {
         0.9: EPOCHS,
         **{level: expected_end(level, incumbent, rule) for level in levels[1:]},
     }
     assert ends[0.4] < 10
-    assert results[0.4].metrics["lcpfn/incumbent"] == pytest.approx(incumbent)
+    assert results[0.4].metrics["lcpfn/to_beat"] == pytest.approx(incumbent)
     assert results[0.35].metrics_dataframe["training_iteration"].iloc[0] == 1, "it began again"
+
+
+def make_side_by_side(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """All wait at their sixth epoch for the first kill."""
+
+    def train(config: dict[str, Any]) -> None:
+        import math
+        import time
+
+        level = config["trial"]["level"]
+        for epoch in range(1, 31):
+            if epoch == 6:
+                (folder / f"reached{level}").touch()
+                if len(list(folder.glob("reached0*"))) == 16:
+                    (folder / "reached").touch()
+                while not (folder / "go").exists():
+                    time.sleep(0.1)
+            value = level * (1 - 0.7**epoch) + 0.004 * math.sin(12.9 * epoch + 40 * level)
+            tune.report({"accuracy": value})
+
+    return train
+
+
+def test_a_driver_killed_with_16_trials_under_way(cluster: str, tmp_path: Path) -> None:
+    levels = tuple(round(0.3 + 0.04 * index, 2) for index in range(16))
+    results = kill_and_restore(
+        cluster, tmp_path, make_side_by_side(tmp_path), levels, LCPFNScheduler(EPOCHS), cpus=0.1
+    )
+    assert {level: result.error for level, result in results.items()} == dict.fromkeys(levels)
+    ends = {level: result.metrics["training_iteration"] for level, result in results.items()}
+    assert ends[max(levels)] == EPOCHS and ends[min(levels)] < EPOCHS
+    # They were stopped side by side, by what the best of them would reach.
+    assert sum(ends.values()) < 0.75 * EPOCHS * len(levels)
+    assert all(result.metrics["lcpfn/action"] in ("stop", "finish") for result in results.values())
 
 
 def make_resumable(
@@ -405,7 +459,7 @@ def told() -> Iterator[list[str]]:
 @pytest.mark.parametrize("report_every", [1, 3])
 def test_freeze_and_thaw(cluster: str, tmp_path: Path, told: list[str], report_every: int) -> None:
     levels = (0.5, 0.6, 0.68, 0.9, 0.62, 0.55, 0.2)
-    scheduler = LCPFNScheduler(EPOCHS, "epoch", min_steps=4, threshold=0.03, freeze=1.0)
+    scheduler = LCPFNScheduler(EPOCHS, "epoch", first_records=4, early_caution=0, freeze=True)
     trials = [{"level": level} for level in levels]
     results = by_level(search(make_resumable(report_every), trials, tmp_path, scheduler))
     assert all(result.error is None for result in results.values())
@@ -422,7 +476,7 @@ def test_trials_that_were_frozen_when_the_driver_was_killed_go_on(
     cluster: str, tmp_path: Path
 ) -> None:
     levels = (0.5, 0.6, 0.68, 0.9, 0.62, 0.2)
-    scheduler = LCPFNScheduler(EPOCHS, "epoch", min_steps=4, threshold=0.03, freeze=1.0)
+    scheduler = LCPFNScheduler(EPOCHS, "epoch", first_records=4, early_caution=0, freeze=True)
     train = make_resumable(1, tmp_path)
     results = kill_and_restore(cluster, tmp_path, train, levels, scheduler)
     assert {level: result.error for level, result in results.items()} == dict.fromkeys(levels)
@@ -443,7 +497,7 @@ def test_trials_that_were_frozen_when_the_driver_was_killed_go_on(
 def test_a_function_without_checkpoints_is_not_frozen(
     cluster: str, tmp_path: Path, told: list[str]
 ) -> None:
-    scheduler = LCPFNScheduler(EPOCHS, "epoch", min_steps=4, threshold=0, freeze=1.0)
+    scheduler = LCPFNScheduler(EPOCHS, "epoch", threshold=0, freeze=True)
     trials = [{"level": 0.9}, {"level": 0.3}, {"level": 0.4}]
     results = by_level(search(make_train(), trials, tmp_path, scheduler))
     assert all(result.metrics["epoch"] == EPOCHS - 1 for result in results.values())
@@ -478,12 +532,12 @@ def test_recorded_results_are_read_from_wherever_they_are(plain: Any) -> None:
 
 
 def test_the_documented_search(cluster: str, tmp_path: Path, capsys: Any) -> None:
-    text = (Path(__file__).resolve().parents[1] / "docs" / "ray.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "docs" / "ray.md").read_text(encoding="utf-8")
     code = text.partition("```python\n")[2].partition("```")[0]
     # A Ray is running already, and nothing is to be left in the user's folder.
     lines = [line for line in code.splitlines() if not line.startswith("ray.init(")]
     storage = f"run_config=tune.RunConfig(storage_path={str(tmp_path)!r}),\n).fit()"
     exec("\n".join(lines).replace(").fit()", storage), {"__name__": "snippet"})
     reasons = capsys.readouterr().out.splitlines()[-10:]
-    assert any("50 the trial has reached its last step, 50 of 50" in line for line in reasons)
+    assert any("50 the run is complete: it has reached its last step" in line for line in reasons)
     assert any("below 0.05" in line for line in reasons)

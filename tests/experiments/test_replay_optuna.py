@@ -5,9 +5,8 @@ import pytest
 
 import lcpfn
 from experiments.replay import RecordedRuns
-from experiments.replay_forecasts import forecast_all, through_forecasts
 from experiments.replay_optuna import pruners, through_optuna
-from lcpfn.integrations.optuna import LCPFNPruner
+from experiments.replay_search import forecast_all, through_search
 from tests.recorded_curves import RECORDS, accuracies, losses
 
 
@@ -20,36 +19,37 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("runs", [losses(), accuracies()], ids=lambda runs: runs.name)
-@pytest.mark.parametrize("rule", [lcpfn.StoppingRule(), lcpfn.StoppingRule(0.2, 3, 2)])
-def test_the_pruner_and_shared_forecasts_agree(
-    runs: RecordedRuns, rule: lcpfn.StoppingRule
+@pytest.mark.parametrize("workers", [1, 4, 12])
+@pytest.mark.parametrize("settings", [{}, {"threshold": 0.2, "min_steps": 3, "patience": 2}])
+def test_the_pruner_and_a_search_on_shared_forecasts_agree(
+    runs: RecordedRuns, workers: int, settings: dict[str, float]
 ) -> None:
-    make = {"threshold": rule.threshold, "min_steps": rule.min_steps, "patience": rule.patience}
-    real = through_optuna(lambda records: LCPFNPruner(max_steps=records, **make))(runs)
-    shared = through_forecasts(runs, forecast_all(runs, lcpfn.load()), rule)
+    real = through_optuna(pruners(**settings)["LCPFNPruner"])(runs, workers)
+    shared = through_search(forecast_all(runs, lcpfn.load()), **settings)(runs, workers)
     assert shared.spent.tolist() == real.spent.tolist()
     assert shared.finished.tolist() == real.finished.tolist()
-    assert 1 < real.finished.sum() < len(runs.curves)
-    assert real.decisions == real.spent.sum() and real.seconds > 0
+    assert shared.rounds == real.rounds
+    assert 0 < real.finished.sum() < len(runs.curves)
+    assert real.decisions == real.spent.sum() and real.milliseconds > 0
 
 
 def test_a_told_learning_rate_reaches_both_replays() -> None:
-    runs, rule = losses(), lcpfn.StoppingRule()
-    real = through_optuna(pruners(schedule="cosine")["LCPFNPruner"])(runs)
+    runs = losses()
+    real = through_optuna(pruners(schedule="cosine")["LCPFNPruner"])(runs, 1)
     told = forecast_all(runs, lcpfn.load(), "cosine")
-    assert through_forecasts(runs, told, rule).spent.tolist() == real.spent.tolist()
+    assert through_search(told)(runs, 1).spent.tolist() == real.spent.tolist()
     untold = forecast_all(runs, lcpfn.load())
-    assert told[0].posts[8].median[-1] != untold[0].posts[8].median[-1]
+    assert told[0][8].quantile(0.5)[-1] != untold[0][8].quantile(0.5)[-1]
 
 
 @pytest.mark.parametrize("name", list(pruners()))
 def test_every_pruner_replays_runs_of_which_one_diverges(name: str) -> None:
-    replay = through_optuna(pruners()[name])(losses())
+    replay = through_optuna(pruners()[name])(losses(), 1)
     assert replay.finished[0] and replay.spent[0] == RECORDS
     assert (replay.spent[replay.finished] == RECORDS).all()
     assert replay.decisions == replay.spent.sum()
 
 
 def test_divergence_stops_a_trial_at_once() -> None:
-    replay = through_optuna(pruners()["LCPFNPruner"])(losses())
+    replay = through_optuna(pruners()["LCPFNPruner"])(losses(), 1)
     assert replay.spent[4] <= 10 and not replay.finished[4]

@@ -5,27 +5,38 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import Goal, read_count, read_goal, read_number
+from lcpfn.forecast.arguments import Array, Goal, read_count, read_goal, read_number
 from lcpfn.forecast.bounds import Bounds
-from lcpfn.forecast.extrapolation import Extrapolation
 
-# A record this many times the size of anything before it is no noise.
-_EXPLOSION = 1e4
-# Forecasts are made of values below this; see `lcpfn.forecast.curve.read_curve`.
-_LARGEST = 1e150
-# Chosen on replays of recorded searches; what they do on others is in docs/early_stopping.md.
-_LEADING = 0.1
-_SPARING = 1.5
-_HASTE = 0.6
-_FACTOR = 2.0
-_EVEN_ODDS = 0.5
-_ENOUGH_RECORDS = 10
-_USUAL_RECORDS = 4
-_LEAST_RECORDS = 2
 _LEAST_PROGRESS = 1e-3
 _ROUNDING = 1e-9
+
+
+class FinalForecast(Protocol):
+    """What the rule reads of a forecast; an `lcpfn.Extrapolation` is one."""
+
+    @property
+    def goal(self) -> Goal: ...
+
+    @property
+    def horizon(self) -> float: ...
+
+    @property
+    def bounds(self) -> Bounds: ...
+
+    @property
+    def observed_steps(self) -> Array: ...
+
+    def prob_better(self, than: float) -> float:
+        """P(the run's value at its end beats `than`)."""
+        ...
+
+    def quantile(self, q: Any) -> Array:
+        """Quantiles of the forecast steps, (levels, m); the last column is the run's end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,31 +67,46 @@ class StoppingRule:
     that in this search those that stand still for long win; the standing knows the search, but not
     the curve. So the probability below which a run is stopped is a multiple of `threshold`:
 
-    - 1 where the standing is unknown.
-    - 2 where it is known, for the evidence is better: min(1, records / 10) of that, as forecasts
-      from few records err, and for the best tenth (standing / 0.1)^(1.5 (1 - progress) / progress)
-      of that, where progress is the observed share of the run. So a run among the leaders is next
-      to safe at first, and goes by its forecast once most of the curve is known. No run that is
-      more likely than not to win is stopped, unless `threshold` itself is above one half.
+    - progress ^ `early_caution` where the standing is unknown, with progress the observed share of
+      the run. A rule that is asked at every record has many chances to be wrong, most of them
+      early; so `threshold` is the risk over the whole run.
+    - `trust` where it is known, for the evidence is better: min(1, records / `full_trust`) of
+      that, as forecasts from few records err, and for the best `leading` share of the runs
+      (standing / `leading`)^(`sparing` (1 - progress) / progress) of that. So a run among the
+      leaders is next to safe at first, and goes by its forecast once most of the curve is known.
+      No run that is more likely than not to win is stopped, unless `threshold` itself is above one
+      half.
 
     >>> import lcpfn
-    >>> post = lcpfn.load().extrapolate([0.42, 0.44, 0.45, 0.45, 0.46], horizon=50)
+    >>> post = lcpfn.load().extrapolate([0.42, 0.44, 0.45, 0.45, 0.46, 0.46], horizon=10)
     >>> StoppingRule(threshold=0.05).decide(post, incumbent=0.93).stop
     True
 
     Args:
         threshold: stop when the probability to beat the incumbent falls under this, or the multiple
-            of it that the standing calls for, in [0, 1). 0 stops nothing but diverged runs.
-        min_steps: observed records before any decision, at least 1. None, the default: 4, and where
-            the standing is known 4 (1 - threshold) (1 - 0.6 standing), rounded up, but no less
-            than 2: the further behind its peers a run is and the more is to be stopped, the sooner.
-            At a threshold of 0.05 that is 3 behind 36 % of them and 2 behind 79 %. A first record
-            is often taken before training, and the next few mislead about slow starters: see
-            docs/early_stopping.md.
+            of it that progress and standing call for, in [0, 1). 0 stops nothing but diverged runs.
+        min_steps: observed records before any decision, at least 1. None, the default:
+            `usual_records`, and where the standing is known `usual_records` (1 - threshold)
+            (1 - `haste` standing), rounded up, but no less than `least_records`: the further behind
+            its peers a run is and the more is to be stopped, the sooner. With the defaults that is
+            3 behind 36 % of them and 2 behind 79 %. A first record is often taken before training,
+            and the next few mislead about slow starters: see docs/early_stopping.md.
         patience: decisions in a row that must agree to stop, at least 1.
         min_delta: by how much the incumbent must be beaten, in the metric's unit, at least 0.
         keep_top: protects runs that may end among this many best, at least 1: the incumbent is
             then the final value of the run at that rank; see `incumbent`.
+        early_caution: power of the progress that scales `threshold` where the standing is unknown,
+            at least 0. 0 is as bold with the first records as with the last.
+        trust: what a known standing multiplies `threshold` by, above 0.
+        full_trust: records from which on that holds in full, at least 1.
+        leading: share of the best runs that are spared, in [0, 1].
+        sparing: how much they are spared, at least 0: a power.
+        usual_records: records before any decision where the standing is unknown, at least 1.
+        least_records: records before any decision, whatever the standing, at least 1.
+        haste: how much sooner the last of all is decided on than the first, in [0, 1].
+
+    Raises:
+        InputError: an argument breaks its rule.
     """
 
     threshold: float = 0.05
@@ -88,16 +114,30 @@ class StoppingRule:
     patience: int = 1
     min_delta: float = 0.0
     keep_top: int = 1
+    early_caution: float = 2.0
+    trust: float = 2.0
+    full_trust: int = 10
+    leading: float = 0.1
+    sparing: float = 1.5
+    usual_records: int = 4
+    least_records: int = 2
+    haste: float = 0.6
 
     def __post_init__(self) -> None:
         if not 0 <= read_number("threshold", self.threshold) < 1:
             raise InputError(f"threshold is {self.threshold}, but must be at least 0 and below 1")
         if self.min_steps is not None:
             read_count("min_steps", self.min_steps)
-        for name in ("patience", "keep_top"):
+        for name in ("patience", "keep_top", "full_trust", "usual_records", "least_records"):
             read_count(name, getattr(self, name))
-        if not 0 <= read_number("min_delta", self.min_delta) < math.inf:
-            raise InputError(f"min_delta is {self.min_delta}, but must be finite and at least 0")
+        for name in ("min_delta", "early_caution", "trust", "sparing"):
+            if not 0 <= read_number(name, getattr(self, name)) < math.inf:
+                raise InputError(
+                    f"{name} is {getattr(self, name)}, but must be finite and at least 0"
+                )
+        for name in ("leading", "haste"):
+            if not 0 <= read_number(name, getattr(self, name)) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}, but must lie within 0 and 1")
 
     def incumbent(self, finals: Sequence[float], goal: Goal) -> float | None:
         """The value to beat, given the final values of all finished runs, in any order.
@@ -120,8 +160,8 @@ class StoppingRule:
         """The probability below which a run is stopped; 0 while it is too early to decide.
 
         >>> rule = StoppingRule(threshold=0.05)
-        >>> [rule.limit(4), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
-        [0.05, 0.03, 0.1]
+        >>> [rule.limit(4, None, 0.5), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
+        [0.0125, 0.03, 0.1]
 
         Args:
             records: observed so far.
@@ -131,11 +171,13 @@ class StoppingRule:
         if self.too_early(records, standing):
             return 0.0
         if standing is None:
-            return self.threshold
-        sparing = _SPARING * (1 - progress) / max(progress, _LEAST_PROGRESS)
-        spared: float = min(1.0, standing / _LEADING) ** sparing
-        multiple = _FACTOR * self.threshold * min(1.0, records / _ENOUGH_RECORDS)
-        return min(multiple, max(_EVEN_ODDS, self.threshold)) * spared
+            return float(self.threshold * min(1.0, progress) ** self.early_caution)
+        spared = 1.0
+        if standing < self.leading:
+            ahead = (1 - progress) / max(progress, _LEAST_PROGRESS)
+            spared = (standing / self.leading) ** (self.sparing * ahead)
+        multiple = self.trust * self.threshold * min(1.0, records / self.full_trust)
+        return float(min(multiple, max(0.5, self.threshold)) * spared)
 
     def too_early(self, records: int, standing: float | None = None) -> bool:
         """Whether so many records are too few to decide on, at this standing."""
@@ -150,9 +192,9 @@ class StoppingRule:
         if self.min_steps is not None:
             return self.min_steps
         if standing is None:
-            return _USUAL_RECORDS
-        share = (1 - self.threshold) * (1 - _HASTE * standing)
-        return max(_LEAST_RECORDS, math.ceil(_USUAL_RECORDS * share - _ROUNDING))
+            return self.usual_records
+        share = (1 - self.threshold) * (1 - self.haste * standing)
+        return max(self.least_records, math.ceil(self.usual_records * share - _ROUNDING))
 
     def waiting(self, records: int, standing: float | None = None) -> str | None:
         """In words, how many records are missing before a decision; None where there are enough.
@@ -168,7 +210,7 @@ class StoppingRule:
 
     def decide(
         self,
-        post: Extrapolation,
+        post: FinalForecast,
         incumbent: float | None,
         earlier: Sequence[Decision] = (),
         standing: float | None = None,
@@ -177,8 +219,8 @@ class StoppingRule:
 
         Args:
             post: forecast of the run.
-            incumbent: final value of the best finished run, or None before there is one: then
-                nothing is stopped.
+            incumbent: the value to beat, such as the final one of the best finished run, or None
+                before there is any: then nothing is stopped.
             earlier: this run's decisions so far, one a record, oldest first; needed for a patience
                 above 1.
             standing: share of the run's peers that were better at its newest step, see
@@ -196,7 +238,7 @@ class StoppingRule:
             raise InputError("incumbent is nan, but must be a number, or None before there is one")
         to_beat = incumbent + (self.min_delta if post.goal == "maximize" else -self.min_delta)
         probability = post.prob_better(to_beat)
-        observed = len(post.observed_values)
+        observed = len(post.observed_steps)
         chance = (
             f"P(final value beats {to_beat:g}) = {probability:.3g} "
             f"after {observed} record{'s' if observed != 1 else ''}"
@@ -208,7 +250,7 @@ class StoppingRule:
         def decision(stop: bool, words: str) -> Decision:
             return Decision(stop, probability, f"{chance}{place}{words}", limit, standing)
 
-        if post.curve.finished:
+        if progress >= 1:
             return decision(False, "; the run is complete")
         if _beyond(incumbent, post):
             return decision(
@@ -219,9 +261,7 @@ class StoppingRule:
             return decision(False, f"; no decision before {self.needed(standing)} records")
         # A model whose forecast is not a number has nothing to say against the run.
         if not probability < limit:
-            spared = standing is not None and standing < _LEADING and limit < self.threshold
-            why = ", low for a leader" if spared else ""
-            return decision(False, f"; not below {limit:.3g}{why}")
+            return decision(False, f"; not below {limit:.3g}{self._why_low(standing, limit)}")
         doubtful = 1
         for past in reversed(earlier):
             past_limit = self.threshold if math.isnan(past.limit) else past.limit
@@ -236,9 +276,9 @@ class StoppingRule:
 
     def decide_replayed(
         self,
-        post: Extrapolation,
+        post: FinalForecast,
         incumbent: float | None,
-        forecast: Callable[[int], Extrapolation],
+        forecast: Callable[[int], FinalForecast],
         standing: Callable[[int], float | None] = lambda records: None,
     ) -> Decision:
         """Decides where earlier decisions were not kept: those that patience needs are made again.
@@ -249,7 +289,7 @@ class StoppingRule:
             forecast: gives the forecast from the run's first records, for a number of them.
             standing: gives the standing after the run's first records.
         """
-        observed = len(post.observed_values)
+        observed = len(post.observed_steps)
         decision = self.decide(post, incumbent, (), standing(observed))
         if self.patience == 1 or not decision.prob_better < decision.limit:
             return decision
@@ -260,8 +300,15 @@ class StoppingRule:
         ]
         return self.decide(post, incumbent, earlier, decision.standing)
 
+    def _why_low(self, standing: float | None, limit: float) -> str:
+        if limit >= self.threshold:
+            return ""
+        if standing is None:
+            return ", low for so early"
+        return ", low for a leader" if standing < self.leading else ""
 
-def _beyond(incumbent: float, post: Extrapolation) -> bool:
+
+def _beyond(incumbent: float, post: FinalForecast) -> bool:
     """Whether the incumbent is better than the forecast's bounds allow: then they are wrong."""
     low, high = post.bounds
     if post.goal == "maximize":
@@ -272,39 +319,3 @@ def _beyond(incumbent: float, post: Extrapolation) -> bool:
 def _words(bounds: Bounds) -> str:
     low, high = ("open" if bound is None else f"{bound:g}" for bound in bounds)
     return f"{low} to {high}"
-
-
-def diverged(values: Sequence[float], goal: Goal) -> Decision | None:
-    """Stops a run whose newest record shows that training broke down; needs no forecast.
-
-    That is a record which is NaN, infinite or beyond 1e150, or one that is worse than any before
-    it by over 10,000 times the largest size among them.
-
-    >>> diverged([2.3, 1.9, 88_000.0], goal="minimize").reason
-    'the newest record is 88000, far beyond all before it: the run has diverged'
-
-    Args:
-        values: the run's records, oldest first.
-        goal: "maximize" or "minimize".
-
-    Returns:
-        a decision to stop, or None when there is no such sign.
-    """
-    if not len(values):
-        return None
-    newest = float(values[-1])
-    if not abs(newest) <= _LARGEST:
-        return Decision(True, math.nan, f"the newest record is {newest:g}: the run has diverged")
-    earlier = [float(value) for value in values[:-1] if abs(value) <= _LARGEST]
-    if not earlier:
-        return None
-    sign = 1 if goal == "minimize" else -1
-    excess = sign * newest - max(sign * value for value in earlier)
-    size = max(abs(value) for value in earlier)
-    if size > 0 and excess > _EXPLOSION * size:
-        return Decision(
-            True,
-            math.nan,
-            f"the newest record is {newest:g}, far beyond all before it: the run has diverged",
-        )
-    return None

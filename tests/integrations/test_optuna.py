@@ -33,6 +33,18 @@ JOURNAL = "journal:"
 LEVELS = (0.5, 0.3, 0.62, 0.9, 0.4, 0.55, 0.2, 0.7, 0.35, 0.45)
 
 
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """What the pruner logs; pytest's own fixtures do not see past Optuna's handler."""
+    logged: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("optuna.pruners.lcpfn")
+    logger.addHandler(handler)
+    yield logged
+    logger.removeHandler(handler)
+
+
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     before = optuna.logging.get_verbosity()
@@ -46,13 +58,18 @@ def accuracy(level: float, epoch: float) -> float:
     return level * (1 - 0.88**epoch) + 0.004 * math.sin(12.9 * epoch + 40 * level)
 
 
+def bold(max_steps: Any = EPOCHS, **settings: Any) -> LCPFNPruner:
+    """A pruner that is as bold with a trial's first records as with its last ones."""
+    return LCPFNPruner(max_steps, **{"early_caution": 0, **settings})
+
+
 def new_study(
     pruner: LCPFNPruner | None = None, best: float | None = 0.9, **options: Any
 ) -> optuna.Study:
     """A study to maximize, with one finished run of 50 epochs unless `best` is None."""
     study = optuna.create_study(
         direction=options.pop("direction", "maximize"),
-        pruner=pruner or LCPFNPruner(EPOCHS),
+        pruner=pruner or bold(),
         **options,
     )
     if best is not None:
@@ -104,7 +121,7 @@ def test_docstring_example() -> None:
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_saves_epochs_and_keeps_the_best(direction: str, jobs: int) -> None:
-    study = new_study(LCPFNPruner(EPOCHS), None, direction=direction)
+    study = new_study(bold(), None, direction=direction)
     for level in LEVELS:
         study.enqueue_trial({"level": level})
     study.optimize(objective(1 if direction == "maximize" else -1), len(LEVELS), n_jobs=jobs)
@@ -113,10 +130,12 @@ def test_saves_epochs_and_keeps_the_best(direction: str, jobs: int) -> None:
     epochs = sum(len(trial.intermediate_values) for trial in study.trials)
     assert epochs < (0.6 if jobs == 1 else 0.8) * EPOCHS * len(LEVELS)
     for trial in study.get_trials(states=[TrialState.PRUNED]):
-        assert trial.user_attrs["lcpfn"]["stop"]
+        assert trial.user_attrs["lcpfn"]["action"] == "stop"
         stored = trial.user_attrs["lcpfn"]
         records = len(trial.intermediate_values)
-        limit = lcpfn.StoppingRule().limit(records, stored["standing"], records / EPOCHS)
+        limit = lcpfn.StoppingRule(early_caution=0).limit(
+            records, stored["standing"], records / EPOCHS
+        )
         assert stored["prob_better"] < limit
         assert stored["step"] == trial.last_step
 
@@ -127,13 +146,13 @@ def test_the_decision_is_the_models_and_is_stored() -> None:
     assert trial.should_prune()
     stored = decision(trial)
     post = lcpfn.load().extrapolate(list(rising(0.3, 8).values()), horizon=EPOCHS)
-    low, median, high = post.quantile([0.06, 0.5, 0.94])[:, -1]
+    low, median, high = post.quantile([0.05, 0.5, 0.95])[:, -1]
     incumbent = accuracy(0.9, EPOCHS)
     assert stored["prob_better"] == pytest.approx(post.prob_better(incumbent), abs=1e-6)
     assert stored["median"] == pytest.approx(median)
     assert (stored["low"], stored["high"]) == (pytest.approx(low), pytest.approx(high))
-    assert (stored["incumbent"], stored["max_steps"], stored["step"]) == (incumbent, EPOCHS, 8)
-    assert stored["stop"] is True and "P(final value beats" in stored["reason"]
+    assert (stored["to_beat"], stored["horizon"], stored["step"]) == (incumbent, EPOCHS, 8)
+    assert stored["action"] == "stop" and "P(final value beats" in stored["reason"]
     json.dumps(stored, allow_nan=False)
 
 
@@ -168,16 +187,18 @@ def test_steps_from_zero_and_from_one_decide_alike() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_max_steps_is_learned_from_finished_trials(first: int) -> None:
-    study = new_study(LCPFNPruner(), None)
+def test_max_steps_is_learned_from_finished_trials(first: int, messages: list[str]) -> None:
+    study = new_study(bold(None), None)
     running = report(study, rising(0.3, 8, first))
-    assert not running.should_prune()
-    assert "lcpfn" not in study.trials[0].user_attrs
+    for _ in range(2):
+        assert not running.should_prune()
+        study.add_trial(finished(0.9, first))
     study.add_trial(create_trial(value=0.9))
-    assert not running.should_prune(), "a trial that reported nothing tells no length"
-    study.add_trial(finished(0.9, first))
+    assert not running.should_prune(), "two may be short ones, and one tells no length"
+    study.add_trial(finished(0.8, first))
     assert running.should_prune()
-    assert decision(running)["max_steps"] == EPOCHS
+    assert decision(running)["horizon"] == EPOCHS
+    assert sum(f"learned from finished runs that a full run has {EPOCHS}" in m for m in messages)
     beyond = report(study, rising(0.3, EPOCHS + 5, first))
     assert not beyond.should_prune()
 
@@ -227,7 +248,7 @@ def test_skipped_steps_stay_where_they_are() -> None:
     [(math.nan, "is nan"), (math.inf, "is inf"), (-1e200, "is -1e+200"), (-9e5, "far beyond")],
 )
 def test_diverged_trials_are_pruned_before_any_has_finished(value: float, words: str) -> None:
-    study = new_study(LCPFNPruner(), None)
+    study = new_study(bold(None), None)
     trial = report(study, {**rising(0.9, 4), 5: value})
     assert trial.should_prune()
     stored = decision(trial)
@@ -236,7 +257,7 @@ def test_diverged_trials_are_pruned_before_any_has_finished(value: float, words:
 
 
 def test_nan_can_mean_missing() -> None:
-    study = new_study(LCPFNPruner(EPOCHS, nan="missing"))
+    study = new_study(bold(nan="missing"))
     trial = report(study, rising(0.85, 8))
     trial.should_prune()
     before = decision(trial)["prob_better"]
@@ -263,7 +284,7 @@ def test_trials_that_report_nothing() -> None:
     study.add_trial(create_trial(value=0.9))
     trial = report(study, rising(0.3, 8))
     assert trial.should_prune()
-    assert decision(trial)["incumbent"] == 0.9
+    assert decision(trial)["to_beat"] == 0.9
 
 
 def test_the_incumbent_is_the_best_trials_last_record() -> None:
@@ -273,11 +294,11 @@ def test_the_incumbent_is_the_best_trials_last_record() -> None:
     study.add_trial(finished(0.95, state=TrialState.PRUNED))
     trial = report(study, rising(0.3, 8))
     assert trial.should_prune()
-    assert decision(trial)["incumbent"] == accuracy(0.7, EPOCHS)
+    assert decision(trial)["to_beat"] == accuracy(0.7, EPOCHS)
     ends_in_nan = {**rising(0.9, EPOCHS), EPOCHS: math.nan}
     study.add_trial(create_trial(value=0.995, intermediate_values=ends_in_nan))
     assert trial.should_prune()
-    assert decision(trial)["incumbent"] == 0.995
+    assert decision(trial)["to_beat"] == 0.995
 
 
 @pytest.mark.parametrize("attributes", [{"constraints": [0.5, -1]}, {"constraints:size": 1.0}])
@@ -288,11 +309,11 @@ def test_infeasible_trials_are_no_incumbents(attributes: dict[str, Any]) -> None
     assert not trial.should_prune()
     study.add_trial(finished(0.7, system_attrs={"constraints": [0.0]}))
     assert trial.should_prune()
-    assert decision(trial)["incumbent"] == accuracy(0.7, EPOCHS)
+    assert decision(trial)["to_beat"] == accuracy(0.7, EPOCHS)
 
 
 def test_min_steps_and_warmup_trials() -> None:
-    study = new_study(LCPFNPruner(EPOCHS, min_steps=6, warmup_trials=2))
+    study = new_study(bold(min_steps=6, warmup_trials=2))
     assert not report(study, rising(0.3, 8)).should_prune()
     study.add_trial(finished(0.4))
     assert report(study, rising(0.3, 8)).should_prune()
@@ -318,7 +339,7 @@ def test_bounds_are_not_guessed_against_what_other_trials_have_shown(state: Tria
 
 def test_every_fifth_epoch_counted_from_zero() -> None:
     """No trial ever reports step 0 or step 30, but all that finish end at 29."""
-    study = new_study(LCPFNPruner(30), best=None)
+    study = new_study(bold(30), best=None)
     fifth = {epoch: accuracy(0.9, epoch + 1) for epoch in range(4, 30, 5)}
     study.add_trial(create_trial(value=0.9, intermediate_values=fifth))
     poor = {epoch: accuracy(0.3, epoch + 1) for epoch in range(4, 30, 5)}
@@ -327,18 +348,18 @@ def test_every_fifth_epoch_counted_from_zero() -> None:
 
 
 def test_keep_top() -> None:
-    study = new_study(LCPFNPruner(EPOCHS, keep_top=3))
+    study = new_study(bold(keep_top=3))
     study.add_trial(finished(0.85))
     assert not report(study, rising(0.1, 8)).should_prune()
     study.add_trial(finished(0.6))
     study.add_trial(finished(0.5))
     trial = report(study, rising(0.1, 8))
     assert trial.should_prune()
-    assert decision(trial)["incumbent"] == accuracy(0.6, EPOCHS)
+    assert decision(trial)["to_beat"] == accuracy(0.6, EPOCHS)
 
 
 def test_patience_counts_records_not_calls() -> None:
-    study = new_study(LCPFNPruner(EPOCHS, min_steps=4, patience=3))
+    study = new_study(bold(min_steps=4, patience=3))
     trial = study.ask()
     answers = []
     for step, value in rising(0.2, 7).items():
@@ -348,24 +369,12 @@ def test_patience_counts_records_not_calls() -> None:
 
 
 def test_threshold_zero_prunes_only_divergence() -> None:
-    study = new_study(LCPFNPruner(EPOCHS, threshold=0.0))
+    study = new_study(bold(threshold=0.0))
     assert not report(study, rising(0.1, 30)).should_prune()
 
 
-@pytest.fixture
-def messages() -> Iterator[list[str]]:
-    """What the pruner logs; pytest's own fixtures do not see past Optuna's handler."""
-    logged: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("optuna.pruners.lcpfn")
-    logger.addHandler(handler)
-    yield logged
-    logger.removeHandler(handler)
-
-
 def test_wrong_bounds_warn_and_do_not_end_the_search(messages: list[str]) -> None:
-    study = new_study(LCPFNPruner(EPOCHS, bounds=(0, 0.5)))
+    study = new_study(bold(bounds=(0, 0.5)))
     assert not report(study, rising(0.95, 20)).should_prune()
     assert any("outside bounds=(0.0, 0.5)" in message for message in messages)
 
@@ -391,18 +400,18 @@ def test_an_enqueued_trial_that_resumes_from_a_checkpoint() -> None:
 
 
 def test_storing_is_optional_and_a_refusal_does_no_harm() -> None:
-    study = new_study(LCPFNPruner(EPOCHS, store=False))
+    study = new_study(bold(store=False))
     trial = report(study, rising(0.3, 8))
     assert trial.should_prune()
     assert study.trials[trial.number].user_attrs == {}
-    study.pruner = LCPFNPruner(EPOCHS)
+    study.pruner = bold()
     study.tell(trial, state=TrialState.FAIL)
     assert study.pruner.prune(study, study.trials[trial.number])
     assert study.trials[trial.number].user_attrs == {}
 
 
 def test_a_pickled_pruner_is_small_and_decides_the_same() -> None:
-    pruner = LCPFNPruner(EPOCHS)
+    pruner = bold()
     study = new_study(pruner)
     trial = report(study, rising(0.3, 8))
     assert trial.should_prune()
@@ -415,7 +424,7 @@ def test_a_pickled_pruner_is_small_and_decides_the_same() -> None:
 
 
 def test_a_trial_that_leads_its_peers_is_kept_and_one_that_trails_goes_sooner() -> None:
-    pruners = {peers: LCPFNPruner(EPOCHS, peers=peers) for peers in (0, 50)}
+    pruners = {peers: bold(peers=peers) for peers in (0, 50)}
     study = new_study(None, 0.9)
     for index in range(40):
         study.add_trial(
@@ -443,15 +452,20 @@ def test_finished_trials_are_looked_at_once() -> None:
             looked_at.append(index)
             return super().__getitem__(index)
 
-    done, running = finished(0.5), create_trial(state=TrialState.RUNNING)
-    seen = integration._Finished(1, 50, "maximize")
-    seen.update(Counting([done, running, *[done] * 100]))
+    trials = [finished(0.5) for _ in range(100)]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    running = create_trial(state=TrialState.RUNNING, intermediate_values={1: 0.1})
+    running.number = 100
+    view = integration._View(lcpfn.Search("maximize", EPOCHS), EPOCHS)
+    view.update(Counting([*trials, running]), running)
+    assert set(looked_at) == set(range(101))
     looked_at.clear()
-    seen.update(Counting([done, finished(0.9), *[done] * 101]))
-    assert set(looked_at) == {1, 102}
-    assert seen.complete == 103
-    assert seen.finals == [accuracy(0.9, EPOCHS)]
-    assert len(seen.peers) == 50 and seen.peers[-1].values[-1] == accuracy(0.5, EPOCHS)
+    late = finished(0.9)
+    late.number = 101
+    view.update(Counting([*trials, running, late]), running)
+    assert set(looked_at) == {100, 101}
+    assert view.search.best == (101, accuracy(0.9, EPOCHS))
 
 
 def test_a_trial_is_read_from_the_start_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -471,8 +485,87 @@ def test_a_trial_is_read_from_the_start_once(monkeypatch: pytest.MonkeyPatch) ->
     assert passes == [4] and decision(trial)["step"] == 12
 
 
+def short_and_long(study: optuna.Study, epochs: int) -> optuna.trial.FrozenTrial:
+    """A finished trial that was to run for so many epochs."""
+    records = {step: accuracy(0.9, step * EPOCHS / epochs) for step in range(1, epochs + 1)}
+    distribution = optuna.distributions.IntDistribution(1, 1000)
+    return create_trial(
+        value=records[epochs],
+        intermediate_values=records,
+        params={"epochs": epochs},
+        distributions={"epochs": distribution},
+    )
+
+
+@pytest.mark.parametrize("max_steps", ["epochs", lambda trial: trial.params["epochs"]])
+def test_trials_of_different_length(max_steps: Any) -> None:
+    study = new_study(LCPFNPruner(max_steps), None)
+    for epochs in (10, 10, 20, 50, 10):
+        study.add_trial(short_and_long(study, epochs))
+    study.enqueue_trial({"epochs": 200})
+    trial = study.ask()
+    epochs = trial.suggest_int("epochs", 1, 1000)
+    for step in range(1, 41):
+        trial.report(accuracy(0.95, step * EPOCHS / epochs), step)
+        assert not trial.should_prune()
+    assert decision(trial)["horizon"] == 200 and decision(trial)["standing"] == 0
+
+
+def test_a_trial_without_the_parameter_that_holds_its_length() -> None:
+    study = new_study(bold("epochs"), None)
+    trial = report(study, rising(0.3, 8))
+    with pytest.raises(InputError, match="max_steps is 'epochs', but a run has no such hyperparam"):
+        trial.should_prune()
+
+
+def test_the_best_record_can_be_what_counts() -> None:
+    declining = {step: 0.9 * (1 - 0.6**step) - 0.02 * max(0, step - 8) for step in range(1, 21)}
+    for of, pruned in (("last", True), ("best", False)):
+        study = new_study(bold(of=of), None)
+        peak = {step: 0.8 * (1 - 0.6**step) for step in range(1, EPOCHS + 1)}
+        for _ in range(5):
+            study.add_trial(create_trial(value=max(peak.values()), intermediate_values=peak))
+        assert report(study, declining).should_prune() == pruned
+
+
+def test_what_must_be_known_is_said_once_at_default_verbosity(messages: list[str]) -> None:
+    study = new_study(LCPFNPruner(20), None)
+    for _ in range(2):
+        for level in (0.3, 0.5):
+            assert not report(study, rising(level, 30)).should_prune()
+    (message,) = messages
+    assert message.startswith("LCPFNPruner: run 0 has reported step 30, but max_steps is 20")
+
+
+def test_running_trials_are_rivals_before_any_has_finished() -> None:
+    study = new_study(LCPFNPruner(EPOCHS), None)
+    trials = {level: study.ask() for level in (0.9, 0.85, 0.8, 0.75, 0.3)}
+    for epoch in range(1, 13):
+        for level, trial in trials.items():
+            trial.report(accuracy(level, epoch), epoch)
+            stop = trial.should_prune()
+    assert stop and decision(trials[0.3])["to_beat"] == decision(trials[0.9])["low"]
+    assert not trials[0.9].should_prune()
+
+
+def test_a_worker_reads_what_others_have_found(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    here = new_study(LCPFNPruner(EPOCHS), None, storage=url, study_name="search")
+    there = optuna.load_study(study_name="search", storage=url, pruner=LCPFNPruner(EPOCHS))
+    for epoch, level in [(epoch, 0.9) for epoch in range(1, 13)]:
+        if epoch == 1:
+            good, weak = here.ask(), there.ask()
+        good.report(accuracy(level, epoch), epoch)
+        good.should_prune()
+        weak.report(accuracy(0.3, epoch), epoch)
+        weak.should_prune()
+    search = there.pruner._views[there].search  # type: ignore[attr-defined]
+    assert search.runs[0].belief.basis == (12,), "not forecast there"
+    assert decision(weak)["to_beat"] == decision(good)["low"]
+
+
 def test_several_objectives() -> None:
-    pruner = LCPFNPruner(EPOCHS)
+    pruner = bold()
     study = optuna.create_study(directions=["maximize", "minimize"], pruner=pruner)
     trial = study.ask()
     with pytest.raises(NotImplementedError, match="multi-objective"):
@@ -484,9 +577,11 @@ def test_several_objectives() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_steps": 0}, "max_steps is 0, but must be an integer of at least 1"),
-        ({"max_steps": 2.5}, "max_steps is 2.5, but must be an integer"),
-        ({"warmup_trials": 0}, "warmup_trials is 0, but must be an integer of at least 1"),
+        ({"max_steps": 0}, "max_steps is 0, but must be a positive, finite number"),
+        ({"max_steps": True}, "max_steps is True, but must be a positive, finite number"),
+        ({"warmup_trials": -1}, "warmup_trials is -1, but must be an integer of at least 0"),
+        ({"of": "first"}, "of is 'first', but must be 'last' or 'best'"),
+        ({"caution": 0.7}, "caution is 0.7, but must be above 0 and at most 0.5"),
         ({"threshold": 1.5}, "threshold is 1.5"),
         ({"min_steps": 0}, "min_steps is 0"),
         ({"patience": 0}, "patience is 0"),
@@ -503,7 +598,7 @@ def test_several_objectives() -> None:
             {"schedule": "cosine", "model": "reference"},
             "'reference' was trained without learning rates",
         ),
-        ({"nan": "ignore"}, "nan is 'ignore', but must be 'prune' or 'missing'"),
+        ({"nan": "ignore"}, "nan is 'ignore', but must be 'stop' or 'missing'"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
@@ -519,7 +614,7 @@ def test_decisions_follow_the_schedule(first: int, patience: int) -> None:
     def rate(epoch: float) -> float:
         return 1.0 - (epoch + 1 - first) / EPOCHS
 
-    pruner = LCPFNPruner(EPOCHS, schedule=rate, patience=patience)
+    pruner = bold(schedule=rate, patience=patience)
     study = new_study(pruner, best=None)
     study.add_trial(finished(0.9, first))
     trial = report(study, rising(0.6, 8, first))
@@ -566,13 +661,13 @@ def test_a_study_reopened_goes_on_deciding_the_same(database: str) -> None:
     trial = report(study, rising(0.85, 7))
     trial.should_prune()
     before = decision(trial)
-    assert not before["stop"]
-    again = optuna.load_study(study_name="search", storage=storage(), pruner=LCPFNPruner(EPOCHS))
+    assert before["action"] == "continue"
+    again = optuna.load_study(study_name="search", storage=storage(), pruner=bold())
     assert again.trials[trial.number].user_attrs["lcpfn"] == before
     assert not again.pruner.prune(again, again.trials[trial.number])
     after = again.trials[trial.number].user_attrs["lcpfn"]
     assert after["prob_better"] == pytest.approx(before["prob_better"], abs=1e-4)
-    assert after["incumbent"] == before["incumbent"]
+    assert after["to_beat"] == before["to_beat"]
 
 
 WORKER = """
@@ -597,7 +692,8 @@ WORKER = """
                 time.sleep(600)
         return value
 
-    study = optuna.load_study(study_name="search", storage=database, pruner=LCPFNPruner())
+    pruner = LCPFNPruner(20, early_caution=0)
+    study = optuna.load_study(study_name="search", storage=database, pruner=pruner)
     # Not enqueued: on SQLite, Optuna may give one waiting trial to two processes.
     for level in levels:
         study.sampler = optuna.samplers.PartialFixedSampler(
@@ -625,11 +721,12 @@ def test_processes_on_one_database_one_of_them_killed(tmp_path: Path, database: 
         while not running.exists():
             assert victim.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
-        shares = (("0.5", "0.9", "0.2"), ("0.4", "0.3", "0.45"), ("0.35", "0.25", "0.1"))
+        levels = ("0.5", "0.9", "0.2", "0.4", "0.3", "0.45", "0.35", "0.25", "0.1", "0.6")
+        shares = [levels[index::7] for index in range(7)]
         others = [start("worker", *levels) for levels in shares]
         time.sleep(0.2)
         victim.kill()
-        assert [process.wait(timeout=240) for process in others] == [0, 0, 0]
+        assert [process.wait(timeout=240) for process in others] == [0] * 7
     finally:
         for process in (victim, *others):
             process.kill()
@@ -638,10 +735,10 @@ def test_processes_on_one_database_one_of_them_killed(tmp_path: Path, database: 
     assert states.count(TrialState.RUNNING) == 1
     assert set(states) <= {TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED}
     assert study.best_trial.params == {"level": 0.9}
-    study.pruner = LCPFNPruner()
+    study.pruner = LCPFNPruner(20, early_caution=0)
     late = report(study, {epoch: 0.1 * (1 - 0.75 ** (epoch + 1)) for epoch in range(6)})
     assert late.should_prune()
-    assert decision(late)["max_steps"] == 20
+    assert decision(late)["horizon"] == 20
 
 
 JOURNAL_WORKER = """
@@ -667,7 +764,7 @@ JOURNAL_WORKER = """
     study = optuna.load_study(
         study_name="search",
         storage=JournalStorage(JournalFileBackend(sys.argv[1])),
-        pruner=LCPFNPruner(20),
+        pruner=LCPFNPruner(20, early_caution=0),
     )
     study.optimize(objective, n_trials=4)
 """
@@ -699,8 +796,8 @@ def test_processes_on_one_journal(tmp_path: Path) -> None:
     assert all(trial.state == TrialState.PRUNED for trial in weak)
     for trial in weak:
         stored = trial.user_attrs["lcpfn"]
-        assert stored["stop"] and stored["step"] == trial.last_step
-        assert stored["incumbent"] == accuracy(0.95, EPOCHS)
+        assert stored["action"] == "stop" and stored["step"] == trial.last_step
+        assert stored["to_beat"] == accuracy(0.95, EPOCHS)
 
 
 # Experimental by Optuna's word, and since 4.9 under another name.
@@ -719,6 +816,7 @@ def test_a_trial_whose_worker_died_is_retried(inherit: bool, tmp_path: Path) -> 
     )
     study = new_study(storage=storage)
     lost = report(study, rising(0.3, 3))
+    lost.set_user_attr("lcpfn", {"trial": 1, "step": 3, "low": 0.99, "action": "stop"})
     # What a worker does before it is killed: one sign of life, and no other.
     storage.record_heartbeat(lost._trial_id)
     time.sleep(2.5)
@@ -728,9 +826,13 @@ def test_a_trial_whose_worker_died_is_retried(inherit: bool, tmp_path: Path) -> 
     assert (
         RetryFailedTrialCallback.retried_trial_number(study.trials[retried.number]) == lost.number
     )
+    assert study.trials[retried.number].user_attrs["lcpfn"]["trial"] == lost.number
     first = 4 if inherit else 1
     assert len(study.trials[retried.number].intermediate_values) == first - 1
-    for epoch in range(first, 9):
+    retried.report(accuracy(0.3, first), first)
+    retried.should_prune()
+    assert decision(retried)["trial"] == retried.number, "not the dead one's decision"
+    for epoch in range(first + 1, 9):
         retried.report(accuracy(0.3, epoch), epoch)
     assert retried.should_prune()
     at_once = report(study, rising(0.3, 8))

@@ -4,7 +4,7 @@ import pytest
 
 from lcpfn import InputError
 from lcpfn.forecast.arguments import Goal
-from lcpfn.peers import Peer, standing
+from lcpfn.search.standing import Peer, standing
 
 
 def level(value: float, last: int = 10, stopped: bool = False) -> Peer:

@@ -5,7 +5,7 @@ import pytest
 import lcpfn
 from lcpfn import Decision, InputError, StoppingRule
 from lcpfn.forecast.arguments import Goal
-from lcpfn.stopping import diverged
+from lcpfn.search.divergence import divergence
 
 HOPELESS = [0.40, 0.42, 0.43, 0.43, 0.44, 0.44]
 
@@ -88,7 +88,10 @@ def test_the_limit_follows_the_standing() -> None:
     assert rule.limit(20, 0.05) == 0, "nothing is known of the run's length"
     growing = [rule.limit(records, 0.4, 0.2) for records in (4, 7, 10)]
     assert growing == pytest.approx([0.04, 0.07, 0.1])
-    assert rule.limit(4) == rule.limit(40) == 0.05
+    assert rule.limit(4) == rule.limit(40) == 0, "nothing is known of the run's length"
+    unknown = [rule.limit(20, None, progress) for progress in (0.1, 0.5, 1.0)]
+    assert unknown == pytest.approx([0.0005, 0.0125, 0.05]), "the risk is over the whole run"
+    assert StoppingRule(early_caution=0).limit(4) == 0.05
     assert StoppingRule(threshold=0).limit(9, 0.8, 0.5) == 0
 
 
@@ -222,22 +225,22 @@ def test_keep_top_lowers_the_bar_to_that_rank() -> None:
 
 @pytest.mark.parametrize("newest", [math.nan, math.inf, -math.inf, 1e151, 5e4])
 def test_divergence_shows_in_the_newest_record(newest: float) -> None:
-    decision = diverged([2.3, 1.9, newest], "minimize")
-    assert decision is not None and decision.stop and "diverged" in decision.reason
-    assert diverged([2.3, newest, 1.9], "minimize") is None
+    assert "diverged" in (divergence([2.3, 1.9, newest], "minimize") or "")
+    assert divergence([2.3, newest, 1.9], "minimize") is None
+    assert divergence([newest], "minimize") is None, "nothing has begun yet"
 
 
 @pytest.mark.parametrize(
     "values",
-    [[], [1e9], [2.3, 1.9, 1.8], [2.3, 9000.0], [0.0, 5.0], [math.nan, 3.0], [5e4, 2.3]],
+    [[1e9], [2.3, 1.9, 1.8], [2.3, 9000.0], [0.0, 5.0], [math.nan, 3.0], [5e4, 2.3]],
 )
 def test_no_divergence_without_a_sign_of_it(values: list[float]) -> None:
-    assert diverged(values, "minimize") is None
+    assert divergence(values, "minimize") is None
 
 
 def test_far_better_than_before_is_no_divergence() -> None:
-    assert diverged([1.0, 1.2, 5e5], "maximize") is None
-    assert diverged([1.0, 1.2, -5e5], "maximize") is not None
+    assert divergence([1.0, 1.2, 5e5], "maximize") is None
+    assert divergence([1.0, 1.2, -5e5], "maximize") is not None
 
 
 @pytest.mark.parametrize(
@@ -250,6 +253,9 @@ def test_far_better_than_before_is_no_divergence() -> None:
         ({"keep_top": 0}, "keep_top is 0, but must be an integer of at least 1"),
         ({"min_delta": -1.0}, "min_delta is -1.0, but must be finite and at least 0"),
         ({"min_delta": math.nan}, "min_delta is nan"),
+        ({"early_caution": -1.0}, "early_caution is -1.0, but must be finite and at least 0"),
+        ({"leading": 1.5}, "leading is 1.5, but must lie within 0 and 1"),
+        ({"full_trust": 0}, "full_trust is 0, but must be an integer of at least 1"),
         ({"min_delta": None}, "min_delta is None, but must be a number"),
         ({"threshold": "a"}, "threshold is 'a', but must be a number"),
         ({"patience": 1.5}, "patience is 1.5, but must be an integer"),

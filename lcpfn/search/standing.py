@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal, read_goal
 
 # The standing among fewer than this says next to nothing.
 _FEWEST = 4
-LATEST = 50
-"""How many of a search's latest runs one is compared with, unless said otherwise."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another run of the search, which has ended.
+    """Another run of the search.
 
     Args:
         steps: (n,) of its records, increasing.
         values: (n,) its records; NaN counts as worse than anything.
         stopped: it was stopped before its end, because it would not have won.
+        config: its hyperparameters, None where unknown.
 
     Raises:
         InputError: steps do not increase, or are not as many as the values.
@@ -34,6 +33,7 @@ class Peer:
     steps: Sequence[float]
     values: Sequence[float]
     stopped: bool
+    config: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.values):
@@ -54,8 +54,13 @@ class Peer:
         """Its newest value at a step; NaN where it had been stopped, None before its first."""
         if self.stopped and (not self.steps or step > self.steps[-1]):
             return math.nan
-        index = bisect_right(self.steps, step) - 1
-        return self.values[index] if index >= 0 else None
+        return newest(self.steps, self.values, step)
+
+
+def newest(steps: Sequence[float], values: Sequence[float], step: float) -> float | None:
+    """The newest value at a step, None before the first."""
+    index = bisect_right(steps, step) - 1
+    return values[index] if index >= 0 else None
 
 
 def standing(step: float, value: float, peers: Sequence[Peer], goal: Goal) -> float | None:
@@ -79,10 +84,16 @@ def standing(step: float, value: float, peers: Sequence[Peer], goal: Goal) -> fl
     Raises:
         InputError: `goal` is neither "maximize" nor "minimize".
     """
-    sign = 1 if read_goal(goal) == "maximize" else -1
+    read_goal(goal)
     others = [other for peer in peers if (other := peer.at(step)) is not None]
+    return share_better(value, others, goal)
+
+
+def share_better(value: float, others: Sequence[float], goal: Goal) -> float | None:
+    """The share of values that are better than one, ties half; None of fewer than four."""
     if len(others) < _FEWEST:
         return None
+    sign = 1 if goal == "maximize" else -1
     own, ranks = _rank(value, sign), [_rank(other, sign) for other in others]
     better = sum(rank > own for rank in ranks)
     ties = sum(rank == own for rank in ranks)
@@ -91,24 +102,3 @@ def standing(step: float, value: float, peers: Sequence[Peer], goal: Goal) -> fl
 
 def _rank(value: float, sign: int) -> float:
     return sign * value if math.isfinite(value) else -math.inf
-
-
-def standings(
-    records: Sequence[tuple[float, float]], peers: Sequence[Peer], goal: Goal, shift: float = 0
-) -> Callable[[int], float | None]:
-    """Gives the standing of a run after its first records, for a number of them; None after none.
-
-    Args:
-        records: (step, value) of the run, in order.
-        peers, goal: as for `standing`.
-        shift: what the run's steps are above those of its peers.
-    """
-
-    @cache
-    def after(count: int) -> float | None:
-        if not count:
-            return None
-        step, value = records[count - 1]
-        return standing(step - shift, value, peers, goal)
-
-    return after

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from experiments.replay import (
+    Action,
     RecordedRuns,
     Replay,
     no_stopping,
     oracle,
     outcome,
     read_runs,
+    side_by_side,
 )
 
 LOSSES = RecordedRuns(
@@ -20,12 +22,12 @@ LOSSES = RecordedRuns(
 
 
 def test_no_stopping_costs_everything_and_misses_nothing() -> None:
-    result = outcome(LOSSES, no_stopping(LOSSES))
+    result = outcome(LOSSES, no_stopping(LOSSES, 1))
     assert (result.epochs, result.regret, result.kept) == (1.0, 0.0, True)
 
 
 def test_the_oracle_finishes_new_records_only() -> None:
-    replay = oracle(LOSSES)
+    replay = oracle(LOSSES, 1)
     assert replay.finished.tolist() == [True, False, True, False]
     assert replay.spent.tolist() == [3, 1, 3, 1]
     result = outcome(LOSSES, replay)
@@ -48,7 +50,7 @@ def test_without_any_finished_run_regret_is_that_of_the_worst() -> None:
 
 def test_accuracies_are_better_when_higher() -> None:
     runs = RecordedRuns("accuracies", np.array([[10.0, 50.0], [10.0, 90.0]]), "maximize")
-    assert oracle(runs).finished.tolist() == [True, True]
+    assert oracle(runs, 1).finished.tolist() == [True, True]
     assert outcome(runs, Replay(np.array([2, 1]), np.array([True, False]))).regret == 2.0
 
 
@@ -78,3 +80,39 @@ def test_reading_takes_the_first_known_metric_and_a_seeded_choice(tmp_path: Path
     assert (again.curves == first.curves).all()
     (chosen, _) = read_runs(tmp_path, per_set=99, seed=0, metric="val_accuracy")
     assert chosen.goal == "maximize" and chosen.curves.shape == (20, 2)
+
+
+def test_rounds_are_what_a_clock_would_show() -> None:
+    one, two, four = (no_stopping(LOSSES, workers).rounds for workers in (1, 2, 4))
+    assert (one, two, four) == (12, 6, 3)
+    # A worker that is free begins the next trial: 3 + 1, and 1 + 3 records.
+    assert oracle(LOSSES, 2).rounds == 4
+
+
+def test_paused_trials_go_on_once_all_have_begun() -> None:
+    class Alternating:
+        """Pauses every trial after each record, and lets the oldest go on."""
+
+        def __init__(self) -> None:
+            self.paused: list[int] = []
+            self.seen: list[int] = []
+
+        def begin(self, trial: int) -> None:
+            assert not self.seen or len(set(self.seen)) == trial
+
+        def report(self, trial: int, step: int, value: float, unbegun: int) -> Action:
+            self.seen.append(trial)
+            if step < 3:
+                self.paused.append(trial)
+            return "pause"
+
+        def end(self, trial: int, finished: bool) -> None:
+            assert finished
+
+        def choose(self) -> int | None:
+            return self.paused.pop(0) if self.paused else None
+
+    trials = Alternating()
+    replay = side_by_side(LOSSES, 1, trials)
+    assert trials.seen == [0, 1, 2, 3] * 3
+    assert replay.finished.all() and replay.rounds == 12

@@ -11,7 +11,7 @@ from experiments import stopping_ceiling
 from experiments.early_stopping import default_rule
 from experiments.replay import RecordedRuns
 from experiments.replay_forecasts import forecast_all, through_forecasts
-from experiments.stopping_ceiling import LEVELS, Search, know, learn, replay, rule_policy
+from experiments.stopping_ceiling import LEVELS, TaughtSearch, know, learn, replay, rule_policy
 from tests.recorded_curves import accuracies, losses
 
 
@@ -68,7 +68,7 @@ def test_a_finished_run_beats_the_share_that_it_beats(model: lcpfn.LCPFN) -> Non
 
 def test_the_search_remembers_its_incumbent(model: lcpfn.LCPFN) -> None:
     made = known(accuracies(), model)
-    search = Search(made, LEVELS["and the search"])
+    search = TaughtSearch(made, LEVELS["and the search"])
     assert search.incumbent is None
     best, second, *_, diverged = np.argsort(made.finals).tolist()
     search.end(diverged, made.values.shape[1], finished=True)

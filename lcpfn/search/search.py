@@ -1,0 +1,565 @@
+"""Many runs side by side: what each is worth among the others, and what to do next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import read_goal, read_number
+from lcpfn.forecast.bounds import (
+    BoundsLike,
+    bounds_that_hold,
+    finite_extremes,
+    guess_from_extremes,
+)
+from lcpfn.forecast.schedule import check_schedule, shifted
+from lcpfn.search.divergence import usable
+from lcpfn.search.forecasts import Forecaster, ModelForecaster, Question
+from lcpfn.search.lengths import Length, Lengths, same_share
+from lcpfn.search.notices import Notices
+from lcpfn.search.outlook import Outlook
+from lcpfn.search.ranking import Ranking
+from lcpfn.search.rule import Decision, FinalForecast
+from lcpfn.search.run import Belief, Fate, Record, Run
+from lcpfn.search.settings import SearchSettings
+from lcpfn.search.standing import newest, share_better
+from lcpfn.search.verdict import Verdict
+from lcpfn.weights import read_card
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lcpfn.forecast.model import LCPFN
+
+
+class Search:
+    """Many runs side by side: what each is worth among the others, and what to do next.
+
+    A run is stopped when its final value will hardly beat the value to beat: the better of the
+    best finished run's final value and of what the best *other* run under way will hardly fall
+    short of (`SearchSettings.caution`). So decisions begin as soon as a few runs are under way.
+    How much is asked follows the run's standing among the others at the same share of the run
+    (`lcpfn.StoppingRule`).
+
+    >>> import lcpfn
+    >>> search = lcpfn.Search(goal="maximize", horizon=50)
+    >>> for epoch in range(1, 13):
+    ...     for run, level in {"a": 0.9, "b": 0.7, "c": 0.8, "d": 0.85, "e": 0.3}.items():
+    ...         search.observe(run, epoch, level * (1 - 0.8**epoch))
+    >>> search.judge("a").action, search.judge("e").action
+    ('continue', 'stop')
+    >>> search.outlook()[0].run
+    'a'
+
+    Runs are known by any hashable key. Their steps may count from 0 or from 1, and skip.
+
+    Args:
+        goal: "maximize" or "minimize".
+        horizon: how many steps a full run has: a number; the name of the hyperparameter that holds
+            it or a function of them, see `describe`; or None, which learns it from the longest
+            runs once three have ended at about the same step. Where steps count from 0 it is one
+            more than the last. Where runs differ in length, they are compared at the same share of
+            their own.
+        model: bundled name or path, as for `lcpfn.load`, or a model; None is the default model.
+            Weights are loaded at the first forecast.
+        forecast: what forecasts the ends of runs instead of a model, see `Question`.
+        calls_horizon: what users know `horizon` by, for messages.
+        settings: by keywords, see `lcpfn.SearchSettings` and `lcpfn.StoppingRule`.
+
+    Raises:
+        InputError: an argument breaks its rule.
+        WeightsError: there is no such model.
+    """
+
+    def __init__(
+        self,
+        goal: str = "maximize",
+        horizon: Length = None,
+        *,
+        model: str | Path | LCPFN | None = None,
+        forecast: Forecaster | None = None,
+        calls_horizon: str = "horizon",
+        **settings: Any,
+    ) -> None:
+        self.goal = read_goal(goal)
+        self.settings = SearchSettings.of_keywords(**settings)
+        self._lengths = Lengths(horizon, calls_horizon)
+        if forecast is None:
+            # A wrong name is told now, not at the first forecast.
+            named = model is None or isinstance(model, str | Path)
+            card = read_card(model) if named else model.card  # type: ignore[arg-type, union-attr]
+            stated = self._lengths.stated
+            known = stated if isinstance(stated, int | float) else None
+            check_schedule(self.settings.schedule, card, known)
+        self._forecast = ModelForecaster(model) if forecast is None else forecast
+        self._sign = 1 if self.goal == "maximize" else -1
+        self._notices = Notices(calls_horizon)
+        self._ranking = Ranking(self.goal)
+        self._runs: dict[Hashable, Run] = {}
+        self._under_way: dict[Hashable, Run] = {}
+        self._ended: dict[Hashable, Run] = {}
+        self._finished = 0
+        self._extremes: Sequence[float] = ()
+        self._allowed: BoundsLike = self.settings.bounds
+
+    def observe(self, run: Hashable, step: float, value: float) -> None:
+        """Adds a record to a run.
+
+        A record at a step that was there before means that the run went back, to a checkpoint or
+        to its start: it replaces what was reported from that step on.
+
+        Args:
+            run: the run's key; a new one begins.
+            step: at least 0.
+            value: NaN where missing, infinite where the run diverged.
+
+        Raises:
+            InputError: the step is negative or not finite, or one of the two no number.
+        """
+        at, number = read_number("step", step), read_number("value", value)
+        if not (at >= 0 and math.isfinite(at)):
+            raise InputError(f"step is {at:g}, but must be at least 0 and finite")
+        known = self._begin(run)
+        back = known.add(at, number)
+        self._heard(run, known, [number], back)
+
+    def set_records(self, run: Hashable, records: Mapping[int, float] | Iterable[Record]) -> None:
+        """Says what a run has reported so far, all of it, in any order.
+
+        Args:
+            run: the run's key; a new one begins.
+            records: values by step, or (step, value) pairs.
+        """
+        known = self._begin(run)
+        listed = list(records.items() if isinstance(records, Mapping) else records)
+        before = len(known.steps)
+        back = known.replace(listed)
+        self._heard(run, known, known.values[0 if back else before :], back)
+
+    def describe(
+        self, run: Hashable, config: Mapping[str, Any], horizon: float | None = None
+    ) -> None:
+        """Says with which hyperparameters a run is made.
+
+        Args:
+            run: the run's key; a new one begins.
+            config: by name.
+            horizon: how many steps this run has, where that is not in them.
+
+        Raises:
+            InputError: the search's horizon is the name of one that is not among them.
+        """
+        known = self._begin(run)
+        known.config = config
+        known.horizon = self._lengths.described(config) if horizon is None else horizon
+
+    def end(
+        self, run: Hashable, fate: Fate, value: float | None = None, counts: bool = True
+    ) -> None:
+        """Says how a run ended.
+
+        The final value of a finished run counts from now on. One whose newest record shows that it
+        diverged has not finished but stopped, unless the objective gave it a value. A run that has
+        ended goes on after all when a new record of it comes.
+
+        Args:
+            run: the run's key.
+            fate: "finished", "stopped" (given up, by whomever) or "failed" (forgotten).
+            value: what the objective made of the run, by which finished ones are ranked; default
+                its own final value. It stands in for that where there is none.
+            counts: whether it can be the one to beat.
+
+        Raises:
+            InputError: there is no such fate.
+        """
+        if fate not in get_args(Fate):
+            raise InputError(f"fate is {fate!r}, but must be one of {', '.join(get_args(Fate))}")
+        known = self._begin(run)
+        broken = known.trouble is not None
+        known.state = "stopped" if fate == "finished" and broken and value is None else fate
+        known.value, known.counts = value, counts
+        del self._under_way[run]
+        if isinstance(self._forecast, ModelForecaster):
+            self._forecast.forget(run)
+        if known.state == "failed":
+            return
+        self._ended[run] = known
+        self._notices.ended(broken)
+        if known.state == "finished":
+            self._finish(run, known)
+
+    def pause(self, run: Hashable) -> None:
+        """Says that a run waits; it goes on with its next record or with `resume`."""
+        self._begin(run).state = "paused"
+
+    def resume(self, run: Hashable) -> None:
+        """Says that a run that waited goes on."""
+        known = self._begin(run)
+        if known.state == "paused":
+            known.state, known.resumed, known.goes_on = "live", known.last, True
+
+    def recall(self, run: Hashable, step: float, low: float, stopped: bool) -> None:
+        """What another process has found about a run under way, so that nothing is computed twice.
+
+        Args:
+            run: the run's key.
+            step: of the newest record that it rests on; anything but the run's newest is passed
+                over.
+            low: as in the verdict there.
+            stopped: whether the verdict was to stop.
+        """
+        known = self._runs[run]
+        belief = known.belief
+        if step == known.last and (belief is None or belief.basis[0] != step):
+            known.belief = Belief((step,), low, stopped=stopped)
+
+    def warm_up(self) -> None:
+        """Loads the model and makes a first forecast, which is slower than those that follow.
+
+        Raises:
+            WeightsError: the weights are missing or broken.
+        """
+        if isinstance(self._forecast, ModelForecaster):
+            self._forecast.warm_up(self.goal)
+
+    @property
+    def runs(self) -> Mapping[Hashable, Run]:
+        """All runs by key."""
+        return self._runs
+
+    @property
+    def shift(self) -> int:
+        """What is added to steps: 1 where they count from 0, as no forecast has a step 0."""
+        return self._lengths.shift
+
+    @property
+    def best(self) -> tuple[Hashable, float] | None:
+        """The best finished run and its final value."""
+        return self._ranking.best
+
+    def complete(self, run: Hashable) -> bool:
+        """Whether a run has reached its last step; never by a length that was only learned."""
+        known = self._runs[run]
+        length = None if self._lengths.learned else self._lengths.of(known)
+        return length is not None and known.last + self.shift >= length
+
+    def bounds(self, run: Hashable) -> BoundsLike:
+        """What the metric can never pass, by all that runs have shown; None where open."""
+        return self._bounds(self._runs[run])
+
+    def notices(self) -> list[str]:
+        """What users must know of, each thing once."""
+        return self._notices.take()
+
+    def judge(self, run: Hashable, unbegun: int = 0) -> Verdict:
+        """What should happen to a run after its newest record.
+
+        Args:
+            run: the run's key.
+            unbegun: how many new runs wait for a place; counts where runs are paused.
+        """
+        known = self._runs[run]
+        if known.trouble is not None:
+            return Verdict("stop", known.trouble, to_beat=self._to_beat(run))
+        length = self._lengths.of(known)
+        if not known.usable:
+            return Verdict("continue", "no usable record yet", horizon=length)
+        if length is None:
+            return Verdict("continue", self._lengths.unknown)
+        at = known.usable[-1][0] + self.shift
+        if at >= length:
+            end = f"the run is complete: it has reached its last step, {at:g} of {length:g}"
+            standing = self._places(run, known, length)(len(known.usable))
+            return Verdict("continue", end, standing=standing, horizon=length)
+        verdict = self._decide(run, known, length)
+        if verdict.action == "continue" and self.settings.pause:
+            return self._or_pause(run, known, verdict, unbegun)
+        return verdict
+
+    def outlook(self) -> list[Outlook]:
+        """What is known of every run, the most promising first.
+
+        Those that were stopped or failed come last, in the same order.
+        """
+
+        def place(outlook: Outlook) -> tuple[bool, float]:
+            hope = -self._sign * outlook.hope
+            return outlook.state in ("stopped", "failed"), math.inf if math.isnan(hope) else hope
+
+        return sorted((self._look(run, known) for run, known in self._runs.items()), key=place)
+
+    def promising(self) -> list[Hashable]:
+        """Paused runs in the order in which they should go on."""
+        paused = [run for run, known in self._under_way.items() if known.state == "paused"]
+        return sorted(paused, key=self._despair)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draws all runs and the forecasts of their ends; see `lcpfn.search.plotting`."""
+        from lcpfn.search.plotting import plot_search
+
+        return plot_search(self.outlook(), self.best, ax)
+
+    def _begin(self, run: Hashable) -> Run:
+        """The run, under way: a new one, or one that goes on after all."""
+        known = self._runs.get(run)
+        if known is None:
+            known = Run(self.goal, self.settings.of, self.settings.nan)
+            self._runs[run] = self._under_way[run] = known
+        elif known.ended:
+            if known.state == "finished":
+                self._finished -= 1
+                self._lengths.withdraw(known)
+                self._ranking.remove(run)
+            self._ended.pop(run, None)
+            known.state, known.value, known.belief = "live", None, None
+            known.goes_on = True
+            self._under_way[run] = known
+        return known
+
+    def _heard(self, run: Hashable, known: Run, new: Sequence[float], back: bool) -> None:
+        """Takes account of new records."""
+        if new:
+            self.resume(run)
+            back, known.goes_on = back and not known.goes_on, False
+            self._widen(new)
+        self._lengths.observe(known)
+        if back:
+            self._notices.step_back(run, known.last)
+        length = self._lengths.own(known)
+        if length is not None and known.last + self.shift > length:
+            self._notices.contradiction(run, known.last, length, True)
+
+    def _widen(self, values: Iterable[float]) -> None:
+        """Takes account of values in what the metric can never pass."""
+        extremes = finite_extremes((*self._extremes, *filter(usable, values)))
+        if not extremes or extremes == self._extremes:
+            return
+        self._extremes, stated = extremes, self.settings.bounds
+        if isinstance(stated, str):
+            self._allowed = guess_from_extremes(*extremes, self.goal)
+        else:
+            self._allowed = bounds_that_hold(stated, extremes, self.goal)
+
+    def _finish(self, run: Hashable, known: Run) -> None:
+        """Takes account of a run that has reached its end."""
+        self._finished += 1
+        self._lengths.finish(known)
+        own, spread = self._lengths.own(known), self._lengths.spread
+        if own is not None and known.steps and known.last + self.shift < own:
+            self._notices.contradiction(run, known.last, own, False)
+        if spread is not None:
+            self._notices.lengths(self._lengths.learned, self._lengths.longest, spread)
+        final = known.value if known.final is None else known.final
+        value = final if known.value is None else known.value
+        if final is None or value is None or not known.counts:
+            return
+        if usable(final) and usable(value):
+            if known.final is None:
+                self._widen([final])
+            self._ranking.add(run, value, final)
+            best, *others = self._ranking.top(4)
+            self._notices.unit(best, others)
+
+    def _decide(self, run: Hashable, known: Run, length: float) -> Verdict:
+        """What the rule says, and the forecast that it says it by."""
+        settings, rule = self.settings, self.settings.rule
+        records = self._records(known)
+        to_beat, places = self._to_beat(run), self._places(run, known, length)
+        standing = places(len(records))
+        waiting = rule.waiting(len(records), standing)
+        if self._finished < settings.warmup_trials:
+            waiting = f"{self._finished} of {settings.warmup_trials} runs have finished"
+        told = Verdict("continue", waiting or "", math.nan, to_beat, standing=standing)
+        told = replace(told, horizon=length)
+        if waiting is not None and len(records) < settings.rival_records:
+            return told
+        post = self._ask(run, known, records, length)
+        decision = Decision(False, math.nan, waiting or "", math.nan, standing)
+        if waiting is None:
+            decision = rule.decide_replayed(
+                post, to_beat, lambda count: self._ask(run, known, records[:count], length), places
+            )
+        belief = self._believe(known, post, length, decision.stop)
+        return replace(
+            told,
+            action="stop" if decision.stop else "continue",
+            reason=decision.reason,
+            prob_better=decision.prob_better,
+            limit=decision.limit,
+            low=belief.low,
+            median=belief.median,
+            high=belief.high,
+        )
+
+    def _or_pause(self, run: Hashable, known: Run, verdict: Verdict, unbegun: int) -> Verdict:
+        """The verdict, or to pause where something that waits should go on instead."""
+        settings = self.settings
+        rested = known.last >= known.resumed + settings.slice * (verdict.horizon or 0.0)
+        if len(known.usable) < settings.first_records or not rested:
+            return verdict
+        if unbegun:
+            words = f"every run gets its first {settings.first_records} records first"
+            return replace(verdict, action="pause", reason=f"{verdict.reason}; paused: {words}")
+        own = self._despair(run)
+        best = min((self._despair(other) for other in self._paused(run)), default=math.inf)
+        if not best < own:
+            return verdict
+        words = f"{settings.hope:.0%} quantile {-self._sign * own:g}, of one that waits "
+        words += f"{-self._sign * best:g}"
+        return replace(verdict, action="pause", reason=f"{verdict.reason}; paused: {words}")
+
+    def _paused(self, but: Hashable) -> Iterator[Hashable]:
+        for run, known in self._under_way.items():
+            if run != but and known.state == "paused":
+                yield run
+
+    def _to_beat(self, run: Hashable) -> float | None:
+        """The better of the best final value and of what the best other run will surely reach."""
+        rule = self.settings.rule
+        lows = [
+            low
+            for other, known in self._under_way.items()
+            if other != run and (low := self._low(other, known)) is not None
+        ]
+        return rule.incumbent([*self._ranking.top(rule.keep_top), *lows], self.goal)
+
+    def _low(self, run: Hashable, known: Run) -> float | None:
+        """What a run under way will hardly fall short of; None where nothing may rely on it."""
+        if known.trouble is not None or len(known.usable) < self.settings.rival_records:
+            return None
+        belief = self._belief(run, known)
+        if belief is None or belief.stopped or math.isnan(belief.low):
+            return None
+        return belief.low
+
+    def _belief(self, run: Hashable, known: Run) -> Belief | None:
+        """What is believed of the end of a run; None where nothing can be."""
+        if self._up_to_date(known):
+            return known.belief
+        length = self._lengths.of(known)
+        if length is None or not known.usable:
+            return None
+        if known.usable[-1][0] + self.shift >= length:
+            final = known.worths[1][-1]
+            return Belief((known.last,), *(final,) * 4)
+        post = self._ask(run, known, self._records(known), length)
+        return self._believe(known, post, length, False)
+
+    def _believe(self, known: Run, post: FinalForecast, length: float, stopped: bool) -> Belief:
+        caution, hope = self.settings.caution, self.settings.hope
+        levels = [caution, 0.5, 1 - caution, hope]
+        if self.goal == "minimize":
+            levels = [1 - level for level in levels]
+        low, median, high, hoped = (float(value) for value in post.quantile(levels)[:, -1])
+        belief = Belief(self._basis(known, length), low, median, high, hoped, stopped)
+        known.belief = belief
+        return belief
+
+    def _basis(self, known: Run, length: float | None) -> tuple[Any, ...]:
+        """What a belief rests on."""
+        return known.last, len(known.steps), length, self._bounds(known)
+
+    def _up_to_date(self, known: Run) -> bool:
+        belief = known.belief
+        if belief is None:
+            return False
+        if len(belief.basis) == 1:
+            return bool(belief.basis[0] == known.last)
+        return belief.basis == self._basis(known, self._lengths.of(known))
+
+    def _despair(self, run: Hashable) -> float:
+        """Lower for more promising runs."""
+        known = self._runs[run]
+        belief = self._belief(run, known)
+        if belief is not None and math.isnan(belief.hope):
+            # What another process has found says nothing about that.
+            known.belief = None
+            belief = self._belief(run, known)
+        return math.inf if belief is None else -self._sign * belief.hope
+
+    def _look(self, run: Hashable, known: Run) -> Outlook:
+        belief = known.belief
+        if known.state == "finished":
+            final = known.value if known.final is None else known.final
+            belief = Belief((), *(math.nan if final is None else final,) * 4)
+        elif not known.ended:
+            self._despair(run)
+            belief = self._belief(run, known)
+        belief = belief or Belief((), math.nan)
+        return Outlook(
+            run,
+            known.state,
+            known.steps,
+            known.values,
+            self._lengths.of(known),
+            belief.low,
+            belief.median,
+            belief.high,
+            belief.hope,
+        )
+
+    def _records(self, known: Run) -> list[Record]:
+        """What a forecast is made of; it knows no step 0."""
+        shift = self.shift
+        return [(step + shift, value) for step, value in known.usable]
+
+    def _places(self, run: Hashable, known: Run, length: float) -> Callable[[int], float | None]:
+        """What gives the standing of a run after its first records, for a number of them."""
+        settings, shift = self.settings, self.shift
+
+        @cache
+        def after(count: int) -> float | None:
+            if not (count and settings.peers):
+                return None
+            step = known.usable[count - 1][0]
+            worth = newest(*known.worths, step)
+            others = [
+                value
+                for peer in islice(reversed(self._ended.values()), settings.peers)
+                if (value := self._at(peer, step + shift, length)) is not None
+            ]
+            others += [
+                value
+                for other, peer in self._under_way.items()
+                if other != run and (value := self._at(peer, step + shift, length)) is not None
+            ]
+            return None if worth is None else share_better(worth, others, self.goal)
+
+        return after
+
+    def _at(self, peer: Run, place: float, length: float) -> float | None:
+        """What a run was worth at a place in another of some length; None before it got there."""
+        other = self._lengths.of(peer)
+        if other is None:
+            return None
+        step = same_share(place, length, other) - self.shift
+        steps, worths = peer.worths
+        if peer.state != "finished" and (not steps or step > steps[-1]):
+            return None
+        return newest(steps, worths, step)
+
+    def _bounds(self, known: Run) -> BoundsLike:
+        """The bounds, unless records show that they are wrong."""
+        if self._allowed is not None or self.settings.bounds is None:
+            return self._allowed
+        # Some run has passed those that were stated: only that one is forecast without.
+        return bounds_that_hold(
+            self.settings.bounds, [value for _, value in known.usable], self.goal
+        )
+
+    def _ask(
+        self, run: Hashable, known: Run, records: list[Record], length: float
+    ) -> FinalForecast:
+        bounds = self._bounds(known)
+        if bounds is None and self.settings.bounds is not None:
+            self._notices.passed_bounds(run, str(self.settings.bounds))
+        schedule = shifted(self.settings.schedule, self.shift)
+        return self._forecast(
+            Question(run, records, length, self.goal, bounds, schedule, self.settings.of)
+        )

@@ -1,0 +1,115 @@
+"""What a search goes by: one set of settings, which every door takes as keywords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import read_count, read_number
+from lcpfn.forecast.bounds import BoundsLike, read_bounds
+from lcpfn.forecast.schedule import Schedule
+from lcpfn.search.rule import StoppingRule
+
+Missing = Literal["stop", "missing"]
+Of = Literal["last", "best"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """How a search decides about its runs.
+
+    `lcpfn.Search`, `LCPFNPruner`, `LCPFNScheduler` and `LCPFNStopper` take these as keywords, and
+    those of `lcpfn.StoppingRule` beside them.
+
+    Args:
+        rule: the stopping rule.
+        of: what a run is worth: "last", its last record, or "best", its best one. Say "best"
+            where the objective returns the best epoch's value.
+        caution: a run is stopped in favour of another that is still under way where it will hardly
+            beat what that one reaches with probability 1 - `caution`; in (0, 0.5].
+        rival_records: records that a run under way needs before others are stopped in its favour,
+            at least 1.
+        peers: how many of the latest runs that have ended one is compared with at the same share
+            of the run, at least 0; 0 goes by forecasts alone. A sampler that learns makes ever
+            better runs, so only the latest say where a new one stands. Runs under way are compared
+            with as well, unless this is 0.
+        warmup_trials: runs that must have finished before any is stopped for being behind, at
+            least 0.
+        bounds: (low, high) that the metric can never pass, as for `LCPFN.extrapolate`. "auto"
+            guesses them from the values of all runs. A run that passes stated ones is forecast
+            without, and a warning says so.
+        schedule: learning rate over a full run where all runs share its shape, which makes
+            forecasts sharper: "constant", "linear", "cosine", a callable of the run's own step, or
+            a pair (steps, rates), as for `LCPFN.extrapolate`.
+        nan: "stop" takes a newest record of NaN as divergence, "missing" as a record that is not
+            there. Before a run's first usable record it is missing either way.
+        pause: whether doubtful runs are paused in favour of more promising ones that wait.
+        first_records: records that every run gets before any other goes on, where runs are paused,
+            at least 1.
+        hope: runs that wait go on in the order of this quantile of their final value, best first;
+            in [0.5, 1).
+        slice: a run that goes on after a pause is not paused again before it has got this share of
+            a full run, in [0, 1].
+
+    Raises:
+        InputError: an argument breaks its rule.
+    """
+
+    rule: StoppingRule = field(default_factory=StoppingRule)
+    of: Of = "last"
+    caution: float = 0.05
+    rival_records: int = 4
+    peers: int = 50
+    warmup_trials: int = 0
+    bounds: BoundsLike = "auto"
+    schedule: Schedule | None = None
+    nan: Missing = "stop"
+    pause: bool = False
+    first_records: int = 2
+    hope: float = 0.75
+    slice: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("of", Of), ("nan", Missing)):
+            if getattr(self, name) not in get_args(allowed):
+                first, second = (repr(word) for word in get_args(allowed))
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}, but must be {first} or {second}"
+                )
+        for name, least in (
+            ("rival_records", 1),
+            ("peers", 0),
+            ("warmup_trials", 0),
+            ("first_records", 1),
+        ):
+            read_count(name, getattr(self, name), least)
+        if not 0 < read_number("caution", self.caution) <= 0.5:
+            raise InputError(f"caution is {self.caution}, but must be above 0 and at most 0.5")
+        if not 0.5 <= read_number("hope", self.hope) < 1:
+            raise InputError(f"hope is {self.hope}, but must be at least 0.5 and below 1")
+        if not 0 <= read_number("slice", self.slice) <= 1:
+            raise InputError(f"slice is {self.slice}, but must lie within 0 and 1")
+        if not (isinstance(self.bounds, str) and self.bounds == "auto"):
+            object.__setattr__(self, "bounds", read_bounds(self.bounds))
+
+    @staticmethod
+    def of_keywords(**keywords: Any) -> SearchSettings:
+        """Settings by their names, those of the rule among them.
+
+        >>> SearchSettings.of_keywords(threshold=0.1, peers=20).rule.threshold
+        0.1
+
+        Raises:
+            InputError: an argument breaks its rule.
+            TypeError: there is no such setting.
+        """
+        names = {known.name for known in fields(StoppingRule)}
+        own = {name: value for name, value in keywords.items() if name not in names}
+        shape = {name: value for name, value in keywords.items() if name in names}
+        unknown = own.keys() - {known.name for known in fields(SearchSettings)}
+        if unknown:
+            raise TypeError(f"there is no setting {min(unknown)!r}; see lcpfn.SearchSettings")
+        if shape:
+            own["rule"] = StoppingRule(**shape)
+        return SearchSettings(**own)
