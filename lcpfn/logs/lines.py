@@ -1,0 +1,364 @@
+"""Lines of text in which metrics stand as `name: number`, `name=number` or `name number`.
+
+nanoGPT, fairseq, Megatron, MMEngine, detectron2, PaddleDetection, timm, ESPnet, the progress bars
+of Keras and tqdm, Hugging Face's dictionaries, XGBoost, LightGBM and CatBoost on the console,
+Darknet, and most people's `print`. Time stamps, levels of loggers and places in source files are
+no metrics. A line that says no step belongs to the step that was said last.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lcpfn.errors import InputError
+from lcpfn.logs.cells import Cell, has_decimal_commas, to_number
+from lcpfn.logs.content import Content
+from lcpfn.logs.names import PHASES, words
+from lcpfn.logs.run_length import stated_totals
+from lcpfn.logs.table import Record, Table, columns_of, flattened, left_out
+
+BATCH = "batch"
+
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]")
+_BACK = re.compile(r"\x08+")
+_LEVEL = re.compile(
+    r"^[^\n=]{0,160}?\b(?:INFO|WARNING|WARN|DEBUG|ERROR|CRITICAL|NOTICE)\b[\]\s:|>)\-]*", re.MULTILINE
+)
+_GLOG = re.compile(r"^[IWEF]\d{4,8} [^\n\]]*\] ", re.MULTILINE)
+_PLACES = re.compile(r"\[?\S+\.(?:py|cc|cpp|cu|rs|go):\d+[^\s\]]*\]?|cuda:\d+")
+_DATES = re.compile(r"\d{4}[-/]\d\d[-/]\d\d(?:[T _]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?")
+_TIMES = re.compile(
+    r"(?:\d{1,2}/\d{1,2}(?:/\d{2,4})?,?\s+)?\d{1,3}:\d\d:\d\d(?:[.,]\d+)?|(?<![\w.:])\d{1,3}:\d\d(?![\w.:])"
+)
+_ESPNET = re.compile(r"(?<![\w.])(\d+)epoch(?=[:\s])(?:\s*results:)?")
+_BATCHES = re.compile(r":(\d+)-\d+batch:")
+_TIMM = re.compile(r"^\s*Train: (\d+) \[", re.MULTILINE)
+_DARKNET = re.compile(
+    r"^\s*(?P<iteration>\d+): (?P<loss>[\d.]+|-?nan), (?P<average>[\d.]+|-?nan) avg(?: loss)?, "
+    r"(?P<rate>[\d.]+) rate"
+)
+
+_POINT = r"(?:\d+(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
+_COMMA = r"\d+(?:[.,]\d+)?"
+_PAIR = r"""
+    (.*?)                                                   # what stands before the number
+    (?<![\w.@/\#^])(?<!\w['-])
+    ([-+]?(?:{number})(?:[eE][-+]?\d+)?|[-+]?(?i:nan|inf(?:inity)?))
+    (?:\s*/\s*(\d+))?                                       # of how many
+    \s?(?:%|(?:ms|us|s|sec|secs|seconds|m|min|mins|h|k|K|M|G|B|T|MB|GB|MiB|GiB|x|it|img|images)
+    (?:/[A-Za-z]+)?|/[A-Za-z]+)?
+    (?![\w'/]|\.\d)
+"""
+_PAIRS = re.compile(_PAIR.replace("{number}", _POINT), re.VERBOSE)
+_PAIRS_WITH_COMMAS = re.compile(_PAIR.replace("{number}", _COMMA), re.VERBOSE)
+_ANY_COMMA = re.compile(r"[:=]\s*[-+]?(\d+,\d+)(?![\d,])")
+_ANY_POINT = re.compile(r"[:=]\s*[-+]?\d+\.\d")
+
+_WRAPPERS = re.compile(r"(?:np\.float\d+|numpy\.float\d+|tensor|array|float)?[\[({<]+\s*$")
+_PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s")
+_IN_BRACKETS = re.compile(r"^(\w+)\((\w+)\)$")
+_STEP_WORDS = frozenset(
+    """epoch epochs step steps iter iters iteration iterations it update updates round batch episode
+    timesteps timestep""".split()
+)
+# Names that hold such a word and yet count nothing that goes on.
+_NO_STEPS = frozenset(
+    """best per time remaining warmup max total num every eta last save avg early patience sec""".split()
+)
+_COUNTS = ("num_updates", "num_timesteps", "total_timesteps", "num_steps")
+_JOINTS = frozenset(
+    """with at in of for is the and to after finished done was on are has after: - * >> -> ==>
+    current""".split()
+)
+_MOST_WORDS = 3
+
+
+class Pair(NamedTuple):
+    """What the text before a number says of it.
+
+    Args:
+        name: of the number; empty where it has none.
+        sets: part of the data that this and what follows in the line are of, where it is named.
+        own: whether the name itself says so.
+        bracket: whether the number stands in brackets.
+    """
+
+    name: str
+    sets: str | None
+    own: bool
+    bracket: bool
+
+
+@dataclass
+class _Line:
+    """What one line says."""
+
+    steps: dict[str, float]
+    cells: dict[str, Cell]
+    totals: dict[str, float]
+
+
+def plain(text: str) -> str:
+    """A text without colours; what was typed over is set apart by carriage returns."""
+    if "\x1b" in text:
+        text = _COLOURS.sub("", text)
+    if "\x08" in text:
+        text = _BACK.sub("\r", text)
+    return text.replace("\r\n", "\n")
+
+
+def read_lines(content: Content) -> Table:
+    """The records of a text: each line with a number that has a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    text = plain(content.text)
+    decimal = _has_decimal_commas(text)
+    reader = _Reader(decimal)
+    physical = _without_prefixes(text).split("\n")
+    # A last line without its end may have been cut anywhere.
+    unended = bool(physical) and bool(physical[-1].strip())
+    for number, line in enumerate(physical, start=1):
+        reader.read(line, number, cut=unended and number == len(physical))
+    if not reader.rows:
+        raise InputError(
+            f"{content.name} holds no records: no line has a name and a number, as in "
+            "'epoch 3: loss 0.41' or 'epoch,loss' above '3,0.41'"
+            if content.ended
+            else f"{content.name} holds no whole record yet"
+        )
+    notes = [*content.notes, *([left_out(len(physical))] if unended else [])]
+    return Table(content.name, columns_of(reader.rows), reader.rows, notes, reader.totals)
+
+
+def says_something(content: Content) -> bool:
+    """Whether any line holds a named number."""
+    reader = _Reader(False)
+    for number, line in enumerate(_without_prefixes(plain(content.text)).split("\n"), start=1):
+        reader.read(line, number, cut=False)
+        if reader.rows:
+            return True
+    return False
+
+
+def _has_decimal_commas(text: str) -> bool:
+    if _ANY_POINT.search(text):
+        return False
+    return bool(has_decimal_commas(found[1] for found in _ANY_COMMA.finditer(text)))
+
+
+def _without_prefixes(text: str) -> str:
+    head = text[:20_000]
+    if _LEVEL.search(head):
+        text = _LEVEL.sub("", text)
+    if _GLOG.search(head):
+        text = _GLOG.sub("", text)
+    if ".py:" in text or ".cpp:" in text or ".cc:" in text or "cuda:" in text:
+        text = _PLACES.sub("", text)
+    text = _DATES.sub("", text) if _DATES.search(text) else text
+    text = _TIMES.sub("", text) if _TIMES.search(text) else text
+    if "Train: " in text:
+        text = _TIMM.sub(r"Train Epoch: \1 [", text)
+    if _ESPNET.search(text):
+        text = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", text))
+    return text
+
+
+class _Reader:
+    """Reads lines one after another, and remembers the step that was said last."""
+
+    def __init__(self, decimal: bool) -> None:
+        self.rows: list[Record] = []
+        self.totals: dict[str, float] = {}
+        self._pairs = _PAIRS_WITH_COMMAS if decimal else _PAIRS
+        self._decimal = decimal
+        self._steps: dict[str, float] = {}
+        self._names: dict[str, Pair] = {}
+
+    def read(self, line: str, number: int, cut: bool) -> None:
+        """Takes one line; of one that was typed over, what it said of each step in the end."""
+        if "\r" not in line:
+            if not cut and line:
+                self._keep(self._parse(line), number)
+            return
+        groups: dict[tuple[tuple[str, float], ...], _Line] = {}
+        for part in line.split("\r"):
+            if part.strip():
+                said = self._parse(part)
+                if said.cells:
+                    groups[tuple(said.steps.items())] = said
+                elif said.steps:
+                    self._keep(said, number)
+        found = list(groups.values())
+        for said in found[:-1] if cut else found:
+            self._keep(said, number)
+
+    def _keep(self, said: _Line, number: int) -> None:
+        steps = said.steps
+        if "epoch" in steps and steps["epoch"] != self._steps.get("epoch"):
+            # A finer count of the epoch before says nothing any more.
+            self._steps.pop(BATCH, None)
+        self._steps.update(steps)
+        self.totals.update(said.totals)
+        if said.cells:
+            self.rows.append(Record(number, {**self._steps, **said.cells}))
+
+    def _parse(self, line: str) -> _Line:
+        said = _Line({}, {}, {})
+        if "{" in line and self._take_object(line, said):
+            return said
+        if " avg" in line:
+            darknet = _DARKNET.match(line)
+            if darknet:
+                said.steps["iteration"] = float(darknet["iteration"])
+                said.cells.update(
+                    {"loss": darknet["loss"], "avg loss": darknet["average"], "lr": darknet["rate"]}
+                )
+                return said
+        phase: str | None = None
+        counter: tuple[float, str] | None = None
+        names = self._names
+        for position, (gap, number, total) in enumerate(self._pairs.findall(line)):
+            pair = names.get(gap)
+            if pair is None:
+                pair = names[gap] = name_before(gap)
+            name = pair.name
+            if pair.sets is not None:
+                phase = pair.sets
+            if not name or (pair.bracket and total and name.lower() in PHASES):
+                if counter is None and (total or (position == 0 and self._leads(line, gap))):
+                    counter = (self._number(number), total)
+                continue
+            value = self._number(number)
+            step = _step_name(name, value, total)
+            if step is not None:
+                if step not in said.steps:
+                    said.steps[step] = value
+                    if total:
+                        said.totals[step] = float(total)
+                continue
+            if phase is not None and not pair.own:
+                name = f"{phase}/{name}"
+            if name in said.cells:
+                name = _another(name, said.cells)
+            said.cells[name] = value
+        self._count(said, counter)
+        if not said.steps and not self._steps:
+            self.totals.update(stated_totals(said.cells))
+        return said
+
+    def _count(self, said: _Line, counter: tuple[float, str] | None) -> None:
+        """A count without a name: of batches within an epoch, or else the step itself."""
+        if counter is None:
+            return
+        value, total = counter
+        if any(name != BATCH for name in said.steps):
+            said.steps.setdefault(BATCH, value)
+        elif "epoch" not in self._steps and said.cells:
+            name = "step" if total else "iteration"
+            said.steps[name] = value
+            if total:
+                said.totals[name] = float(total)
+
+    def _leads(self, line: str, gap: str) -> bool:
+        """Whether a number without a name opens its line as a counter does: `[10]`, `10:`."""
+        return bool(re.match(r"\s*(?:\[\s*\d+\s*\]|\(\s*\d+\s*\)|\d+\s*:\s|#\d+)", line)) and (
+            gap.strip() in ("", "[", "(", "#")
+        )
+
+    def _take_object(self, line: str, said: _Line) -> bool:
+        """Reads a line that ends in a JSON object, as loggers of fairseq and others write it."""
+        begin = line.index("{")
+        if '"' not in line or not line.rstrip().endswith("}"):
+            return False
+        try:
+            found = json.loads(line[begin:])
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(found, dict):
+            return False
+        for name, cell in flattened(found):
+            value = to_number(cell)
+            step = None if value is None else _step_name(name, value, "")
+            if step is not None and value is not None:
+                said.steps[step] = value
+            elif value is not None:
+                said.cells[name] = value
+        return True
+
+    def _number(self, text: str) -> float:
+        if "," in text:
+            text = text.replace(",", "." if self._decimal else "")
+        return float(text)
+
+
+def name_before(gap: str) -> Pair:
+    """The name of a number, from the text between it and the number before."""
+    text = gap.rstrip()
+    bracket = text.endswith(("[", "(", "<", "{"))
+    if bracket:
+        text = _WRAPPERS.sub("", text)
+    text = text.rstrip("'\" ")
+    stated = text.endswith((":", "="))
+    text = text.rstrip(":=~ ").rstrip("'\"`* ")
+    outside, name = _last_part(text)
+    phase = _last_phase(outside)
+    inside = _IN_BRACKETS.match(name)
+    if inside and inside[2].lower() in PHASES:
+        return Pair(inside[1], inside[2].lower(), False, bracket)
+    spoken = name.split()
+    joints = [index for index, word in enumerate(spoken[:-1]) if word.lower() in _JOINTS]
+    cut = joints[-1] + 1 if joints else 0
+    if len(spoken) - cut > _MOST_WORDS:
+        if not stated and spoken[-1].lower() not in _STEP_WORDS:
+            return Pair("", phase, False, bracket)
+        cut = len(spoken) - _MOST_WORDS
+    phase = _last_phase(" ".join(spoken[:cut])) or phase
+    name = " ".join(spoken[cut:])
+    if not any(character.isalpha() for character in name):
+        return Pair("", phase, False, bracket)
+    spelled_out = _last_phase(" ".join(word for word in spoken[cut:] if word.lower() in PHASES))
+    own = spelled_out is not None or any(word in PHASES for word in words(name))
+    # train loss 0.4, acc 0.8: both are of the training.
+    return Pair(name, spelled_out or phase, own, bracket)
+
+
+def _last_part(text: str) -> tuple[str, str]:
+    end = 0
+    for found in _PARTS.finditer(text):
+        end = found.end()
+    return text[:end], text[end:].strip(" '\"`*")
+
+
+def _last_phase(text: str) -> str | None:
+    found = [word.lower() for word in re.findall(r"[A-Za-z]+", text) if word.lower() in PHASES]
+    return found[-1] if found else None
+
+
+def _step_name(name: str, value: float, total: str) -> str | None:
+    """The step column that a number belongs to, None where it counts no steps."""
+    lower = name.lower()
+    last = re.split(r"[\s/._-]+", lower)[-1]
+    if last not in _STEP_WORDS or not (value >= 0):
+        return None
+    if lower.rsplit("/", 1)[-1] in _COUNTS:
+        return lower.rsplit("/", 1)[-1]
+    others = set(re.split(r"[\s/._-]+", lower)[:-1])
+    # epoch_time, best epoch, steps per epoch
+    if others & _NO_STEPS or len(others) > 2:
+        return None
+    if last in ("epoch", "epochs"):
+        return "epoch"
+    return last if float(value).is_integer() or total else None
+
+
+def _another(name: str, cells: Mapping[str, Cell]) -> str:
+    number = 2
+    while f"{name} ({number})" in cells:
+        number += 1
+    return f"{name} ({number})"
