@@ -32,8 +32,8 @@ FLOORS: list[set[str]] = [
     {"errors", "atomic"},
     {"network"},
     {"forecast"},
-    {"evaluation", "mcmc", "stopping", "peers", "log_table"},
-    {"training", "weights", "curve_files"},
+    {"evaluation", "mcmc", "stopping", "peers"},
+    {"training", "weights", "logs"},
     {"cli"},
 ]
 FORECAST = """

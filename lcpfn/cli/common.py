@@ -18,7 +18,7 @@ from lcpfn.errors import InputError, LCPFNError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lcpfn.curve_files import RunLog
+    from lcpfn.logs.run import RunLog
     from lcpfn.forecast.bounds import BoundsLike
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN

@@ -27,7 +27,7 @@ from lcpfn.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lcpfn.curve_files import RunLog
+    from lcpfn.logs.run import RunLog
     from lcpfn.evaluation import Hindsight
     from lcpfn.forecast.model import LCPFN
     from lcpfn.priors import Prior
@@ -75,7 +75,7 @@ def evaluate(
         return
     if goal is None:
         raise InputError("--goal is missing, but logs need it: maximize or minimize")
-    from lcpfn.curve_files import read_run
+    from lcpfn.logs.run import read_run
 
     # All logs in the metric of the first, or their scores would be of different things.
     first = read_run(runs[0], metric, steps_column)

@@ -36,7 +36,7 @@ from lcpfn.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lcpfn.curve_files import RunLog
+    from lcpfn.logs.run import RunLog
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
 
@@ -79,7 +79,7 @@ def extrapolate(
     [bold]lcpfn extrapolate RUN.csv --metric val_loss --goal minimize --horizon 100[/bold]
     """
     import lcpfn
-    from lcpfn.curve_files import read_run
+    from lcpfn.logs.run import read_run
 
     log = read_run(run, metric, steps_column)
     observed = log if observe is None else log.first(observe)

@@ -30,7 +30,7 @@ from lcpfn.cli.common import (
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
-    from lcpfn.curve_files import RunLog
+    from lcpfn.logs.run import RunLog
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.peers import Peer
     from lcpfn.stopping import Decision, StoppingRule
@@ -93,7 +93,7 @@ def should_stop(
     [bold]lcpfn should-stop RUN.csv -m val_loss --goal minimize --horizon 100 --best 0.31[/bold]
     """
     import lcpfn
-    from lcpfn.curve_files import read_run
+    from lcpfn.logs.run import read_run
     from lcpfn.forecast.bounds import bounds_that_hold
 
     rule = lcpfn.StoppingRule(threshold, min_steps, patience, min_delta)
@@ -163,7 +163,7 @@ def _peer(path: str, run: RunLog, horizon: float) -> Peer:
     """Another run of the search, in the columns and the steps of the one that is asked about."""
     import numpy as np
 
-    from lcpfn.curve_files import read_run
+    from lcpfn.logs.run import read_run
     from lcpfn.peers import Peer
 
     log = read_run(path, run.metric, run.steps_column)

@@ -1,82 +1,43 @@
-"""Reading one metric of one run from its log: CSV or JSON-lines, a file or standard input.
+"""One metric of one run, from whatever log it was written to.
 
-What trainers really write is accepted as it is:
+What trainers really write is accepted as it is; `lcpfn.logs.formats` tells the formats apart by
+their content. In every one of them:
 
-- Any of the delimiters `,` `;` tab `|` and blanks; quoted cells, blanks around cells, Windows line
-  ends, a byte-order mark, UTF-16 (PowerShell's `>`), a header repeated by a resumed run, and a
-  bare column of numbers without a header.
-- One JSON array of records, or `trainer_state.json` of Hugging Face, which holds one.
-- JSON-lines whose lines carry different keys (Hugging Face, Weights & Biases) or nested objects
-  (Ray Tune), whose keys are joined by `/`.
-- Rows where the metric was not logged: an empty cell, `None` or `null`, or no such key. They are
-  skipped, because Lightning writes training and validation metrics on alternate rows. A literal
-  `NaN` is a record whose value is missing, and is kept as NaN.
+- Records without the metric are passed over: an empty cell, `None` or `null`, or no such key. A
+  literal `NaN` is a record whose value is missing, and is kept as NaN.
 - Repeated steps and steps that go back, as a resumed run writes them: the last number logged for a
   step counts.
-- A last JSON line that is still being written: it is skipped.
+- What is still being written, a last line without its end or the end of a document, is left out.
 
 Steps that start at 0 are moved up, because models count the first finished epoch as 1: by one, or
-by the smallest gap between steps where that is less (epochs 0, 0.5, 1, ...). `RunLog` converts
-between both numberings.
+by the smallest gap between steps where that is less (epochs 0, 0.5, 1, ...); and so are steps 19,
+39, 59, ..., which count from 0 as well. `RunLog` converts between both numberings.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.errors import InputError
-from lcpfn.log_table import Record, Table, is_logged, listed, read_table, to_number
+from lcpfn.logs.cells import is_logged, to_number
+from lcpfn.logs.columns import (
+    find_metric,
+    find_rates,
+    find_steps,
+    total_of,
+    unusable_steps,
+)
+from lcpfn.logs.formats import read_tables
+from lcpfn.logs.names import goal_of
+from lcpfn.logs.table import Record, Table, listed
 
 Array = NDArray[np.float64]
-
-# In order of preference. A validation metric has one row an epoch, and people plan runs in epochs.
-_STEP_NAMES = (
-    "epoch",
-    "epochs",
-    "training_iteration",
-    "iteration",
-    "iterations",
-    "iter",
-    "step",
-    "steps",
-    "global_step",
-    "train/global_step",
-    "trainer/global_step",
-    "_step",
-    "batch",
-)
-# Numbers that every log carries and nobody wants forecast.
-_OTHER_NAMES = (
-    "time",
-    "timestamp",
-    "wall_time",
-    "walltime",
-    "wall time",
-    "elapsed",
-    "seconds",
-    "runtime",
-    "date",
-    "datetime",
-    "_timestamp",
-    "_runtime",
-    "time_total_s",
-    "time_this_iter_s",
-    "time_since_restore",
-    "iterations_since_restore",
-    # The index that pandas writes.
-    "",
-    "index",
-    "unnamed: 0",
-    "lr",
-    "learning_rate",
-    "train/learning_rate",
-)
-_OTHER_PREFIXES = ("lr-", "lr_", "lr/")
 
 
 @dataclass(frozen=True)
@@ -92,6 +53,14 @@ class RunLog:
         consecutive: whether the log's own steps start at 0 and go up in ones, so that a run "of
             100 epochs" ends with the one it numbers 99.
         notes: decisions a person may want to know of, each a sentence.
+        stride: of steps 19, 39, 59, ... it is 20, so that a run "of 4,000 steps" ends with the one
+            it numbers 3,999; None for any others.
+        rates: (n,) learning rates at the records; None where the log does not have them all.
+        rates_column: name of their column.
+        stated_horizon: how long the log says the run will be, as a person would say it; None
+            where it does not.
+        stated_goal: "maximize" or "minimize", where the name of the metric says so.
+        run: name of the run, where the log holds several.
     """
 
     metric: str
@@ -101,6 +70,12 @@ class RunLog:
     shift: float = 0.0
     consecutive: bool = False
     notes: tuple[str, ...] = ()
+    stride: float | None = None
+    rates: Array | None = None
+    rates_column: str | None = None
+    stated_horizon: float | None = None
+    stated_goal: str | None = None
+    run: str | None = None
 
     @property
     def step_name(self) -> str:
@@ -112,6 +87,11 @@ class RunLog:
         """(n,) the steps for a model: `steps`, or 1..n where the log has none."""
         return np.arange(1.0, len(self.values) + 1) if self.steps is None else self.steps
 
+    @property
+    def logged_steps(self) -> Array:
+        """(n,) the steps as the log numbers them, a record before training being 0."""
+        return self.own_steps(self.model_steps)
+
     def own_steps(self, steps: Array) -> Array:
         """Steps of a model in the log's own numbering, same shape."""
         return steps - self.shift
@@ -120,14 +100,16 @@ class RunLog:
         """A horizon as a person states it, for a model.
 
         It is the last step in the log's own numbering; but where epochs are numbered 0, 1, 2, ...,
-        "100" means a run of 100 epochs, the last of which has number 99.
+        "100" means a run of 100 epochs, the last of which has number 99; and where steps are
+        numbered 19, 39, 59, ..., "4000" means one whose last step has number 3999.
 
         Raises:
             InputError: the horizon is not positive and finite, or lies before the last step.
         """
         if not (math.isfinite(horizon) and horizon > 0):
             raise InputError(f"horizon is {horizon:g}, but must be positive and finite")
-        converted = horizon if self.consecutive else horizon + self.shift
+        counts = self.consecutive or (self.stride is not None and horizon % self.stride == 0)
+        converted = horizon if counts else horizon + self.shift
         last = float(self.model_steps[-1])
         if converted < last:
             own = f"the log's last {self.step_name} is {last - self.shift:g}"
@@ -145,14 +127,11 @@ class RunLog:
                 f"the number of records to use is {records}, but must lie between 1 and the "
                 f"{len(self.values)} records of the log"
             )
-        return RunLog(
-            self.metric,
-            self.values[:records],
-            self.steps_column,
-            None if self.steps is None else self.steps[:records],
-            self.shift,
-            self.consecutive,
-            self.notes,
+        return replace(
+            self,
+            values=self.values[:records],
+            steps=None if self.steps is None else self.steps[:records],
+            rates=None if self.rates is None else self.rates[:records],
         )
 
 
@@ -160,99 +139,149 @@ def read_run(
     source: str | os.PathLike[str],
     metric: str | None = None,
     steps_column: str | None = None,
+    horizon: float | None = None,
 ) -> RunLog:
     """Reads one metric of a run from its log.
 
     Args:
-        source: path of a CSV or JSON-lines file, told apart by content; "-" for standard input.
-        metric: column of the metric; by default the only column of numbers that is no step, time
-            or learning rate.
+        source: path of a log in any format, or of a folder that holds one; "-" for standard input.
+        metric: what the metric is called, in full or by the end of its name or in other words; by
+            default the only column of numbers that is no step, time or learning rate. Of a log
+            with several runs, `RUN - METRIC` names both, and otherwise the first run is read.
         steps_column: column of the steps; by default the first of `epoch`, `training_iteration`,
             `iteration`, `step`, `global_step`, ... (in any case of letters) that tells the
-            metric's records apart, or else none.
+            metric's records apart, or else a first column that increases, or else none.
+        horizon: length of the run, where a person stated it: it tells which column they meant.
 
     Raises:
         InputError: the log cannot be read, or the columns cannot be told; the message names the
             file, the line, the column and the value.
     """
-    table = read_table(source)
-    column = _find_metric(table, metric, steps_column)
-    records = table.records_with(column)
-    if not records:
-        raise InputError(f"{table.name}: column {column!r} is empty in all {len(table.rows)} rows")
-    values = np.array([table.number(record, column) for record in records])
-    chosen, notes = _find_steps_column(table, records, column, steps_column)
-    if chosen is None:
-        return RunLog(column, values, notes=tuple(table.notes + notes))
-    return _with_steps(table, records, column, values, chosen, table.notes + notes)
+    tables = read_tables(source)
+    table, metric, notes = _one_run(tables, metric)
+    return _run_of(table, metric, steps_column, horizon, notes)
 
 
-def _find_metric(table: Table, metric: str | None, steps_column: str | None) -> str:
+def read_runs(
+    source: str | os.PathLike[str],
+    metric: str | None = None,
+    steps_column: str | None = None,
+    horizon: float | None = None,
+) -> list[RunLog]:
+    """Reads one metric of every run in a log: more than one in exports of Weights & Biases.
+
+    Args and errors are those of `read_run`; a run without the metric is left out if others have it.
+    """
+    tables = read_tables(source)
+    if len(tables) == 1:
+        return [_run_of(tables[0], metric, steps_column, horizon, [])]
+    found: list[RunLog] = []
+    problem: InputError | None = None
+    for table in tables:
+        try:
+            found.append(_run_of(table, metric, steps_column, horizon, []))
+        except InputError as error:
+            problem = problem or error
+    if not found and problem is not None:
+        raise problem
+    return found
+
+
+def _one_run(tables: Sequence[Table], metric: str | None) -> tuple[Table, str | None, list[str]]:
+    """The run that is meant, what its metric is called, and a note on the others."""
+    if len(tables) == 1 and tables[0].run is None:
+        return tables[0], metric, []
     if metric is not None:
-        column = table.find("metric", metric)
-        if table.columns.count(column) > 1:
-            raise InputError(
-                f"{table.name} has {table.columns.count(column)} columns {column!r}, but must "
-                "have one"
-            )
-        return column
-    steps = None if steps_column is None else table.find("steps", steps_column)
-    possible = [name for name in table.columns if name != steps and not _beside_the_point(name)]
-    numeric = [name for name in possible if table.numeric(name)]
-    if len(numeric) == 1:
-        return numeric[0]
-    if not numeric and len(possible) == 1:
-        # The reader's message then names the cell that is no number.
-        return possible[0]
-    found = f"{len(numeric)} could be the metric" if numeric else "none could be the metric"
-    raise InputError(
-        f"{table.name}: name the metric; of the columns {listed(table.columns)}, {found}"
-        + (f" ({listed(numeric)})" if numeric else "")
+        for table in tables:
+            if metric.startswith(f"{table.run} - "):
+                return table, metric[len(f"{table.run} - ") :], []
+    first = tables[0]
+    if len(tables) == 1:
+        return first, metric, []
+    others = listed([str(table.run) for table in tables[1:]])
+    asked = metric or "METRIC"
+    return (
+        first,
+        metric,
+        [
+            f"the log holds {len(tables)} runs, and {first.run} is read, not {others}; another one "
+            f"is read with --metric '{tables[1].run} - {asked}'"
+        ],
     )
 
 
-def _beside_the_point(column: str) -> bool:
-    name = column.lower()
-    return name in _STEP_NAMES or name in _OTHER_NAMES or name.startswith(_OTHER_PREFIXES)
+def _run_of(
+    table: Table,
+    metric: str | None,
+    steps_column: str | None,
+    horizon: float | None,
+    notes: list[str],
+) -> RunLog:
+    choice = find_metric(table, metric, steps_column)
+    column = choice.column
+    notes = [*table.notes, *notes, *choice.notes]
+    records = table.records_with(column)
+    if not records:
+        raise InputError(f"{table.name}: column {column!r} is empty in all {len(table.rows)} rows")
+    chosen = find_steps(table, records, column, steps_column, horizon)
+    if table.cut and chosen is not None:
+        records = [record for record in records if is_logged(record.cells.get(chosen.column))]
+    values = np.array([table.number(record, column) for record in records])
+    if chosen is None:
+        notes.append(_note_on_counting(table, records, column))
+        log = RunLog(column, values, notes=tuple(notes))
+    else:
+        log = _with_steps(table, records, column, values, chosen.column, notes + chosen.notes)
+    total = total_of(table, log.steps_column)
+    rates_column = find_rates(table, records)
+    return replace(
+        log,
+        rates=None if rates_column is None else _rates(table, records, rates_column, log),
+        rates_column=rates_column,
+        stated_horizon=total if total is not None and _reaches(log, total) else None,
+        stated_goal=goal_of(column) or goal_of(metric or ""),
+        run=table.run,
+    )
 
 
-def _find_steps_column(
-    table: Table, records: list[Record], metric: str, wanted: str | None
-) -> tuple[str | None, list[str]]:
-    """The step column, if any, and notes on its choice."""
-    if wanted is not None:
-        column = table.find("steps", wanted)
-        if column == metric:
-            raise InputError(
-                f"{table.name}: the metric and the steps are both {metric!r}, but must be two "
-                "columns"
-            )
-        return column, []
-    by_name = {column.lower(): column for column in reversed(table.columns)}
-    candidates = [by_name[name] for name in _STEP_NAMES if name in by_name]
-    usable = [
-        column
-        for column in candidates
-        if column != metric
-        and all(to_number(record.cells.get(column)) is not None for record in records)
-    ]
-    if not usable:
-        gaps = [column for column in candidates if column != metric]
-        return None, [
-            f"column {column!r} holds no number in some records of {metric}, so records are "
-            "counted from 1 instead"
-            for column in gaps[:1]
-        ]
-    # Several records an epoch: then a finer column tells them apart.
-    repeats = {
-        column: len(records) - len({table.number(record, column) for record in records})
-        for column in usable
-    }
-    chosen = min(usable, key=lambda column: repeats[column])
-    others = [column for column in usable if column != chosen]
-    if not others:
-        return chosen, []
-    return chosen, [f"steps are counted in column {chosen!r}, not in {listed(others)}"]
+def _note_on_counting(table: Table, records: Sequence[Record], column: str) -> str:
+    counted = f"the {len(records)} records are counted from 1, and the horizon is a number of records"
+    gap = unusable_steps(table, records, column)
+    if gap is not None:
+        return f"column {gap!r} does not count the records of {column}, so {counted}"
+    return f"no column counts the steps, so {counted}"
+
+
+def _reaches(log: RunLog, total: float) -> bool:
+    try:
+        log.model_horizon(total)
+    except InputError:
+        return False
+    return True
+
+
+def _rates(table: Table, records: Sequence[Record], column: str, log: RunLog) -> Array | None:
+    """(n,) learning rates at the steps of a log: of the record, or of another row of its step."""
+    if log.steps_column is None:
+        found = [to_number(record.cells.get(column)) for record in records]
+        return _all_known(found)
+    by_step: dict[float, float] = {}
+    for row in table.rows:
+        step, rate = to_number(row.cells.get(log.steps_column)), to_number(row.cells.get(column))
+        if step is not None and rate is not None:
+            by_step[step] = rate
+    # The record's own rate is the last word on its step.
+    for record in records:
+        step, rate = to_number(record.cells[log.steps_column]), to_number(record.cells.get(column))
+        if step is not None and rate is not None:
+            by_step[step] = rate
+    return _all_known([by_step.get(step) for step in log.logged_steps.tolist()])
+
+
+def _all_known(rates: Sequence[float | None]) -> Array | None:
+    if any(rate is None or not math.isfinite(rate) or rate < 0 for rate in rates):
+        return None
+    return np.array(rates, dtype=np.float64)
 
 
 def _with_steps(
@@ -279,12 +308,23 @@ def _with_steps(
         if not math.isnan(value) or step not in numbered:
             numbered[step] = float(value)
     notes = notes + _notes_on_repeats(records, numbered, column, back, restarted)
-    own = np.array(sorted(numbered))
-    ordered = np.array([numbered[step] for step in own])
-    gap = float(np.diff(own).min()) if len(own) > 1 else 1.0
-    shift = min(1.0, gap) if own[0] == 0 else 0.0
-    consecutive = bool(own[0] == 0) and gap == 1
-    return RunLog(metric, ordered, column, own + shift, shift, consecutive, tuple(notes))
+    logged = np.array(sorted(numbered))
+    ordered = np.array([numbered[step] for step in logged])
+    shift, consecutive, stride = _numbering(logged)
+    return RunLog(
+        metric, ordered, column, logged + shift, shift, consecutive, tuple(notes), stride
+    )
+
+
+def _numbering(logged: Array) -> tuple[float, bool, float | None]:
+    """What to add to steps so that they count from 1, and whether and how they count from 0."""
+    gap = float(np.diff(logged).min()) if len(logged) > 1 else 1.0
+    if logged[0] == 0:
+        return min(1.0, gap), gap == 1, None
+    # 19, 39, 59, ...: every twentieth step, the first of all being number 0.
+    if gap >= 2 and gap.is_integer() and not ((logged + 1) % gap).any():
+        return 1.0, False, gap
+    return 0.0, False, None
 
 
 def _step(table: Table, record: Record, column: str) -> float:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lcpfn.curve_files import RunLog, read_run
+from lcpfn.logs.run import RunLog, read_run
 from lcpfn.errors import InputError
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
