@@ -125,7 +125,9 @@ def _by_key(rows: Sequence[list[str]]) -> dict[str, Cell]:
 
 def _is_row(line: str) -> bool:
     stripped = line.strip()
-    return len(stripped) > 2 and stripped[0] in _BARS and stripped[-1] in _BARS and not _is_rule(line)
+    return (
+        len(stripped) > 2 and stripped[0] in _BARS and stripped[-1] in _BARS and not _is_rule(line)
+    )
 
 
 def _is_rule(line: str) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lcpfn.errors import InputError
 from lcpfn.logs.cells import to_number
-from lcpfn.logs.names import MINIMIZE, goal_of, is_rate, meaning, phase_of
+from lcpfn.logs.names import MINIMIZE, TEST, VALIDATION, goal_of, is_rate, meaning, phase_of
 from lcpfn.logs.run_length import EPOCH, kind_of, states_a_total
 from lcpfn.logs.table import Record, Table, listed
 
@@ -23,6 +23,7 @@ _STEP_NAMES = (
     "iter",
     "iters",
     "it",
+    "#",
     "round",
     "boosting_round",
     "step",
@@ -176,7 +177,7 @@ def find_named(table: Table, role: str, wanted: str) -> Choice:
         return Choice(wanted, [])
     asked = wanted.strip().lower()
     for fitting in _fitting(table, asked, role):
-        distinct = list(dict.fromkeys(fitting))
+        distinct = _plainest(list(dict.fromkeys(fitting)))
         if len(distinct) == 1:
             column = distinct[0]
             same = column.lower() == asked
@@ -206,14 +207,24 @@ def _fitting(table: Table, asked: str, role: str) -> list[list[str]]:
             [name for name in metrics if meaning(name) >= sense],
         ]
         if phase is not None and sense == {phase, "loss"}:
-            tiers.append(
-                [name for name in metrics if phase_of(name) == phase and goal_of(name) == MINIMIZE]
-            )
+            # Boosters call their validation data a test set.
+            tiers += [
+                [name for name in metrics if phase_of(name) == part and goal_of(name) == MINIMIZE]
+                for part in ((phase, TEST) if phase == VALIDATION else (phase,))
+            ]
     if not table.cut:
         return tiers
     # The column itself may be to come: one of another part of the data is none.
     phase = phase_of(asked)
     return [[name for name in tier if phase_of(name) == phase] for tier in tiers]
+
+
+def _plainest(names: list[str]) -> list[str]:
+    """Of names that say more and less, the one that all others only add to, if there is one."""
+    for name in names:
+        if all(other == name or meaning(name) < meaning(other) for other in names):
+            return [name]
+    return names
 
 
 def _ends_with(name: str, asked: str) -> bool:
@@ -238,10 +249,14 @@ def _telling_first(table: Table) -> list[str]:
     if len(table.columns) <= _MOST_SUGGESTED:
         return table.columns
     numeric = [name for name in table.columns if table.numeric(name)]
-    return table.columns if len(numeric) == len(table.columns) else [
-        *numeric,
-        *(name for name in table.columns if name not in set(numeric)),
-    ]
+    return (
+        table.columns
+        if len(numeric) == len(table.columns)
+        else [
+            *numeric,
+            *(name for name in table.columns if name not in set(numeric)),
+        ]
+    )
 
 
 class _Candidate(NamedTuple):
@@ -297,7 +312,8 @@ def find_steps(
         return Choice(chosen.column, [reason])
     if others:
         return Choice(
-            chosen.column, [f"steps are counted in column {chosen.column!r}, not in {listed(others)}"]
+            chosen.column,
+            [f"steps are counted in column {chosen.column!r}, not in {listed(others)}"],
         )
     return Choice(chosen.column, [])
 
@@ -386,13 +402,41 @@ def total_of(table: Table, column: str | None) -> float | None:
     return table.totals.get(column, table.totals.get(kind_of(column)))
 
 
-def find_rates(table: Table, records: Sequence[Record]) -> str | None:
-    """The column of the learning rate that most of the records, or any row, have."""
-    rates = [column for column in table.columns if is_rate(column)]
-    if not rates:
+class Rates(NamedTuple):
+    """The learning rates of a run.
+
+    Args:
+        column: where they stand.
+        steps_column: what tells which record a rate belongs to; None where they stand beside it.
+    """
+
+    column: str
+    steps_column: str | None
+
+
+def find_rates(table: Table, records: Sequence[Record], steps_column: str | None) -> Rates | None:
+    """Where the learning rates are: in the column that most of the records have, or any rows.
+
+    Args:
+        table: the log.
+        records: those of the metric.
+        steps_column: where their steps are counted.
+    """
+    columns = [column for column in table.columns if is_rate(column)]
+    if not columns:
         return None
 
     def known(column: str) -> int:
         return sum(to_number(record.cells.get(column)) is not None for record in records)
 
-    return max(rates, key=known)
+    column = max(columns, key=known)
+    if known(column) == len(records):
+        return Rates(column, None)
+    rows = table.records_with(column)
+    counts = [name for name in table.columns if step_rank(name) is not None]
+    if steps_column is not None:
+        counts.sort(key=lambda name: (name != steps_column, step_rank(name) or 0))
+    for name in counts:
+        if all(to_number(row.cells.get(name)) is not None for row in (*rows, *records)):
+            return Rates(column, name)
+    return None

@@ -28,6 +28,7 @@ _RULE = re.compile(r"[-=\s]*[-=]{2,}[-=\s]*$")
 # What stands for a number in columns set apart by blanks: durations, and nothing.
 _AS_GOOD_AS_A_NUMBER = re.compile(r"\d+(?::\d\d)+(?:\.\d+)?$|-+$|[?]$|None$")
 _PAIR = re.compile(r"[A-Za-z]['\"]?\s*[:=]\s*[-+]?\.?\d")
+_WITH_UNIT = re.compile(r"[-+]?[\d.]+\s*[A-Za-z%]+$")
 _SAMPLE = 60
 
 
@@ -39,7 +40,6 @@ class Shape:
         delimiter: between cells; " " for any number of blanks.
         header: names of the columns.
         first: index of the first line of records.
-        spans: where the columns stand, in a table that rules them with dashes.
     """
 
     delimiter: str
@@ -98,6 +98,12 @@ def _separated(lines: Sequence[str], body: Sequence[int], delimiter: str) -> Sha
         if not data:
             # A header alone, or one line of text.
             return None if _PAIR.search(lines[body[0]]) else Shape(delimiter, names, first)
+    if any(_WITH_UNIT.match(name) for name in names):
+        return None
+    told = sum(bool(_PAIR.search(lines[index])) for index in body[1:_SAMPLE])
+    if told > len(data) / 2:
+        # Names stand beside numbers: commas are punctuation.
+        return None
     fitting = [row for row in data if len(row) <= width and any(_is_number(c) for c in row)]
     if len(fitting) < max(1, len(data) / 2) or not _some_column_of_numbers(data, width):
         return None
@@ -134,7 +140,7 @@ def _aligned(lines: Sequence[str], body: Sequence[int]) -> Shape | None:
     rows: dict[int, int] = {}
     for index in body[: 4 * _SAMPLE]:
         cells = lines[index].split()
-        if len(cells) > 1 and all(map(_could_be_number, cells)):
+        if len(cells) > 1 and not _RULE.match(lines[index]) and all(map(_could_be_number, cells)):
             rows[index] = len(cells)
             counts[len(cells)] += 1
     if not counts:
@@ -149,9 +155,7 @@ def _aligned(lines: Sequence[str], body: Sequence[int]) -> Shape | None:
     return Shape(" ", names or _names_without_header(width), first)
 
 
-def _header_above(
-    lines: Sequence[str], first: int, width: int, delimiter: str
-) -> list[str] | None:
+def _header_above(lines: Sequence[str], first: int, width: int, delimiter: str) -> list[str] | None:
     """The nearest line above the records that has as many names as they have cells."""
     rule: list[tuple[int, int]] = []
     for index in range(first - 1, -1, -1):
@@ -216,7 +220,7 @@ def read_delimited(content: Content, shape: Shape) -> Table:
         rows = [
             (number, lines[number - 1].split())
             for number in range(shape.first + 1, len(lines) + 1)
-            if _is_content(lines[number - 1])
+            if _is_content(lines[number - 1]) and not _RULE.match(lines[number - 1])
         ]
     else:
         rows = _separate(lines, shape, content.name)
@@ -274,19 +278,21 @@ def _without_the_last_if_cut(
 def _of_one_width(
     rows: list[tuple[int, list[str]]], width: int, notes: list[str]
 ) -> list[tuple[int, list[str]]]:
-    fitting = [row for row in rows if len(row[1]) == width]
+    fitting = [
+        row
+        for row in rows
+        if len(row[1]) == width and 2 * sum(map(_could_be_number, row[1])) >= width
+    ]
     if len(fitting) < len(rows):
         count = len(rows) - len(fitting)
         notes.append(
-            f"{count} line{'s' if count > 1 else ''} without {width} cells "
-            f"{'were' if count > 1 else 'was'} skipped"
+            f"{count} line{'s' if count > 1 else ''} that {'are' if count > 1 else 'is'} no row of "
+            f"{width} numbers {'were' if count > 1 else 'was'} skipped"
         )
     return fitting
 
 
-def _with_points(
-    rows: list[tuple[int, list[str]]], delimiter: str
-) -> list[tuple[int, list[str]]]:
+def _with_points(rows: list[tuple[int, list[str]]], delimiter: str) -> list[tuple[int, list[str]]]:
     """The rows with decimal commas as points; where commas separate, only quoted ones are left."""
     decimal = has_decimal_commas(cell for _, cells in rows for cell in cells if "," in cell)
     if decimal is None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lcpfn.errors import InputError
 from lcpfn.logs import boxes, events, folders, mlflow
 from lcpfn.logs.content import STANDARD_INPUT, Content, decoded, decompressed, name_of, read_bytes
 from lcpfn.logs.delimited import read_delimited, shape_of
 from lcpfn.logs.json_document import read_json_document
 from lcpfn.logs.json_lines import concatenated, looks_like_lines, read_json_lines
 from lcpfn.logs.json_prefix import Document, NotJSONError, read_document
-from lcpfn.logs.lines import plain, read_lines, says_something
+from lcpfn.logs.lines import plain, read_lines
 from lcpfn.logs.long_form import spread
 from lcpfn.logs.table import Table
 from lcpfn.logs.weights_and_biases import runs_of
@@ -70,7 +69,7 @@ def parse_text(content: Content) -> Table:
     clean = plain(content.text).split("\n")
     if boxes.has_boxes(clean if content.ended else clean[:-1]):
         return boxes.read_boxes(content, clean)
-    shape = shape_of(whole) or (None if content.ended else shape_of(lines))
+    shape = shape_of(whole)
     if shape is not None:
         return read_delimited(content, shape)
     return read_lines(content)

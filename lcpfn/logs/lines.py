@@ -8,6 +8,7 @@ no metrics. A line that says no step belongs to the step that was said last.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -26,14 +27,17 @@ BATCH = "batch"
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]")
 _BACK = re.compile(r"\x08+")
 _LEVEL = re.compile(
-    r"^[^\n=]{0,160}?\b(?:INFO|WARNING|WARN|DEBUG|ERROR|CRITICAL|NOTICE)\b[\]\s:|>)\-]*", re.MULTILINE
+    r"^[^\n=]{0,160}?\b(?:INFO|WARNING|WARN|DEBUG|ERROR|CRITICAL|NOTICE)\b[\]\s:|>)\-]*",
+    re.MULTILINE,
 )
 _GLOG = re.compile(r"^[IWEF]\d{4,8} [^\n\]]*\] ", re.MULTILINE)
-_PLACES = re.compile(r"\[?\S+\.(?:py|cc|cpp|cu|rs|go):\d+[^\s\]]*\]?|cuda:\d+")
-_DATES = re.compile(r"\d{4}[-/]\d\d[-/]\d\d(?:[T _]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?")
-_TIMES = re.compile(
-    r"(?:\d{1,2}/\d{1,2}(?:/\d{2,4})?,?\s+)?\d{1,3}:\d\d:\d\d(?:[.,]\d+)?|(?<![\w.:])\d{1,3}:\d\d(?![\w.:])"
+_PLACES = re.compile(r"\.(?:py|cc|cpp|cu|rs|go):\d+")
+_DATES = re.compile(
+    r"\d{4}[-/]\d\d[-/]\d\d(?:[T _]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
 )
+_DAYS = re.compile(r"\d{1,2}/\d{1,2}(?:/\d{2,4})?,?\s+(?=\d{1,2}:\d\d:\d\d)")
+_CLOCKS = re.compile(r"\d{1,3}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w.:])")
+_EMPTY_BRACKETS = re.compile(r"^\s*\[\s*\]\s*(?=[\[\d])", re.MULTILINE)
 _ESPNET = re.compile(r"(?<![\w.])(\d+)epoch(?=[:\s])(?:\s*results:)?")
 _BATCHES = re.compile(r":(\d+)-\d+batch:")
 _TIMM = re.compile(r"^\s*Train: (\d+) \[", re.MULTILINE)
@@ -42,22 +46,27 @@ _DARKNET = re.compile(
     r"(?P<rate>[\d.]+) rate"
 )
 
+# What stands before a number, in pieces that end where one may begin: never two ways to match.
+_GAP = r"(?:[^-+.\d{more}\n]+(?=[-+.\d{more}])|[-+.\d{more}])*?"
 _POINT = r"(?:\d+(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
 _COMMA = r"\d+(?:[.,]\d+)?"
 _PAIR = r"""
-    (.*?)                                                   # what stands before the number
+    (?:({gap})
     (?<![\w.@/\#^])(?<!\w['-])
-    ([-+]?(?:{number})(?:[eE][-+]?\d+)?|[-+]?(?i:nan|inf(?:inity)?))
+    ([-+]?(?:{number})(?:[eE][-+]?\d+)?{words})
     (?:\s*/\s*(\d+))?                                       # of how many
     \s?(?:%|(?:ms|us|s|sec|secs|seconds|m|min|mins|h|k|K|M|G|B|T|MB|GB|MiB|GiB|x|it|img|images)
     (?:/[A-Za-z]+)?|/[A-Za-z]+)?
     (?![\w'/]|\.\d)
+    |.+)                                                     # no number is left
 """
-_PAIRS = re.compile(_PAIR.replace("{number}", _POINT), re.VERBOSE)
-_PAIRS_WITH_COMMAS = re.compile(_PAIR.replace("{number}", _COMMA), re.VERBOSE)
+_WORDS = r"|[-+]?(?i:nan|inf(?:inity)?)"
+_ANY_WORD = re.compile(r"[\s:=(\[][-+]?(?:nan|inf|infinity)(?!\w)", re.IGNORECASE)
 _ANY_COMMA = re.compile(r"[:=]\s*[-+]?(\d+,\d+)(?![\d,])")
 _ANY_POINT = re.compile(r"[:=]\s*[-+]?\d+\.\d")
 
+# Counters that open their line: [10], (10), 10:, #10
+_COUNTER = re.compile(r"\s*(?:\[\s*\d+\s*\]|\(\s*\d+\s*\)|\d+\s*:\s|#\d+)")
 _WRAPPERS = re.compile(r"(?:np\.float\d+|numpy\.float\d+|tensor|array|float)?[\[({<]+\s*$")
 _PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s")
 _IN_BRACKETS = re.compile(r"^(\w+)\((\w+)\)$")
@@ -67,7 +76,8 @@ _STEP_WORDS = frozenset(
 )
 # Names that hold such a word and yet count nothing that goes on.
 _NO_STEPS = frozenset(
-    """best per time remaining warmup max total num every eta last save avg early patience sec""".split()
+    """best per time remaining warmup max total num every eta last save avg early patience sec
+    skipped consumed""".split()
 )
 _COUNTS = ("num_updates", "num_timesteps", "total_timesteps", "num_steps")
 _JOINTS = frozenset(
@@ -75,6 +85,8 @@ _JOINTS = frozenset(
     current""".split()
 )
 _MOST_WORDS = 3
+# Enough of a text to see what its lines look like.
+_HEAD = 100_000
 
 
 class Pair(NamedTuple):
@@ -85,12 +97,16 @@ class Pair(NamedTuple):
         sets: part of the data that this and what follows in the line are of, where it is named.
         own: whether the name itself says so.
         bracket: whether the number stands in brackets.
+        step: the step column that a whole number of this name belongs to.
+        opens: whether nothing but a bracket stands before the number.
     """
 
     name: str
     sets: str | None
     own: bool
     bracket: bool
+    step: str | None = None
+    opens: bool = False
 
 
 @dataclass
@@ -119,7 +135,7 @@ def read_lines(content: Content) -> Table:
     """
     text = plain(content.text)
     decimal = _has_decimal_commas(text)
-    reader = _Reader(decimal)
+    reader = _Reader(decimal, bool(_ANY_WORD.search(text)))
     physical = _without_prefixes(text).split("\n")
     # A last line without its end may have been cut anywhere.
     unended = bool(physical) and bool(physical[-1].strip())
@@ -136,16 +152,6 @@ def read_lines(content: Content) -> Table:
     return Table(content.name, columns_of(reader.rows), reader.rows, notes, reader.totals)
 
 
-def says_something(content: Content) -> bool:
-    """Whether any line holds a named number."""
-    reader = _Reader(False)
-    for number, line in enumerate(_without_prefixes(plain(content.text)).split("\n"), start=1):
-        reader.read(line, number, cut=False)
-        if reader.rows:
-            return True
-    return False
-
-
 def _has_decimal_commas(text: str) -> bool:
     if _ANY_POINT.search(text):
         return False
@@ -153,29 +159,49 @@ def _has_decimal_commas(text: str) -> bool:
 
 
 def _without_prefixes(text: str) -> str:
-    head = text[:20_000]
-    if _LEVEL.search(head):
-        text = _LEVEL.sub("", text)
-    if _GLOG.search(head):
-        text = _GLOG.sub("", text)
-    if ".py:" in text or ".cpp:" in text or ".cc:" in text or "cuda:" in text:
-        text = _PLACES.sub("", text)
-    text = _DATES.sub("", text) if _DATES.search(text) else text
-    text = _TIMES.sub("", text) if _TIMES.search(text) else text
-    if "Train: " in text:
+    """A text without time stamps, levels and places in source files.
+
+    Its beginning tells whether it has any.
+    """
+    head = text[:_HEAD]
+    for pattern in (_LEVEL, _GLOG, _PLACES, _DATES, _DAYS):
+        if pattern.search(head):
+            text = pattern.sub("", text)
+    if _CLOCKS.search(head):
+        text = _EMPTY_BRACKETS.sub("", _CLOCKS.sub(_unless_a_name_ends, text))
+    if "Train: " in head:
         text = _TIMM.sub(r"Train Epoch: \1 [", text)
-    if _ESPNET.search(text):
+    if _ESPNET.search(head):
         text = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", text))
     return text
+
+
+def _unless_a_name_ends(clock: re.Match[str]) -> str:
+    # acc@1:75 is no time.
+    before = clock.string[clock.start() - 1] if clock.start() else " "
+    return clock.group() if before.isalnum() or before in "_.:@" else ""
+
+
+@functools.cache
+def _pairs(decimal: bool, with_words: bool) -> re.Pattern[str]:
+    """What finds a number, what stands before it and of how many it is.
+
+    Args:
+        decimal: whether commas are decimal points.
+        with_words: whether nan and inf are numbers, which costs time.
+    """
+    gap = _GAP.replace("{more}", "nNiI" if with_words else "")
+    pattern = _PAIR.replace("{gap}", gap).replace("{number}", _COMMA if decimal else _POINT)
+    return re.compile(pattern.replace("{words}", _WORDS if with_words else ""), re.VERBOSE)
 
 
 class _Reader:
     """Reads lines one after another, and remembers the step that was said last."""
 
-    def __init__(self, decimal: bool) -> None:
+    def __init__(self, decimal: bool, with_words: bool) -> None:
         self.rows: list[Record] = []
         self.totals: dict[str, float] = {}
-        self._pairs = _PAIRS_WITH_COMMAS if decimal else _PAIRS
+        self._pairs = _pairs(decimal, with_words)
         self._decimal = decimal
         self._steps: dict[str, float] = {}
         self._names: dict[str, Pair] = {}
@@ -224,6 +250,8 @@ class _Reader:
         counter: tuple[float, str] | None = None
         names = self._names
         for position, (gap, number, total) in enumerate(self._pairs.findall(line)):
+            if not number:
+                break
             pair = names.get(gap)
             if pair is None:
                 pair = names[gap] = name_before(gap)
@@ -231,12 +259,17 @@ class _Reader:
             if pair.sets is not None:
                 phase = pair.sets
             if not name or (pair.bracket and total and name.lower() in PHASES):
-                if counter is None and (total or (position == 0 and self._leads(line, gap))):
+                if counter is None and (
+                    total or (position == 0 and pair.opens and _COUNTER.match(line))
+                ):
                     counter = (self._number(number), total)
+                    if pair.bracket and total and phase is None and "epoch" in said.steps:
+                        # Epoch: [3][ 50/469] opens what is logged while training.
+                        phase = "train"
                 continue
             value = self._number(number)
-            step = _step_name(name, value, total)
-            if step is not None:
+            step = pair.step
+            if step is not None and _is_step(step, value, total):
                 if step not in said.steps:
                     said.steps[step] = value
                     if total:
@@ -265,12 +298,6 @@ class _Reader:
             if total:
                 said.totals[name] = float(total)
 
-    def _leads(self, line: str, gap: str) -> bool:
-        """Whether a number without a name opens its line as a counter does: `[10]`, `10:`."""
-        return bool(re.match(r"\s*(?:\[\s*\d+\s*\]|\(\s*\d+\s*\)|\d+\s*:\s|#\d+)", line)) and (
-            gap.strip() in ("", "[", "(", "#")
-        )
-
     def _take_object(self, line: str, said: _Line) -> bool:
         """Reads a line that ends in a JSON object, as loggers of fairseq and others write it."""
         begin = line.index("{")
@@ -284,10 +311,12 @@ class _Reader:
             return False
         for name, cell in flattened(found):
             value = to_number(cell)
-            step = None if value is None else _step_name(name, value, "")
-            if step is not None and value is not None:
+            if value is None:
+                continue
+            step = _step_column(name)
+            if step is not None and _is_step(step, value, ""):
                 said.steps[step] = value
-            elif value is not None:
+            else:
                 said.cells[name] = value
         return True
 
@@ -310,7 +339,7 @@ def name_before(gap: str) -> Pair:
     phase = _last_phase(outside)
     inside = _IN_BRACKETS.match(name)
     if inside and inside[2].lower() in PHASES:
-        return Pair(inside[1], inside[2].lower(), False, bracket)
+        return Pair(inside[1], inside[2].lower(), False, bracket, _step_column(inside[1]))
     spoken = name.split()
     joints = [index for index, word in enumerate(spoken[:-1]) if word.lower() in _JOINTS]
     cut = joints[-1] + 1 if joints else 0
@@ -320,12 +349,12 @@ def name_before(gap: str) -> Pair:
         cut = len(spoken) - _MOST_WORDS
     phase = _last_phase(" ".join(spoken[:cut])) or phase
     name = " ".join(spoken[cut:])
-    if not any(character.isalpha() for character in name):
-        return Pair("", phase, False, bracket)
+    if name.lower() in _JOINTS or not any(character.isalpha() for character in name):
+        return Pair("", phase, False, bracket, opens=gap.strip() in ("", "[", "(", "#"))
     spelled_out = _last_phase(" ".join(word for word in spoken[cut:] if word.lower() in PHASES))
     own = spelled_out is not None or any(word in PHASES for word in words(name))
     # train loss 0.4, acc 0.8: both are of the training.
-    return Pair(name, spelled_out or phase, own, bracket)
+    return Pair(name, spelled_out or phase, own, bracket, _step_column(name))
 
 
 def _last_part(text: str) -> tuple[str, str]:
@@ -340,21 +369,23 @@ def _last_phase(text: str) -> str | None:
     return found[-1] if found else None
 
 
-def _step_name(name: str, value: float, total: str) -> str | None:
-    """The step column that a number belongs to, None where it counts no steps."""
-    lower = name.lower()
-    last = re.split(r"[\s/._-]+", lower)[-1]
-    if last not in _STEP_WORDS or not (value >= 0):
+def _step_column(name: str) -> str | None:
+    """The step column that numbers of a name belong to, None where they count no steps."""
+    parts = re.split(r"[\s/._-]+", name.lower())
+    if parts[-1] not in _STEP_WORDS:
         return None
-    if lower.rsplit("/", 1)[-1] in _COUNTS:
-        return lower.rsplit("/", 1)[-1]
-    others = set(re.split(r"[\s/._-]+", lower)[:-1])
+    last = name.lower().rsplit("/", 1)[-1]
+    if last in _COUNTS:
+        return last
     # epoch_time, best epoch, steps per epoch
-    if others & _NO_STEPS or len(others) > 2:
+    if _NO_STEPS & set(parts[:-1]) or len(parts) > 3:
         return None
-    if last in ("epoch", "epochs"):
-        return "epoch"
-    return last if float(value).is_integer() or total else None
+    return "epoch" if parts[-1] == "epochs" else parts[-1]
+
+
+def _is_step(column: str, value: float, total: str) -> bool:
+    """Whether a number can count steps: a whole one, or one of how many, or a share of epochs."""
+    return value >= 0 and (column == "epoch" or value.is_integer() or bool(total))
 
 
 def _another(name: str, cells: Mapping[str, Cell]) -> str:

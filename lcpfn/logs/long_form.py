@@ -43,9 +43,7 @@ def _wide(column: str, key: str, value: str, row: Record) -> str:
 
 def _by_phase(table: Table) -> Table:
     """A column that says of which part of the data a row is: metrics of several parts split up."""
-    phases = next(
-        (column for column in table.columns if column.lower() in _PHASE_COLUMNS), None
-    )
+    phases = next((column for column in table.columns if column.lower() in _PHASE_COLUMNS), None)
     if phases is None:
         return table
     found = {row.cells.get(phases) for row in table.rows if is_logged(row.cells.get(phases))}
@@ -67,7 +65,9 @@ def _by_phase(table: Table) -> Table:
         Record(
             row.line,
             {
-                f"{row.cells[phases]}/{column}" if column in shared and phases in row.cells else column: cell
+                f"{row.cells[phases]}/{column}"
+                if column in shared and phases in row.cells
+                else column: cell
                 for column, cell in row.cells.items()
             },
         )

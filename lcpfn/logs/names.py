@@ -40,7 +40,18 @@ _SAME = {
     "logloss": "loss",
 }
 # Words that tell no two metrics of a log apart.
-_FILLERS = ("mean", "avg", "average", "value", "epoch", "metrics", "metric", "ep", "rollout", "rate")
+_FILLERS = (
+    "mean",
+    "avg",
+    "average",
+    "value",
+    "epoch",
+    "metrics",
+    "metric",
+    "ep",
+    "rollout",
+    "rate",
+)
 _LOWER = frozenset(
     """loss losses error errors err perplexity ppl rmse mse mae mape rmsle smape wer cer ter nll bpc
     bpb bpd bits logloss crossentropy entropy xent l1 l2 fid kid kl kld deviance huber hinge eer

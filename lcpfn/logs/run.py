@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from lcpfn.errors import InputError
 from lcpfn.logs.cells import is_logged, to_number
 from lcpfn.logs.columns import (
+    Rates,
     find_metric,
     find_rates,
     find_steps,
@@ -233,11 +235,12 @@ def _run_of(
     else:
         log = _with_steps(table, records, column, values, chosen.column, notes + chosen.notes)
     total = total_of(table, log.steps_column)
-    rates_column = find_rates(table, records)
+    where = find_rates(table, records, log.steps_column)
+    rates = None if where is None else _rates(table, records, where, log)
     return replace(
         log,
-        rates=None if rates_column is None else _rates(table, records, rates_column, log),
-        rates_column=rates_column,
+        rates=rates,
+        rates_column=None if where is None or rates is None else where.column,
         stated_horizon=total if total is not None and _reaches(log, total) else None,
         stated_goal=goal_of(column) or goal_of(metric or ""),
         run=table.run,
@@ -245,7 +248,9 @@ def _run_of(
 
 
 def _note_on_counting(table: Table, records: Sequence[Record], column: str) -> str:
-    counted = f"the {len(records)} records are counted from 1, and the horizon is a number of records"
+    counted = (
+        f"the {len(records)} records are counted from 1, and the horizon is a number of records"
+    )
     gap = unusable_steps(table, records, column)
     if gap is not None:
         return f"column {gap!r} does not count the records of {column}, so {counted}"
@@ -260,28 +265,31 @@ def _reaches(log: RunLog, total: float) -> bool:
     return True
 
 
-def _rates(table: Table, records: Sequence[Record], column: str, log: RunLog) -> Array | None:
-    """(n,) learning rates at the steps of a log: of the record, or of another row of its step."""
-    if log.steps_column is None:
-        found = [to_number(record.cells.get(column)) for record in records]
-        return _all_known(found)
-    by_step: dict[float, float] = {}
-    for row in table.rows:
-        step, rate = to_number(row.cells.get(log.steps_column)), to_number(row.cells.get(column))
-        if step is not None and rate is not None:
-            by_step[step] = rate
-    # The record's own rate is the last word on its step.
-    for record in records:
-        step, rate = to_number(record.cells[log.steps_column]), to_number(record.cells.get(column))
-        if step is not None and rate is not None:
-            by_step[step] = rate
-    return _all_known([by_step.get(step) for step in log.logged_steps.tolist()])
-
-
-def _all_known(rates: Sequence[float | None]) -> Array | None:
-    if any(rate is None or not math.isfinite(rate) or rate < 0 for rate in rates):
-        return None
-    return np.array(rates, dtype=np.float64)
+def _rates(table: Table, records: Sequence[Record], where: Rates, log: RunLog) -> Array | None:
+    """(n,) learning rates at the records of a log: their own, or the last one set before them."""
+    own = [to_number(record.cells.get(where.column)) for record in records]
+    if where.steps_column is not None:
+        known: dict[float, float] = {}
+        for row in table.records_with(where.column):
+            step = to_number(row.cells.get(where.steps_column))
+            rate = to_number(row.cells[where.column])
+            if step is not None and rate is not None:
+                known[step] = rate
+        steps = sorted(known)
+        for index, record in enumerate(records):
+            step = to_number(record.cells.get(where.steps_column))
+            place = 0 if step is None else bisect_right(steps, step)
+            if own[index] is None and place:
+                own[index] = known[steps[place - 1]]
+    if log.steps_column is not None:
+        # Of a step that was logged again, the last record counts.
+        by_step = {
+            to_number(record.cells[log.steps_column]): rate
+            for record, rate in zip(records, own, strict=True)
+        }
+        own = [by_step.get(step) for step in log.logged_steps.tolist()]
+    rates = [rate for rate in own if rate is not None and math.isfinite(rate) and rate >= 0]
+    return np.array(rates, dtype=np.float64) if len(rates) == len(own) else None
 
 
 def _with_steps(
@@ -311,9 +319,7 @@ def _with_steps(
     logged = np.array(sorted(numbered))
     ordered = np.array([numbered[step] for step in logged])
     shift, consecutive, stride = _numbering(logged)
-    return RunLog(
-        metric, ordered, column, logged + shift, shift, consecutive, tuple(notes), stride
-    )
+    return RunLog(metric, ordered, column, logged + shift, shift, consecutive, tuple(notes), stride)
 
 
 def _numbering(logged: Array) -> tuple[float, bool, float | None]:
