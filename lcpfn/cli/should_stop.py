@@ -27,11 +27,12 @@ from lcpfn.cli.common import (
     reports_errors,
     show_notes,
 )
+from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
-    from lcpfn.logs.run import RunLog
     from lcpfn.forecast.extrapolation import Extrapolation
+    from lcpfn.logs.run import RunLog
     from lcpfn.peers import Peer
     from lcpfn.stopping import Decision, StoppingRule
 
@@ -41,8 +42,6 @@ STOP = 10
 @reports_errors
 def should_stop(
     run: RunArgument,
-    goal: GoalOption,
-    horizon: HorizonOption,
     best: Annotated[
         float,
         typer.Option(
@@ -51,6 +50,8 @@ def should_stop(
             show_default=False,
         ),
     ],
+    goal: GoalOption = None,
+    horizon: HorizonOption = None,
     metric: MetricOption = None,
     steps_column: StepsColumnOption = None,
     threshold: Annotated[
@@ -90,21 +91,19 @@ def should_stop(
 ) -> None:
     """Says whether a run is still worth its compute. Exit code 0: go on, 10: stop, 2: bad input.
 
-    [bold]lcpfn should-stop RUN.csv -m val_loss --goal minimize --horizon 100 --best 0.31[/bold]
+    [bold]lcpfn should-stop RUN.csv -m val_loss --horizon 100 --best 0.31[/bold]
     """
     import lcpfn
-    from lcpfn.logs.run import read_run
     from lcpfn.forecast.bounds import bounds_that_hold
 
     rule = lcpfn.StoppingRule(threshold, min_steps, patience, min_delta)
-    log = read_run(run, metric, steps_column)
-    if observe is not None:
-        log = log.first(observe)
+    asked = read_question(run, metric, steps_column, goal, horizon)
+    log = asked.log if observe is None else asked.log.first(observe)
     loaded = lcpfn.load(model)
 
     if math.isnan(best):
         raise InputError("best is nan, but must be the final value of a run")
-    peers = [_peer(path, log, horizon) for path in peer or ()]
+    peers = [each for path in peer or () for each in _peers(path, log, asked.horizon)]
     others = [best, *(value for other in peers for value in other.values)]
     stated = parse_bounds(bounds)
 
@@ -112,14 +111,14 @@ def should_stop(
         seen = log.first(records)
         # Stated ones that the log passes are an error, which the model tells.
         allowed = (
-            bounds_that_hold("auto", seen.values.tolist(), goal.value, others)
+            bounds_that_hold("auto", seen.values.tolist(), asked.goal.value, others)
             if stated == "auto"
             else stated
         )
-        return forecast(loaded, seen, horizon, goal, allowed, schedule)
+        return forecast(loaded, seen, asked.horizon, asked.goal, allowed, schedule)
 
     decision, post = _decide(rule, log, best, forecast_first, peers, nan)
-    show_notes((*log.notes, *_note_on_missing(log, nan)))
+    show_notes((*asked.notes, *_note_on_missing(log, nan)))
     if as_json:
         print_json(
             {
@@ -136,7 +135,7 @@ def should_stop(
                 "bounds": list(post.bounds),
                 "steps_column": log.steps_column,
                 "observed": observed_summary(log, post),
-                "horizon": horizon,
+                "horizon": asked.horizon,
                 "final_step": float(log.own_steps(post.steps[-1:])[0]),
             }
         )
@@ -159,14 +158,21 @@ def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
     return [f"{count_as} as missing; where that means divergence, say --nan stop"]
 
 
-def _peer(path: str, run: RunLog, horizon: float) -> Peer:
-    """Another run of the search, in the columns and the steps of the one that is asked about."""
+def _peers(path: str, run: RunLog, horizon: float) -> list[Peer]:
+    """Other runs of the search, in the metric and the steps of the one that is asked about."""
+    from lcpfn.logs.run import read_runs
+
+    logs = read_runs(path, run.metric, run.steps_column)
+    # An export may hold the run itself beside its peers.
+    others = [log for log in logs if log.run is None or log.run != run.run]
+    return [_peer(path, log, run, horizon) for log in others]
+
+
+def _peer(path: str, log: RunLog, run: RunLog, horizon: float) -> Peer:
     import numpy as np
 
-    from lcpfn.logs.run import read_run
     from lcpfn.peers import Peer
 
-    log = read_run(path, run.metric, run.steps_column)
     try:
         log.model_horizon(horizon)
     except InputError as error:
@@ -174,7 +180,7 @@ def _peer(path: str, run: RunLog, horizon: float) -> Peer:
     # Of two logs of one search, the one that lacks its step 0 does not show that they count so.
     counted = max(log, run, key=lambda each: each.shift)
     end = counted.model_horizon(horizon) - counted.shift
-    own = log.own_steps(log.model_steps)
+    own = log.logged_steps
     present = own[~np.isnan(log.values)]
     records = zip((own + run.shift).tolist(), log.values.tolist(), strict=True)
     return Peer.of(records, stopped=not len(present) or bool(present[-1] < end))

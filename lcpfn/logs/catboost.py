@@ -24,10 +24,7 @@ def is_catboost(document: Any) -> bool:
 def records_of(document: Mapping[str, Any]) -> tuple[list[Record], dict[str, float]]:
     """The records, with metrics as `learn/RMSE` and `test/RMSE`, and the length of the run."""
     meta = document["meta"]
-    names = {
-        each: [str(metric.get("name")) for metric in meta.get(f"{each}_metrics", ())]
-        for each in _SETS
-    }
+    names = {each: _metrics(meta.get(f"{each}_metrics")) for each in _SETS}
     rows = [
         Record(number, dict(_cells(entry, names)))
         for number, entry in enumerate(document["iterations"], start=1)
@@ -35,6 +32,12 @@ def records_of(document: Mapping[str, Any]) -> tuple[list[Record], dict[str, flo
     ]
     count = meta.get("iteration_count")
     return rows, {STEP: float(count)} if isinstance(count, int) and count > 0 else {}
+
+
+def _metrics(stated: Any) -> list[str]:
+    if not isinstance(stated, list):
+        return []
+    return [str(metric.get("name")) for metric in stated if isinstance(metric, dict)]
 
 
 def _cells(

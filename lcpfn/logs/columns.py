@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -318,12 +319,17 @@ def find_steps(
     return Choice(chosen.column, [])
 
 
-def unusable_steps(table: Table, records: Sequence[Record], metric: str) -> str | None:
-    """A column that would count the steps but for some records; for the message on that."""
+def unusable_steps(table: Table, records: Sequence[Record], metric: str) -> list[str]:
+    """A note on a column that looks as if it counted the steps, and does not."""
     for name in table.columns:
-        if step_rank(name) is not None and name != metric:
-            return name
-    return None
+        if step_rank(name) is None or name == metric:
+            continue
+        if any(to_number(record.cells.get(name)) is None for record in records):
+            reason = f"holds no number in some records of {metric}"
+        else:
+            reason = "begins again and again"
+        return [f"column {name!r} {reason}, so records are counted from 1 instead"]
+    return []
 
 
 def _candidate(table: Table, records: Sequence[Record], column: str) -> _Candidate | None:
@@ -334,7 +340,7 @@ def _candidate(table: Table, records: Sequence[Record], column: str) -> _Candida
     if not steps or not whole:
         return None
     # A count that begins again in every epoch tells nothing of the run.
-    falls = sum(after < before for before, after in zip(steps, steps[1:], strict=False))
+    falls = sum(after < before for before, after in itertools.pairwise(steps))
     if falls > max(2, len(steps) / 10):
         return None
     return _Candidate(column, steps, len(steps) - len(set(steps)))
@@ -349,7 +355,7 @@ def _counts_up(table: Table, records: Sequence[Record], column: str) -> bool:
     return (
         bool(numbers)
         and all(number is not None and number.is_integer() and number >= 0 for number in numbers)
-        and all(a < b for a, b in zip(numbers, numbers[1:], strict=False) if a is not None and b)
+        and all(a < b for a, b in itertools.pairwise(numbers) if a is not None and b)
         and None not in numbers
     )
 

@@ -178,7 +178,7 @@ def _header_above(lines: Sequence[str], first: int, width: int, delimiter: str) 
 def _by_rule(line: str, rule: Sequence[tuple[int, int]]) -> list[str]:
     """Names that stand above dashes, and may hold blanks themselves."""
     ends = [start for start, _ in rule[1:]] + [len(line)]
-    starts = [0] + ends[:-1]
+    starts = [0, *ends[:-1]]
     return [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
 
 
@@ -267,7 +267,8 @@ def _without_the_last_if_cut(
     short = len(cells) < width and all(len(other) >= width for _, other in others)
     # Only a closing quote shows that a last cell without its line's end is whole.
     lines = content.lines()
-    quoted = lines[-1].rstrip().endswith('"') and lines[-1].lstrip().startswith('"')
+    last = lines[-1].strip()
+    quoted = last.startswith('"') and last.endswith('"') and last.count('"') % 2 == 0
     unended = not content.ended and line == len(lines) and bool(lines[-1].strip())
     if short or (unended and not (quoted and len(cells) == width and width > 1)):
         notes.append(left_out(line))

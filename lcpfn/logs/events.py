@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lcpfn.errors import InputError
+from lcpfn.logs.cells import Cell
 from lcpfn.logs.content import read_bytes
-from lcpfn.logs.table import Cell, Record, Table, columns_of
+from lcpfn.logs.table import Record, Table, columns_of
 
 PATTERN = "*tfevents*"
 

@@ -70,20 +70,22 @@ _COUNTER = re.compile(r"\s*(?:\[\s*\d+\s*\]|\(\s*\d+\s*\)|\d+\s*:\s|#\d+)")
 _WRAPPERS = re.compile(r"(?:np\.float\d+|numpy\.float\d+|tensor|array|float)?[\[({<]+\s*$")
 _PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s")
 _IN_BRACKETS = re.compile(r"^(\w+)\((\w+)\)$")
-_STEP_WORDS = frozenset(
-    """epoch epochs step steps iter iters iteration iterations it update updates round batch episode
-    timesteps timestep""".split()
-)
+_STEP_WORDS_TEXT = """
+epoch epochs step steps iter iters iteration iterations it update updates round batch episode
+timesteps timestep
+"""
+_STEP_WORDS = frozenset(_STEP_WORDS_TEXT.split())
 # Names that hold such a word and yet count nothing that goes on.
-_NO_STEPS = frozenset(
-    """best per time remaining warmup max total num every eta last save avg early patience sec
-    skipped consumed""".split()
-)
+_NO_STEPS_TEXT = """
+best per time remaining warmup max total num every eta last save avg early patience sec skipped
+consumed
+"""
+_NO_STEPS = frozenset(_NO_STEPS_TEXT.split())
 _COUNTS = ("num_updates", "num_timesteps", "total_timesteps", "num_steps")
-_JOINTS = frozenset(
-    """with at in of for is the and to after finished done was on are has after: - * >> -> ==>
-    current""".split()
-)
+_JOINTS_TEXT = """
+with at in of for is the and to after finished done was on are has after: - * >> -> ==> current
+"""
+_JOINTS = frozenset(_JOINTS_TEXT.split())
 _MOST_WORDS = 3
 # Enough of a text to see what its lines look like.
 _HEAD = 100_000
@@ -326,6 +328,7 @@ class _Reader:
         return float(text)
 
 
+@functools.lru_cache(maxsize=4096)
 def name_before(gap: str) -> Pair:
     """The name of a number, from the text between it and the number before."""
     text = gap.rstrip()

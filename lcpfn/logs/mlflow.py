@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lcpfn.errors import InputError
+from lcpfn.logs.cells import Cell
 from lcpfn.logs.content import Content, decoded, read_bytes
-from lcpfn.logs.table import Cell, Record, Table, left_out
+from lcpfn.logs.table import Record, Table, left_out
 
 FOLDER = "metrics"
 

@@ -52,19 +52,21 @@ _FILLERS = (
     "rollout",
     "rate",
 )
-_LOWER = frozenset(
-    """loss losses error errors err perplexity ppl rmse mse mae mape rmsle smape wer cer ter nll bpc
-    bpb bpd bits logloss crossentropy entropy xent l1 l2 fid kid kl kld deviance huber hinge eer
-    cost regret distance lpips mlogloss merror quantile residual residue poisson gamma tweedie nloglik
-    dfl objective fde ade absrel cindexloss""".split()
-)
-_HIGHER = frozenset(
-    """acc accuracy top1 top5 acc1 acc5 map map50 ap ap50 ap75 auc auroc aucpr auprc prauc f1 fscore f2
-    fbeta precision recall bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum meteor cider chrf dice
-    iou miou jaccard r2 pearson spearman spearmanr pearsonr corr correlation mcc matthews kappa ndcg
-    mrr hits psnr ssim reward rew rewards return returns score win winrate success elo likelihood
-    elbo comet em match sensitivity specificity explained gini ks hit fitness""".split()
-)
+_LOWER_TEXT = """
+loss losses error errors err perplexity ppl rmse mse mae mape rmsle smape wer cer ter nll bpc
+bpb bpd bits logloss crossentropy entropy xent l1 l2 fid kid kl kld deviance huber hinge eer
+cost regret distance lpips mlogloss merror quantile residual residue poisson gamma tweedie
+nloglik dfl objective fde ade absrel cindexloss
+"""
+_LOWER = frozenset(_LOWER_TEXT.split())
+_HIGHER_TEXT = """
+acc accuracy top1 top5 acc1 acc5 map map50 ap ap50 ap75 auc auroc aucpr auprc prauc f1 fscore f2
+fbeta precision recall bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum meteor cider chrf
+dice iou miou jaccard r2 pearson spearman spearmanr pearsonr corr correlation mcc matthews kappa
+ndcg mrr hits psnr ssim reward rew rewards return returns score win winrate success elo
+likelihood elbo comet em match sensitivity specificity explained gini ks hit fitness
+"""
+_HIGHER = frozenset(_HIGHER_TEXT.split())
 _NEGATED = frozenset(("neg", "negative"))
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Za-z][a-z]*\d*|\d+")
 _SPELLINGS = (

@@ -85,6 +85,16 @@ class RunLog:
         return self.steps_column or "record"
 
     @property
+    def notes_on_steps(self) -> list[str]:
+        """That records are counted for want of a step column, where they are."""
+        if self.steps_column is not None:
+            return []
+        return [
+            f"no column counts the steps: the {len(self.values)} records are counted from 1, and "
+            "the horizon is a number of records"
+        ]
+
+    @property
     def model_steps(self) -> Array:
         """(n,) the steps for a model: `steps`, or 1..n where the log has none."""
         return np.arange(1.0, len(self.values) + 1) if self.steps is None else self.steps
@@ -110,8 +120,10 @@ class RunLog:
         """
         if not (math.isfinite(horizon) and horizon > 0):
             raise InputError(f"horizon is {horizon:g}, but must be positive and finite")
-        counts = self.consecutive or (self.stride is not None and horizon % self.stride == 0)
-        converted = horizon if counts else horizon + self.shift
+        if self.stride is not None and horizon % self.stride == 0:
+            converted = horizon - 1
+        else:
+            converted = horizon if self.consecutive else horizon + self.shift
         last = float(self.model_steps[-1])
         if converted < last:
             own = f"the log's last {self.step_name} is {last - self.shift:g}"
@@ -175,8 +187,10 @@ def read_runs(
     Args and errors are those of `read_run`; a run without the metric is left out if others have it.
     """
     tables = read_tables(source)
-    if len(tables) == 1:
-        return [_run_of(tables[0], metric, steps_column, horizon, [])]
+    named = any(metric is not None and metric.startswith(f"{table.run} - ") for table in tables)
+    if len(tables) == 1 or named:
+        table, metric, notes = _one_run(tables, metric)
+        return [_run_of(table, metric, steps_column, horizon, notes)]
     found: list[RunLog] = []
     problem: InputError | None = None
     for table in tables:
@@ -230,7 +244,7 @@ def _run_of(
         records = [record for record in records if is_logged(record.cells.get(chosen.column))]
     values = np.array([table.number(record, column) for record in records])
     if chosen is None:
-        notes.append(_note_on_counting(table, records, column))
+        notes += unusable_steps(table, records, column)
         log = RunLog(column, values, notes=tuple(notes))
     else:
         log = _with_steps(table, records, column, values, chosen.column, notes + chosen.notes)
@@ -245,16 +259,6 @@ def _run_of(
         stated_goal=goal_of(column) or goal_of(metric or ""),
         run=table.run,
     )
-
-
-def _note_on_counting(table: Table, records: Sequence[Record], column: str) -> str:
-    counted = (
-        f"the {len(records)} records are counted from 1, and the horizon is a number of records"
-    )
-    gap = unusable_steps(table, records, column)
-    if gap is not None:
-        return f"column {gap!r} does not count the records of {column}, so {counted}"
-    return f"no column counts the steps, so {counted}"
 
 
 def _reaches(log: RunLog, total: float) -> bool:
@@ -329,7 +333,7 @@ def _numbering(logged: Array) -> tuple[float, bool, float | None]:
         return min(1.0, gap), gap == 1, None
     # 19, 39, 59, ...: every twentieth step, the first of all being number 0.
     if gap >= 2 and gap.is_integer() and not ((logged + 1) % gap).any():
-        return 1.0, False, gap
+        return 0.0, False, gap
     return 0.0, False, None
 
 

@@ -10,6 +10,8 @@ from lcpfn.errors import InputError
 from lcpfn.logs.cells import Cell, is_logged, shortened, to_cell, to_number
 
 _LISTED = 12
+_LONGEST_NAME = 60
+_LONGEST_LIST = 300
 
 
 class Record(NamedTuple):
@@ -83,12 +85,18 @@ def flattened(record: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def listed(columns: Sequence[str]) -> str:
-    """Column names for a message; of many, the first."""
+    """Column names for a message; of many, or long ones, the first."""
     if not columns:
         return "none"
-    if len(columns) <= _LISTED:
-        return ", ".join(columns)
-    return f"{', '.join(columns[:_LISTED])} and {len(columns) - _LISTED} more"
+    shown: list[str] = []
+    for column in (" ".join(column.split()) for column in columns[:_LISTED]):
+        shown.append(
+            column if len(column) <= _LONGEST_NAME else f"{column[: _LONGEST_NAME - 3]}..."
+        )
+        if sum(map(len, shown)) > _LONGEST_LIST:
+            break
+    more = len(columns) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def left_out(line: int) -> str:

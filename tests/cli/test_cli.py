@@ -172,7 +172,7 @@ class TestExtrapolate:
 
     def test_long_run(self) -> None:
         rows = [f"{step},{3 * (1 + step / 500) ** -0.2}" for step in range(0, 50_001, 500)]
-        log = "global_step,loss\n" + "\n".join(rows)
+        log = "global_step,loss\n" + "\n".join(rows) + "\n"
         content = answer("extrapolate", "-", "-g", "minimize", "-n", "200000", given=log)
         assert content["final_step"] == 200_000
         assert content["observed"]["last_step"] == 50_000
@@ -205,8 +205,8 @@ class TestExtrapolate:
 
 class TestBadInput:
     def test_unknown_column_lists_columns(self, lightning: Path) -> None:
-        line = complaint("extrapolate", lightning, "-m", "acc", "-g", "maximize", "-n", "100")
-        assert "no column 'acc'" in line
+        line = complaint("extrapolate", lightning, "-m", "val_los", "-g", "maximize", "-n", "100")
+        assert "no column 'val_los' for the metric; did you mean 'val_loss'" in line
         assert "epoch, step, train_loss, val_acc, val_loss" in line
 
     def test_ambiguous_metric(self, lightning: Path) -> None:
@@ -246,7 +246,6 @@ class TestBadInput:
             ["--gaol", "minimize"],
             ["--goal", "minimise", "--horizon", "100"],
             ["--horizon", "many", "--goal", "minimize"],
-            ["--horizon", "100"],
             ["--goal", "minimize", "--horizon", "100", "--schedule", "cosin"],
         ],
     )
@@ -418,7 +417,9 @@ class TestEvaluate:
         assert "of 2 runs" in result.stdout
 
     def test_bad_input(self, lightning: Path) -> None:
-        assert "--goal is missing" in complaint("evaluate", lightning, "-m", "val_loss")
+        unclear = "".join(f"{epoch},{epoch}\n" for epoch in range(6))
+        told = complaint("evaluate", "-", given=f"epoch,x\n{unclear}")
+        assert "--goal is missing, and the name 'x' does not say" in told
         assert "--curves is 1" in complaint("evaluate", "--curves", "1")
         assert "'reference'" in complaint("evaluate", "--prior", "nobody")
         line = complaint("evaluate", "-", "-g", "minimize", given="loss\n3\n2\n")
