@@ -400,12 +400,24 @@ def _reaching(
     )
 
 
-def total_of(table: Table, column: str | None) -> float | None:
-    """How long the run will be in a column, where the log says so."""
+def total_of(table: Table, column: str | None, last: Record | None = None) -> float | None:
+    """How long the run will be in a column, where the log says so.
+
+    Args:
+        table: the log.
+        column: of the steps; None where records are counted.
+        last: the newest record, which tells a count within an epoch from one of the whole run.
+    """
     if column is None:
         # Lists in a document have one entry an epoch.
         return None if table.ordered else table.totals.get(EPOCH)
-    return table.totals.get(column, table.totals.get(kind_of(column)))
+    total = table.totals.get(column, table.totals.get(kind_of(column)))
+    epochs = table.totals.get(EPOCH)
+    if total is None or last is None or epochs is None or kind_of(column) == EPOCH:
+        return total
+    epoch, step = to_number(last.cells.get(EPOCH)), to_number(last.cells.get(column))
+    within = epoch is not None and step is not None and step / total > epoch / epochs + 1e-9
+    return None if within else total
 
 
 class Rates(NamedTuple):

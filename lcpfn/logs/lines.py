@@ -136,13 +136,10 @@ def read_lines(content: Content) -> Table:
         InputError: there is none.
     """
     text = plain(content.text)
-    decimal = _has_decimal_commas(text)
-    reader = _Reader(decimal, bool(_ANY_WORD.search(text)))
-    physical = _without_prefixes(text).split("\n")
+    reader = LineReader(text)
+    count = reader.feed(text)
     # A last line without its end may have been cut anywhere.
-    unended = bool(physical) and bool(physical[-1].strip())
-    for number, line in enumerate(physical, start=1):
-        reader.read(line, number, cut=unended and number == len(physical))
+    unended = not text.endswith("\n") and bool(text.rsplit("\n", 1)[-1].strip())
     if not reader.rows:
         raise InputError(
             f"{content.name} holds no records: no line has a name and a number, as in "
@@ -150,32 +147,41 @@ def read_lines(content: Content) -> Table:
             if content.ended
             else f"{content.name} holds no whole record yet"
         )
-    notes = [*content.notes, *([left_out(len(physical))] if unended else [])]
+    notes = [*content.notes, *([left_out(count)] if unended else [])]
     return Table(content.name, columns_of(reader.rows), reader.rows, notes, reader.totals)
 
 
-def _has_decimal_commas(text: str) -> bool:
+def has_decimal_commas_in(text: str) -> bool | None:
+    """Whether commas inside numbers are decimal points; None where there are none."""
     if _ANY_POINT.search(text):
-        return False
-    return bool(has_decimal_commas(found[1] for found in _ANY_COMMA.finditer(text)))
+        return None
+    return has_decimal_commas(found[1] for found in _ANY_COMMA.finditer(text))
 
 
-def _without_prefixes(text: str) -> str:
-    """A text without time stamps, levels and places in source files.
+class _Prefixes:
+    """What loggers write in front of a line: time stamps, levels, places in source files.
 
-    Its beginning tells whether it has any.
+    The beginning of a text tells whether it has any.
     """
-    head = text[:_HEAD]
-    for pattern in (_LEVEL, _GLOG, _PLACES, _DATES, _DAYS):
-        if pattern.search(head):
+
+    def __init__(self, text: str) -> None:
+        head = text[:_HEAD]
+        every = (_LEVEL, _GLOG, _PLACES, _DATES, _DAYS)
+        self._patterns = [pattern for pattern in every if pattern.search(head)]
+        self._clocks = bool(_CLOCKS.search(head))
+        self._timm = "Train: " in head
+        self._espnet = bool(_ESPNET.search(head))
+
+    def without(self, text: str) -> str:
+        for pattern in self._patterns:
             text = pattern.sub("", text)
-    if _CLOCKS.search(head):
-        text = _EMPTY_BRACKETS.sub("", _CLOCKS.sub(_unless_a_name_ends, text))
-    if "Train: " in head:
-        text = _TIMM.sub(r"Train Epoch: \1 [", text)
-    if _ESPNET.search(head):
-        text = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", text))
-    return text
+        if self._clocks:
+            text = _EMPTY_BRACKETS.sub("", _CLOCKS.sub(_unless_a_name_ends, text))
+        if self._timm:
+            text = _TIMM.sub(r"Train Epoch: \1 [", text)
+        if self._espnet:
+            text = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", text))
+        return text
 
 
 def _unless_a_name_ends(clock: re.Match[str]) -> str:
@@ -197,18 +203,38 @@ def _pairs(decimal: bool, with_words: bool) -> re.Pattern[str]:
     return re.compile(pattern.replace("{words}", _WORDS if with_words else ""), re.VERBOSE)
 
 
-class _Reader:
-    """Reads lines one after another, and remembers the step that was said last."""
+class LineReader:
+    """Reads lines one after another, and remembers the step that was said last.
 
-    def __init__(self, decimal: bool, with_words: bool) -> None:
+    Args:
+        head: the beginning of the text, which tells what its lines look like; plain.
+    """
+
+    def __init__(self, head: str) -> None:
         self.rows: list[Record] = []
         self.totals: dict[str, float] = {}
-        self._pairs = _pairs(decimal, with_words)
-        self._decimal = decimal
+        self._prefixes = _Prefixes(head)
+        self._decimal = bool(has_decimal_commas_in(head))
+        self._pairs = _pairs(self._decimal, False)
         self._steps: dict[str, float] = {}
-        self._names: dict[str, Pair] = {}
 
-    def read(self, line: str, number: int, cut: bool) -> None:
+    def feed(self, text: str, line: int = 0) -> int:
+        """Takes more of the text.
+
+        Args:
+            text: plain; what stands after its last line end is left out.
+            line: how many lines came before.
+
+        Returns:
+            How many lines the text has.
+        """
+        self._pairs = _pairs(self._decimal, bool(_ANY_WORD.search(text)))
+        physical = self._prefixes.without(text).split("\n")
+        for number, each in enumerate(physical, start=line + 1):
+            self._read(each, number, cut=number == line + len(physical))
+        return len(physical)
+
+    def _read(self, line: str, number: int, cut: bool) -> None:
         """Takes one line; of one that was typed over, what it said of each step in the end."""
         if "\r" not in line:
             if not cut and line:
@@ -250,13 +276,10 @@ class _Reader:
                 return said
         phase: str | None = None
         counter: tuple[float, str] | None = None
-        names = self._names
         for position, (gap, number, total) in enumerate(self._pairs.findall(line)):
             if not number:
                 break
-            pair = names.get(gap)
-            if pair is None:
-                pair = names[gap] = name_before(gap)
+            pair = name_before(gap)
             name = pair.name
             if pair.sets is not None:
                 phase = pair.sets

@@ -248,7 +248,7 @@ def _run_of(
         log = RunLog(column, values, notes=tuple(notes))
     else:
         log = _with_steps(table, records, column, values, chosen.column, notes + chosen.notes)
-    total = total_of(table, log.steps_column)
+    total = total_of(table, log.steps_column, records[-1])
     where = find_rates(table, records, log.steps_column)
     rates = None if where is None else _rates(table, records, where, log)
     return replace(
