@@ -91,7 +91,7 @@ class _Boxes:
 
     def flush(self, block: Sequence[tuple[int, list[str]]]) -> None:
         """The text has ended; names beside numbers count only when their rule is there."""
-        if block and not self.by_key:
+        if block and self._header is not None:
             self._add(block)
 
     def _add(self, block: Sequence[tuple[int, list[str]]]) -> None:

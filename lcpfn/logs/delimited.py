@@ -129,6 +129,9 @@ def _lone(lines: Sequence[str], body: Sequence[int]) -> Shape | None:
         name = _header_above(lines, body[0], 1, " ") or [LONE_COLUMN]
         return Shape(" ", name, body[0])
     named = bool(re.match(r"[A-Za-z_\"'][^=:{}\[\]]*$", sample[0]))
+    if len(sample) == 1 and any(map(_is_number, sample[0].split())):
+        # A line of text.
+        return None
     if named and all(_is_number(cell) or not is_logged(cell) for cell in sample[1:2]):
         return Shape(",", [sample[0].strip("\"'")], body[0] + 1)
     return None

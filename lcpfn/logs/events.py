@@ -56,7 +56,7 @@ def read_events(data: bytes, name: str) -> Table:
     Raises:
         InputError: it holds none.
     """
-    rows, end = _rows(data, "")
+    rows, end = rows_of(data, "")
     if not rows:
         raise InputError(f"{name} holds no scalars yet")
     notes = [] if end == len(data) else [_note("its")]
@@ -78,7 +78,7 @@ def read_event_folder(folder: Path) -> Table | None:
         if not is_events(data):
             continue
         home = path.parent.relative_to(folder).as_posix()
-        found, end = _rows(data, "" if len(homes) == 1 or home == "." else f"{home}/", len(rows))
+        found, end = rows_of(data, "" if len(homes) == 1 or home == "." else f"{home}/", len(rows))
         rows += found
         if end < len(data):
             notes.append(_note(f"{path.name}: its"))
@@ -89,7 +89,7 @@ def _note(whose: str) -> str:
     return f"{whose} last event is incomplete, still being written, and was skipped"
 
 
-def _rows(data: bytes, prefix: str, first: int = 0) -> tuple[list[Record], int]:
+def rows_of(data: bytes, prefix: str, first: int = 0) -> tuple[list[Record], int]:
     """One record for each step in a row, and where the last whole event ended."""
     rows: list[Record] = []
     cells: dict[str, Cell] = {}

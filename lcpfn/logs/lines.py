@@ -8,6 +8,7 @@ no metrics. A line that says no step belongs to the step that was said last.
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import re
@@ -233,6 +234,13 @@ class LineReader:
         for number, each in enumerate(physical, start=line + 1):
             self._read(each, number, cut=number == line + len(physical))
         return len(physical)
+
+    def peek(self, text: str, line: int) -> LineReader:
+        """A reader with the records that `feed` would add of a text still being written."""
+        ahead = copy.copy(self)
+        ahead.rows, ahead.totals, ahead._steps = [], dict(self.totals), dict(self._steps)
+        ahead.feed(text, line)
+        return ahead
 
     def _read(self, line: str, number: int, cut: bool) -> None:
         """Takes one line; of one that was typed over, what it said of each step in the end."""

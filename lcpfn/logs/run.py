@@ -186,7 +186,16 @@ def read_runs(
 
     Args and errors are those of `read_run`; a run without the metric is left out if others have it.
     """
-    tables = read_tables(source)
+    return runs_in(read_tables(source), metric, steps_column, horizon)
+
+
+def runs_in(
+    tables: Sequence[Table],
+    metric: str | None = None,
+    steps_column: str | None = None,
+    horizon: float | None = None,
+) -> list[RunLog]:
+    """The same of a log whose tables were read; see `lcpfn.logs.formats.read_tables`."""
     named = any(metric is not None and metric.startswith(f"{table.run} - ") for table in tables)
     if len(tables) == 1 or named:
         table, metric, notes = _one_run(tables, metric)
