@@ -11,7 +11,7 @@ from lcpfn.logs.content import Content
 from lcpfn.logs.run_length import constant_totals
 from lcpfn.logs.table import Record, Table, columns_of, left_out
 
-_BARS = "|│┃║"
+_BARS = "|│┃║┆"
 _SPLIT = re.compile(f"[{_BARS}]")
 # Rules between rows: of dashes, crossings and corners, maybe with the colons of Markdown.
 _RULE = re.compile(r"[\s|+:=\-_─━═┼╪╇┿┬┴├┤┌┐└┘╭╮╰╯┏┓┗┛┡┩╞╡╒╕╘╛╔╗╚╝╠╣╬╦╩┳┻┣┫╋│┃]+$")
@@ -79,7 +79,8 @@ class _Boxes:
         if _names_beside_numbers([cells for _, cells in block]) and not self._header:
             self.by_key = True
             self._rows.append(Record(block[-1][0], _by_key([cells for _, cells in block])))
-        elif len(block) == 1 and not any(to_number(cell) is not None for cell in block[0][1]):
+        elif not any(to_number(cell) is not None for _, cells in block for cell in cells):
+            # Of several lines, the others say of what type the columns are.
             self._header = block[0][1]
         else:
             self._add(block)

@@ -97,7 +97,8 @@ def _separated(lines: Sequence[str], body: Sequence[int], delimiter: str) -> Sha
         names, data, first = header, sample[1:], body[0] + 1
         if not data:
             # A header alone, or one line of text.
-            return None if _PAIR.search(lines[body[0]]) else Shape(delimiter, names, first)
+            text = _PAIR.search(lines[body[0]]) or re.search(r"[{}\[\]=]", lines[body[0]])
+            return None if text else Shape(delimiter, names, first)
     if any(_WITH_UNIT.match(name) for name in names):
         return None
     told = sum(bool(_PAIR.search(lines[index])) for index in body[1:_SAMPLE])
@@ -175,6 +176,9 @@ def _header_above(lines: Sequence[str], first: int, width: int, delimiter: str) 
         for names in options:
             if len(names) == width and not any(map(_is_number, names)):
                 return names
+            if len(names) == width - 1 > 1 and lines[first].split()[0] == "0":
+                # pandas prints the numbers of the rows without a name.
+                return ["index", *names]
     return None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from lcpfn.logs import boxes, events, folders, mlflow
@@ -17,6 +19,8 @@ from lcpfn.logs.table import Table
 from lcpfn.logs.weights_and_biases import runs_of
 
 _BEGINNINGS = ("{", "[")
+# history = {...}
+_ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*[=:]\s*(?=\{\s*[\"'])")
 
 
 def read_tables(source: str | os.PathLike[str]) -> list[Table]:
@@ -57,8 +61,10 @@ def parse(data: bytes, name: str, stem: str = "") -> Table:
 
 def parse_text(content: Content) -> Table:
     """The table of a log that is text."""
-    if content.text.lstrip()[:1] in _BEGINNINGS:
-        table = _json(content)
+    assigned = _ASSIGNED.match(content.text)
+    if assigned or content.text.lstrip()[:1] in _BEGINNINGS:
+        document = content.text[assigned.end() :] if assigned else content.text
+        table = _json(replace(content, text=document))
         if table is not None:
             return table
     lines = content.lines()

@@ -164,11 +164,25 @@ def _collect(
             _collect(entry, f"{column}/", lists, records, settings)
         elif isinstance(entry, list) and any(isinstance(each, dict) for each in entry):
             records.append(entry)
+        elif isinstance(entry, list) and _are_pairs(entry):
+            lists[column] = {str(int(step)): to_cell(number) for step, number in entry}
         elif isinstance(entry, list):
             if entry and not any(isinstance(each, list) for each in entry):
                 lists[column] = {str(row): to_cell(cell) for row, cell in enumerate(entry)}
         else:
             settings[column] = to_cell(entry)
+
+
+def _are_pairs(entries: list[Any]) -> bool:
+    """Whether a list holds pairs of a step and a value."""
+    return bool(entries) and all(
+        isinstance(entry, list)
+        and len(entry) == 2
+        and isinstance(entry[0], int)
+        and entry[0] >= 0
+        and isinstance(entry[1], int | float)
+        for entry in entries
+    )
 
 
 def _main_columns(lists: dict[str, dict[str, Cell]], cut: bool) -> dict[str, dict[str, Cell]]:

@@ -46,6 +46,14 @@ _DARKNET = re.compile(
     r"^\s*(?P<iteration>\d+): (?P<loss>[\d.]+|-?nan), (?P<average>[\d.]+|-?nan) avg(?: loss)?, "
     r"(?P<rate>[\d.]+) rate"
 )
+# What pycocotools prints: AP@0.50:0.95/all
+_COCO = re.compile(
+    r"\((A[PR])\) @\[ IoU=([\d.:]+)\s*\| area=\s*(\w+) \|[^\]]*\] = (?P<value>-?[\d.]+)"
+)
+_HEADING = re.compile(
+    r"\s*[A-Za-z][\w(]*(?:\s{2,}[A-Za-z][\w()./:-]*){3,}(?=\s|$)(?!\s+[-+.\d]+\s)"
+)
+_OF_MANY = re.compile(r"(\d+)/(\d+)$")
 
 # What stands before a number, in pieces that end where one may begin: never two ways to match.
 _GAP = r"(?:[^-+.\d{more}\n]+(?=[-+.\d{more}])|[-+.\d{more}])*?"
@@ -58,7 +66,7 @@ _PAIR = r"""
     (?:\s*/\s*(\d+))?                                       # of how many
     \s?(?:%|(?:ms|us|s|sec|secs|seconds|m|min|mins|h|k|K|M|G|B|T|MB|GB|MiB|GiB|x|it|img|images)
     (?:/[A-Za-z]+)?|/[A-Za-z]+)?
-    (?![\w'/]|\.\d)
+    (?!\w|'\w|/|\.\d)
     |.+)                                                     # no number is left
 """
 _WORDS = r"|[-+]?(?i:nan|inf(?:inity)?)"
@@ -69,10 +77,10 @@ _ANY_POINT = re.compile(r"[:=]\s*[-+]?\d+\.\d")
 # Counters that open their line: [10], (10), 10:, #10
 _COUNTER = re.compile(r"\s*(?:\[\s*\d+\s*\]|\(\s*\d+\s*\)|\d+\s*:\s|#\d+)")
 _WRAPPERS = re.compile(r"(?:np\.float\d+|numpy\.float\d+|tensor|array|float)?[\[({<]+\s*$")
-_PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s")
+_PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s|\s\((?![^()]*\)$)")
 _IN_BRACKETS = re.compile(r"^(\w+)\((\w+)\)$")
 _STEP_WORDS_TEXT = """
-epoch epochs step steps iter iters iteration iterations it update updates round batch episode
+epoch epochs epoche step steps iter iters iteration iterations it update updates round batch episode
 timesteps timestep
 """
 _STEP_WORDS = frozenset(_STEP_WORDS_TEXT.split())
@@ -218,6 +226,7 @@ class LineReader:
         self._decimal = bool(has_decimal_commas_in(head))
         self._pairs = _pairs(self._decimal, False)
         self._steps: dict[str, float] = {}
+        self._heading: list[str] = []
 
     def feed(self, text: str, line: int = 0) -> int:
         """Takes more of the text.
@@ -274,6 +283,8 @@ class LineReader:
         said = _Line({}, {}, {})
         if "{" in line and self._take_object(line, said):
             return said
+        if self._in_columns(line, said):
+            return said
         if " avg" in line:
             darknet = _DARKNET.match(line)
             if darknet:
@@ -281,6 +292,11 @@ class LineReader:
                 said.cells.update(
                     {"loss": darknet["loss"], "avg loss": darknet["average"], "lr": darknet["rate"]}
                 )
+                return said
+        if "@[ IoU" in line:
+            coco = _COCO.search(line)
+            if coco:
+                said.cells["{}@{}/{}".format(*coco.groups()[:3])] = float(coco["value"])
                 return said
         phase: str | None = None
         counter: tuple[float, str] | None = None
@@ -317,6 +333,30 @@ class LineReader:
         if not said.steps and not self._steps:
             self.totals.update(stated_totals(said.cells))
         return said
+
+    def _in_columns(self, line: str, said: _Line) -> bool:
+        """Takes a heading of names, and the rows below it, as Ultralytics prints them."""
+        if "  " not in line:
+            return False
+        heading = _HEADING.match(line)
+        if heading:
+            self._heading = [name.rstrip("):") for name in heading.group().split()]
+            return True
+        if not self._heading:
+            return False
+        cells = [cell.rstrip(":") for cell in line.split()]
+        numbers = [to_number(cell.removesuffix("G")) for cell in cells]
+        wide = len(cells) >= len(self._heading) and None not in numbers[1 : len(self._heading)]
+        if not wide:
+            self._heading = []
+            return False
+        epoch = _OF_MANY.match(cells[0])
+        if epoch:
+            said.steps["epoch"], said.totals["epoch"] = float(epoch[1]), float(epoch[2])
+        for name, number in list(zip(self._heading, numbers, strict=False))[1:]:
+            if number is not None:
+                said.cells[name] = number
+        return True
 
     def _count(self, said: _Line, counter: tuple[float, str] | None) -> None:
         """A count without a name: of batches within an epoch, or else the step itself."""
@@ -414,7 +454,7 @@ def _step_column(name: str) -> str | None:
     # epoch_time, best epoch, steps per epoch
     if _NO_STEPS & set(parts[:-1]) or len(parts) > 3:
         return None
-    return "epoch" if parts[-1] == "epochs" else parts[-1]
+    return "epoch" if parts[-1].startswith("epoch") else parts[-1]
 
 
 def _is_step(column: str, value: float, total: str) -> bool:

@@ -86,6 +86,10 @@ SAMPLES = (
     Sample("tidy.csv", every(10), "val_loss", "step"),
     Sample("by_phase.csv", FROM_1, "val/loss"),
     Sample("ray_progress.csv", FROM_1, "val_loss", "training_iteration", rates=True),
+    Sample("pandas_print.txt", FROM_1),
+    Sample("psql.txt", FROM_1),
+    Sample("flair_loss.tsv", FROM_1, "DEV_LOSS", "EPOCH", rates=True),
+    Sample("mlflow_export.csv", FROM_0, "val_loss", "step"),
     Sample("bare_numbers.txt", FROM_1, "value", None, None, goal=None),
     # JSON documents
     Sample("keras_history.json", FROM_1, "val_loss", None),
@@ -99,6 +103,8 @@ SAMPLES = (
     Sample("catboost_training.json", FROM_0, "test/RMSE", "iteration", horizon=20),
     Sample("trainer_state.json", every(0.5), "eval_loss", horizon=10, rates=True),
     Sample("tensorboard_download.json", every(100), "value", "step", None, goal=None),
+    Sample("step_pairs.json", every(100), "val_loss", "step"),
+    Sample("assigned_history.txt", FROM_1, "val_loss", None),
     Sample("printed_history.txt", FROM_1, "val_loss", None),
     # JSON lines
     Sample("wandb_history.jsonl", every(20, 0), "val/loss", "_step"),
@@ -119,6 +125,7 @@ SAMPLES = (
     Sample("markdown.md", FROM_1),
     Sample("rich_table.txt", FROM_1),
     Sample("tabulate_grid.txt", FROM_1),
+    Sample("polars.txt", FROM_1),
     Sample(
         "sb3_stdout.txt",
         FROM_1,
@@ -169,6 +176,30 @@ SAMPLES = (
     Sample("numpy_dicts.log", FROM_1),
     Sample("allennlp.log", FROM_0, "validation/loss"),
     Sample("decimal_commas.log", FROM_1),
+    Sample("hf_quoted.log", every(0.5), "eval_loss", rates=True),
+    Sample("ignite.log", FROM_1, "validation/Avg loss"),
+    Sample("composer.log", FROM_1, "Eval metrics/eval/CrossEntropy", horizon=10),
+    Sample("tensorflow_estimator.log", every(100, 0), "loss", "step", "loss"),
+    Sample("mxnet.log", FROM_0, "Validation-cross-entropy"),
+    Sample("speechbrain.txt", FROM_1, "valid loss", rates=True),
+    Sample("results.yaml", FROM_1),
+    Sample(
+        "ultralytics_stdout.log",
+        FROM_1,
+        "mAP50",
+        metric="map50",
+        values=ACCURACIES,
+        horizon=100,
+        goal="maximize",
+    ),
+    Sample(
+        "pycocotools.log",
+        FROM_1,
+        "AP@0.50:0.95/all",
+        metric="ap@0.50:0.95/all",
+        values=ACCURACIES,
+        goal="maximize",
+    ),
     # TensorBoard
     Sample("events.out.tfevents.1718000000", every(10), "val/loss", "step"),
 )
