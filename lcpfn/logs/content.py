@@ -6,6 +6,7 @@ A pickle can run any code when it is read, so it is refused by its name and its 
 from __future__ import annotations
 
 import os
+import pickletools
 import sys
 import zlib
 from dataclasses import dataclass, field
@@ -128,13 +129,23 @@ def _refuse_binary(data: bytes, name: str) -> None:
     for signature, kind in _SIGNATURES:
         if data.startswith(signature):
             raise InputError(f"{name} is not a text file but {kind}; {_EXPORT}")
-    # Protocols 2 to 5 begin with their number; older ones are text.
-    if (data[:1] == b"\x80" and data[1:2] in b"\x02\x03\x04\x05") or (
-        data.startswith((b"(dp", b"(lp", b"(i", b"ccopy_reg\n", b"c__builtin__\n"))
-    ):
+    if _is_pickle(data):
         raise InputError(
             f"{name} is a pickle, which can run any code when it is read, so it was not; {_EXPORT}"
         )
+
+
+def _is_pickle(data: bytes) -> bool:
+    """Whether bytes are a pickle of any protocol; they are only looked at."""
+    if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return True
+    # Protocols 0 and 1 begin with what they hold, and are told by their grammar.
+    if data[:1] not in (b"(", b"}", b"]", b"c") or not data.rstrip().endswith(b"."):
+        return False
+    try:
+        return sum(1 for _ in pickletools.genops(data)) > 1
+    except (ValueError, IndexError, KeyError):
+        return False
 
 
 def _decode(data: bytes, name: str) -> tuple[str, bool]:

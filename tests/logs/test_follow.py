@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_any_pieces_of_a_csv(
         except InputError:
             return
         assert same(follower.runs()[0], expected)
+
+
+def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "logs.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    exec(block, namespace)
+    run = namespace["run"]
+    assert isinstance(run, RunLog) and run.values.tolist() == [0.71, 0.64]
 
 
 class TestWhatIsRead:
