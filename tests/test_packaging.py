@@ -32,8 +32,8 @@ FLOORS: list[set[str]] = [
     {"errors", "atomic"},
     {"network"},
     {"forecast"},
-    {"evaluation", "mcmc", "log_table"},
-    {"training", "weights", "curve_files"},
+    {"evaluation", "mcmc"},
+    {"training", "weights", "logs"},
     {"search"},
     {"cli"},
 ]

@@ -18,10 +18,10 @@ from lcpfn.errors import InputError, LCPFNError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lcpfn.curve_files import RunLog
     from lcpfn.forecast.bounds import BoundsLike
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
+    from lcpfn.logs.run import RunLog
 
 BAD_INPUT = 2
 # Wide enough for every table where the output is no terminal.
@@ -56,7 +56,8 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="Log of the run: CSV (any delimiter), JSON-lines or JSON; '-' reads standard input.",
+        help="Log of the run in any common format, told by its content, or a folder that a "
+        "trainer wrote; '-' reads standard input.",
         show_default=False,
     ),
 ]
@@ -65,27 +66,38 @@ MetricOption = Annotated[
     typer.Option(
         "--metric",
         "-m",
-        help="Column to forecast. Default: the only column of numbers that is no step or time.",
+        help="Metric to forecast: its name, the end of it, or the same in other words, such as "
+        "val_loss for eval/loss. Default: the only column of numbers that is no step or time.",
         show_default=False,
     ),
 ]
 StepsColumnOption = Annotated[
     str | None,
     typer.Option(
+        "--steps-column",
+        "--step",
         help="Column that counts the steps. Default: epoch, iteration, step, ..., whichever "
-        "tells the records apart.",
+        "tells the records apart and the horizon fits.",
         show_default=False,
     ),
 ]
 GoalOption = Annotated[
-    Goal, typer.Option("--goal", "-g", help="Which way is better.", show_default=False)
+    Goal | None,
+    typer.Option(
+        "--goal",
+        "-g",
+        help="Which way is better. Default: as the name of the metric says, such as minimize for "
+        "val_loss.",
+        show_default=False,
+    ),
 ]
 HorizonOption = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--horizon",
         "-n",
-        help="Length of the full run in the unit of the steps, such as 100 for 100 epochs.",
+        help="Length of the full run in the unit of the steps, such as 100 for 100 epochs. "
+        "Default: as the log says, such as 60 where it has 'Epoch 3/60'.",
         show_default=False,
     ),
 ]

@@ -9,6 +9,7 @@ import typer
 from lcpfn.cli.common import (
     BoundsOption,
     Goal,
+    GoalOption,
     JsonOption,
     MetricOption,
     ModelOption,
@@ -21,15 +22,16 @@ from lcpfn.cli.common import (
     show_notes,
     write_step,
 )
+from lcpfn.cli.question import settle_goal
 from lcpfn.cli.train import PriorOption, load_prior
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lcpfn.curve_files import RunLog
     from lcpfn.evaluation import Hindsight
     from lcpfn.forecast.model import LCPFN
+    from lcpfn.logs.run import RunLog
     from lcpfn.priors import Prior
 
 
@@ -48,10 +50,7 @@ def evaluate(
     prior: PriorOption = "reference",
     curves: Annotated[int, typer.Option(help="Prior curves to score.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the prior curves.")] = 1,
-    goal: Annotated[
-        Goal | None,
-        typer.Option("--goal", "-g", help="For logs: which way is better.", show_default=False),
-    ] = None,
+    goal: GoalOption = None,
     metric: MetricOption = None,
     steps_column: StepsColumnOption = None,
     bounds: BoundsOption = "auto",
@@ -61,7 +60,7 @@ def evaluate(
 
     [bold]lcpfn evaluate --model reference --prior reference --curves 1000[/bold]
 
-    [bold]lcpfn evaluate RUN.csv --metric val_loss --goal minimize[/bold]
+    [bold]lcpfn evaluate RUN.csv --metric val_loss[/bold]
     """
     import numpy as np
 
@@ -73,25 +72,29 @@ def evaluate(
         loaded = lcpfn.load(model)
         _report_prior(loaded, prior, load_prior(prior), curves, seed, as_json)
         return
-    if goal is None:
-        raise InputError("--goal is missing, but logs need it: maximize or minimize")
-    from lcpfn.curve_files import read_run
+    from lcpfn.logs.run import read_runs
 
     # All logs in the metric of the first, or their scores would be of different things.
-    first = read_run(runs[0], metric, steps_column)
-    logs = [first, *(read_run(run, first.metric, steps_column) for run in runs[1:])]
+    found = [(runs[0], log) for log in read_runs(runs[0], metric, steps_column)]
+    first = found[0][1]
+    for run in runs[1:]:
+        found += [(run, log) for log in read_runs(run, first.metric, first.steps_column)]
+    names = [run if log.run is None else f"{run}: {log.run}" for run, log in found]
+    logs = [log for _, log in found]
+    chosen, on_goal = settle_goal(first, goal)
     loaded = lcpfn.load(model)
     told = [
-        (run, one)
-        for run, log in zip(runs, logs, strict=True)
-        for one in _in_hindsight(loaded, run, log, goal, bounds)
+        (name, one)
+        for name, log in zip(names, logs, strict=True)
+        for one in _in_hindsight(loaded, name, log, chosen, bounds)
     ]
     if len(logs) == 1:
-        show_notes(logs[0].notes)
-    for run, log in zip(runs, logs, strict=True):
+        show_notes((*first.notes, *first.notes_on_steps))
+    show_notes(on_goal)
+    for name, log in zip(names, logs, strict=True):
         count = int(np.isinf(log.values).sum())
         if count:
-            show_notes([f"{run}: {count} infinite record{'s' if count != 1 else ''} left out"])
+            show_notes([f"{name}: {count} infinite record{'s' if count != 1 else ''} left out"])
     _report_logs(loaded, logs, told, as_json)
 
 

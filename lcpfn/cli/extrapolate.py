@@ -31,14 +31,15 @@ from lcpfn.cli.common import (
     write_probability,
     write_step,
 )
+from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lcpfn.curve_files import RunLog
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
+    from lcpfn.logs.run import RunLog
 
 # The ends of the central intervals of 50, 88 and 96 %, and the median.
 _QUANTILES = (0.02, 0.06, 0.25, 0.5, 0.75, 0.94, 0.98)
@@ -49,8 +50,8 @@ _TABLE_ROWS = 10
 @reports_errors
 def extrapolate(
     run: RunArgument,
-    goal: GoalOption,
-    horizon: HorizonOption,
+    goal: GoalOption = None,
+    horizon: HorizonOption = None,
     metric: MetricOption = None,
     steps_column: StepsColumnOption = None,
     model: ModelOption = None,
@@ -76,22 +77,22 @@ def extrapolate(
 ) -> None:
     """Forecasts a run's metric from its log so far.
 
-    [bold]lcpfn extrapolate RUN.csv --metric val_loss --goal minimize --horizon 100[/bold]
+    [bold]lcpfn extrapolate RUN.csv --metric val_loss --horizon 100[/bold]
     """
     import lcpfn
-    from lcpfn.curve_files import read_run
 
-    log = read_run(run, metric, steps_column)
+    asked = read_question(run, metric, steps_column, goal, horizon)
+    log = asked.log
     observed = log if observe is None else log.first(observe)
     loaded = lcpfn.load(model)
-    post = forecast(loaded, observed, horizon, goal, parse_bounds(bounds), schedule)
+    post = forecast(loaded, observed, asked.horizon, asked.goal, parse_bounds(bounds), schedule)
     # Before anything is written, so that bad input leaves no half an answer.
     prob_better = None if best is None else _prob_better(post, best)
     if plot is not None:
         _draw(post, log, observed, best, plot)
-    show_notes(log.notes)
+    show_notes(asked.notes)
     if as_json:
-        content = _as_json(post, observed, loaded, horizon)
+        content = _as_json(post, observed, loaded, asked.horizon)
         print_json({**content, "best": best, "prob_better": prob_better})
         return
     _print_forecast(post, log, observed, loaded)

@@ -26,10 +26,11 @@ from lcpfn.cli.common import (
     reports_errors,
     show_notes,
 )
+from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
-    from lcpfn.curve_files import RunLog
+    from lcpfn.logs.run import RunLog
     from lcpfn.search.search import Search
 
 STOP = 10
@@ -45,8 +46,6 @@ class Worth(str, Enum):
 @reports_errors
 def should_stop(
     run: RunArgument,
-    goal: GoalOption,
-    horizon: HorizonOption,
     best: Annotated[
         float,
         typer.Option(
@@ -55,6 +54,8 @@ def should_stop(
             show_default=False,
         ),
     ],
+    goal: GoalOption = None,
+    horizon: HorizonOption = None,
     metric: MetricOption = None,
     steps_column: StepsColumnOption = None,
     threshold: Annotated[
@@ -98,26 +99,24 @@ def should_stop(
 ) -> None:
     """Says whether a run is still worth its compute. Exit code 0: go on, 10: stop, 2: bad input.
 
-    [bold]lcpfn should-stop RUN.csv -m val_loss --goal minimize --horizon 100 --best 0.31[/bold]
+    [bold]lcpfn should-stop RUN.csv -m val_loss --horizon 100 --best 0.31[/bold]
     """
     import lcpfn
-    from lcpfn.curve_files import read_run
 
+    asked = read_question(run, metric, steps_column, goal, horizon)
+    log = asked.log if observe is None else asked.log.first(observe)
     if math.isnan(best):
         raise InputError("best is nan, but must be the final value of a run")
-    log = read_run(run, metric, steps_column)
-    if observe is not None:
-        log = log.first(observe)
     loaded, stated = lcpfn.load(model), parse_bounds(bounds)
     if stated != "auto":
         # Stated ones that the log passes are an error, which the model tells.
-        forecast(loaded, log, horizon, goal, stated, schedule)
-    others = [_read_peer(path, log, horizon) for path in peer or ()]
+        forecast(loaded, log, asked.horizon, asked.goal, stated, schedule)
+    others = [other for path in peer or () for other in _read_peers(path, log, asked.horizon)]
     # Of several logs of one search, one that lacks its step 0 does not show that they count so.
     counted = max((log, *others), key=lambda each: each.shift)
     search = lcpfn.Search(
-        goal.value,
-        counted.model_horizon(horizon),
+        asked.goal.value,
+        counted.model_horizon(asked.horizon),
         model=loaded,
         bounds=stated,
         schedule=None if schedule is None else schedule.value,
@@ -134,7 +133,7 @@ def should_stop(
         _add_peer(search, number, other, log.shift)
     search.set_records("run", zip(log.model_steps.tolist(), log.values.tolist(), strict=True))
     verdict = search.judge("run")
-    show_notes((*log.notes, *_note_on_missing(log, nan)))
+    show_notes((*asked.notes, *_note_on_missing(log, nan)))
     if as_json:
         print_json(
             {
@@ -148,8 +147,8 @@ def should_stop(
                 "bounds": search.bounds("run"),
                 "steps_column": log.steps_column,
                 "observed": _observed(log),
-                "horizon": horizon,
-                "final_step": counted.model_horizon(horizon) - log.shift,
+                "horizon": asked.horizon,
+                "final_step": counted.model_horizon(asked.horizon) - log.shift,
             }
         )
     else:
@@ -171,16 +170,19 @@ def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
     return [f"{count_as} as missing; where that means divergence, say --nan stop"]
 
 
-def _read_peer(path: str, run: RunLog, horizon: float) -> RunLog:
-    """The log of another run of the search, in the columns of the one that is asked about."""
-    from lcpfn.curve_files import read_run
+def _read_peers(path: str, run: RunLog, horizon: float) -> list[RunLog]:
+    """Logs of other runs of the search, in the columns of the one that is asked about."""
+    from lcpfn.logs.run import read_runs
 
-    log = read_run(path, run.metric, run.steps_column)
+    logs = read_runs(path, run.metric, run.steps_column)
+    # An export may hold the run itself beside its peers.
+    others = [log for log in logs if log.run is None or log.run != run.run]
     try:
-        log.model_horizon(horizon)
+        for log in others:
+            log.model_horizon(horizon)
     except InputError as error:
         raise InputError(f"--peer {path}: {error}") from None
-    return log
+    return others
 
 
 def _add_peer(search: Search, number: int, log: RunLog, shift: float) -> None:

@@ -179,6 +179,12 @@ class Extrapolation:
             self.curve, np.array([self.horizon]), self._predictor, lambda: self._final, self.of
         )
 
+    def at_steps(self, query: ArrayLike) -> Extrapolation:
+        """The same forecast at other steps, (m,) increasing ones after the last observed step."""
+        return Extrapolation(
+            self.curve, read_query(query, self.curve), self._predictor, None, self.of
+        )
+
     def sample(self, n: int, generator: Generator | None = None) -> Array:
         """Joint trajectories through all steps, (n, m).
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lcpfn.forecast.arguments import Array, Goal
+from lcpfn.forecast.best import Of
 from lcpfn.forecast.bounds import Bounds, BoundsLike
 from lcpfn.forecast.extrapolation import Extrapolation
 from lcpfn.forecast.model import LCPFN
@@ -18,7 +19,6 @@ from lcpfn.forecast.schedule import Schedule
 from lcpfn.forecast.stream import Stream
 from lcpfn.search.rule import FinalForecast
 from lcpfn.search.run import Record
-from lcpfn.search.settings import Of
 from lcpfn.weights import load
 
 # Streams that are kept, under 1 MiB each.
@@ -94,9 +94,10 @@ class ModelForecaster:
         self._streams.pop(run, None)
 
     def _stream(self, question: Question) -> Stream:
-        return self._model().stream(
-            question.horizon, question.goal, question.bounds, question.schedule
-        )
+        model = self._model()
+        # What a model does not answer itself is drawn from what it does.
+        of = question.of if model.network.config.best else "last"
+        return model.stream(question.horizon, question.goal, question.bounds, question.schedule, of)
 
     def _model(self) -> LCPFN:
         if self._loaded is None:
@@ -150,13 +151,14 @@ def _columns(question: Question) -> tuple[list[float], list[float]]:
 
 
 def _final(post: Extrapolation, of: Of) -> FinalForecast:
-    return post.at_horizon() if of == "last" else BestForecast(post)
+    return post.at_horizon() if post.of == of else BestForecast(post)
 
 
 class BestForecast:
     """The best value of a run by its end, from joint draws of the rest of its curve.
 
-    The draws see eight of the steps to come, spread evenly, and are the same for the same records.
+    For models that were not trained to answer `of="best"`. The draws see eight of the steps to
+    come, spread evenly, and are the same for the same records.
 
     Args:
         post: forecast of the run.
@@ -168,11 +170,8 @@ class BestForecast:
         better = np.max if post.goal == "maximize" else np.min
         best = np.full(_DRAWS, better(post.observed_values))
         if last < post.horizon:
-            asked = Extrapolation(
-                post.curve,
-                last + (post.horizon - last) * (np.arange(_DRAWN_STEPS) + 1) / _DRAWN_STEPS,
-                post._engine,
-            )
+            shares = (np.arange(_DRAWN_STEPS) + 1) / _DRAWN_STEPS
+            asked = post.at_steps(last + (post.horizon - last) * shares)
             drawn = better(asked.sample(_DRAWS, np.random.default_rng(0)), axis=1)
             best = np.maximum(best, drawn) if post.goal == "maximize" else np.minimum(best, drawn)
         self._draws: Array = np.sort(best)

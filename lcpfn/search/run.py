@@ -10,8 +10,9 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.best import Of
 from lcpfn.search.divergence import divergence, usable
-from lcpfn.search.settings import Missing, Of
+from lcpfn.search.settings import Missing
 
 State = Literal["live", "paused", "finished", "stopped", "failed"]
 Fate = Literal["finished", "stopped", "failed"]

@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import read_count, read_number
+from lcpfn.forecast.best import Of
 from lcpfn.forecast.bounds import BoundsLike, read_bounds
 from lcpfn.forecast.schedule import Schedule
 from lcpfn.search.rule import StoppingRule
 
 Missing = Literal["stop", "missing"]
-Of = Literal["last", "best"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,7 +172,7 @@ class TestExtrapolate:
 
     def test_long_run(self) -> None:
         rows = [f"{step},{3 * (1 + step / 500) ** -0.2}" for step in range(0, 50_001, 500)]
-        log = "global_step,loss\n" + "\n".join(rows)
+        log = "global_step,loss\n" + "\n".join(rows) + "\n"
         content = answer("extrapolate", "-", "-g", "minimize", "-n", "200000", given=log)
         assert content["final_step"] == 200_000
         assert content["observed"]["last_step"] == 50_000
@@ -203,10 +203,86 @@ class TestExtrapolate:
         assert "The run is complete: val_loss at epoch 29 is " in result.stdout
 
 
+class TestWhatTheLogSays:
+    """Options that may be left out."""
+
+    STDOUT = "".join(
+        f"Epoch {i}/60\n99/99 [====] - 3s 7ms/step - loss: {2.1 / i**0.5:.4f} - val_loss: "
+        f"{2.3 / i**0.5:.4f}\n"
+        for i in range(1, 21)
+    )
+
+    def test_goal_and_horizon_are_said_aloud(self) -> None:
+        result = call("extrapolate", "-", "--metric", "val_loss", given=self.STDOUT)
+        assert result.exit_code == 0
+        assert "goal minimize, as the name 'val_loss' says" in result.stderr
+        assert "horizon 60 in epoch, as the log says" in result.stderr
+        content = answer("extrapolate", "-", "--metric", "val_loss", given=self.STDOUT)
+        assert (content["goal"], content["horizon"], content["final_step"]) == ("minimize", 60, 60)
+
+    def test_what_is_given_counts(self) -> None:
+        content = answer(
+            "extrapolate", "-", "-m", "val_loss", "-g", "maximize", "-n", "80", given=self.STDOUT
+        )
+        assert (content["goal"], content["final_step"]) == ("maximize", 80)
+
+    def test_should_stop_and_evaluate(self) -> None:
+        content = answer("should-stop", "-", "-m", "val_loss", "--best", "0.1", given=self.STDOUT)
+        assert (content["goal"], content["horizon"], content["stop"]) == ("minimize", 60, True)
+        scored = answer("evaluate", "-", "-m", "val_loss", given=self.STDOUT)
+        assert [one["records"] for one in scored["forecasts"]] == [2, 4, 8, 16]
+
+    def test_half_a_record_changes_no_verdict(self) -> None:
+        whole = answer("extrapolate", "-", "-m", "val_loss", given=self.STDOUT)
+        cut = answer("extrapolate", "-", "-m", "val_loss", given=f"{self.STDOUT}Epoch 21/60\n9")
+        assert cut == whole
+        result = call("extrapolate", "-", "-m", "val_loss", given=f"{self.STDOUT}Epoch 21/6")
+        assert "line 41 is incomplete, still being written, and was skipped" in result.stderr
+
+    def test_what_the_log_does_not_say(self, lightning: Path) -> None:
+        line = complaint("extrapolate", lightning, "-m", "val_loss")
+        assert (
+            "--horizon is missing" in line and "as in --horizon 100, in the unit of epoch" in line
+        )
+        unclear = complaint("extrapolate", "-", "-n", "9", given="3\n2\n")
+        assert "add --goal maximize or --goal minimize" in unclear
+
+    def test_counted_records_are_said_aloud(self) -> None:
+        result = call("extrapolate", "-", "-g", "minimize", "-n", "9", given="3\n2\n")
+        assert "no column counts the steps: the 2 records are counted from 1" in result.stderr
+
+    def test_a_horizon_in_another_unit(self, lightning: Path) -> None:
+        long = answer("extrapolate", lightning, "-m", "val_loss", "-n", "10000")
+        assert (long["steps_column"], long["final_step"]) == ("step", 9999)
+        asked = answer("extrapolate", lightning, "-m", "val_loss", "-n", "10000", "--step", "epoch")
+        assert asked["steps_column"] == "epoch"
+
+    def test_a_run_that_counts_from_zero_is_complete(self) -> None:
+        log = "iteration,loss\n" + "".join(f"{i},{9 / i}\n" for i in range(19, 4000, 20))
+        result = call("extrapolate", "-", "-n", "4000", given=log)
+        assert "The run is complete: loss at iteration 3,999 is " in result.stdout
+
+    def test_peers_in_one_export(self, tmp_path: Path) -> None:
+        path = tmp_path / "export.csv"
+        names = [f"run-{index}" for index in range(6)]
+        rows = ["Step," + ",".join(f"{name} - val_loss" for name in names)]
+        for step in range(1, 9):
+            rows.append(f"{step}," + ",".join(f"{2 + index - step / 9}" for index in range(6)))
+        path.write_text("\n".join(rows) + "\n")
+        asked = ("should-stop", path, "-n", "30", "--best", "1.0", "--peer", path)
+        assert answer(*asked, "-m", "val_loss")["standing"] == 0.0
+        assert answer(*asked, "-m", "run-5 - val_loss")["standing"] == 1.0
+
+    def test_messages_fit_on_a_screen(self) -> None:
+        log = json.dumps({f"metric number {index}": index for index in range(900)}) + "\n"
+        line = complaint("extrapolate", "-", "-m", "val_loss", "-n", "9", given=log)
+        assert len(line) < 10 * 80
+
+
 class TestBadInput:
     def test_unknown_column_lists_columns(self, lightning: Path) -> None:
-        line = complaint("extrapolate", lightning, "-m", "acc", "-g", "maximize", "-n", "100")
-        assert "no column 'acc'" in line
+        line = complaint("extrapolate", lightning, "-m", "val_los", "-g", "maximize", "-n", "100")
+        assert "no column 'val_los' for the metric; did you mean 'val_loss'" in line
         assert "epoch, step, train_loss, val_acc, val_loss" in line
 
     def test_ambiguous_metric(self, lightning: Path) -> None:
@@ -246,7 +322,6 @@ class TestBadInput:
             ["--gaol", "minimize"],
             ["--goal", "minimise", "--horizon", "100"],
             ["--horizon", "many", "--goal", "minimize"],
-            ["--horizon", "100"],
             ["--goal", "minimize", "--horizon", "100", "--schedule", "cosin"],
         ],
     )
@@ -418,7 +493,9 @@ class TestEvaluate:
         assert "of 2 runs" in result.stdout
 
     def test_bad_input(self, lightning: Path) -> None:
-        assert "--goal is missing" in complaint("evaluate", lightning, "-m", "val_loss")
+        unclear = "".join(f"{epoch},{epoch}\n" for epoch in range(6))
+        told = complaint("evaluate", "-", given=f"epoch,x\n{unclear}")
+        assert "--goal is missing, and the name 'x' does not say" in told
         assert "--curves is 1" in complaint("evaluate", "--curves", "1")
         assert "'reference'" in complaint("evaluate", "--prior", "nobody")
         line = complaint("evaluate", "-", "-g", "minimize", given="loss\n3\n2\n")

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lcpfn.curve_files import RunLog, read_run
 from lcpfn.errors import InputError
+from lcpfn.logs.run import RunLog, read_run
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 curves = st.lists(finite, min_size=1, max_size=30)
@@ -87,7 +87,7 @@ class TestRoundTrip:
     def test_bare_numbers(
         self, tmp_path_factory: pytest.TempPathFactory, values: list[float]
     ) -> None:
-        text = "\n".join(map(repr, values))
+        text = "".join(f"{value!r}\n" for value in values)
         log = read_run(write(tmp_path_factory.getbasetemp(), text, "run.txt"))
         assert log.values.tolist() == values
         assert log.steps is None
@@ -341,10 +341,7 @@ class TestErrors:
             (b"epoch,loss\n", "holds no records, only the header epoch, loss"),
             (b"\x89PNG\r\n\x1a\n\x00\x00", "is not a text file"),
             (b"epoch,loss\n\x00\x001,2\n", "is not a text file"),
-            (b"[1, 2]", "is one JSON document, but must then be an array of objects"),
             (b"[]", "holds no records"),
-            (b'{"loss": 1}\n{"loss": \n{"loss": 3}\n', "line 2: not a JSON object"),
-            (b'{"loss": 1}\n2\n', "line 2: '2' is not a JSON object"),
         ],
     )
     def test_unreadable_content(self, tmp_path: Path, content: bytes, expected: str) -> None:

@@ -1,0 +1,83 @@
+"""What is asked of a log: which metric of it, which way is better, to which horizon.
+
+What a person leaves out is taken from the log where it says so, and said aloud.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lcpfn.cli.common import Goal, write_step
+from lcpfn.errors import InputError
+
+if TYPE_CHECKING:
+    from lcpfn.logs.run import RunLog
+
+
+@dataclass(frozen=True)
+class Question:
+    """A log and what is asked of it.
+
+    Args:
+        log: of the run.
+        goal: which way its metric is better.
+        horizon: length of the full run as a person states it.
+        notes: how the log was read and what was taken from it, each a sentence.
+    """
+
+    log: RunLog
+    goal: Goal
+    horizon: float
+    notes: tuple[str, ...]
+
+
+def read_question(
+    run: str,
+    metric: str | None,
+    steps_column: str | None,
+    goal: Goal | None,
+    horizon: float | None,
+) -> Question:
+    """Reads a log, and from it the goal and the horizon where they were not given.
+
+    Raises:
+        InputError: the log cannot be read, or does not say what was left out.
+    """
+    from lcpfn.logs.run import read_run
+
+    log = read_run(run, metric, steps_column, horizon)
+    chosen, on_goal = settle_goal(log, goal)
+    length, on_horizon = _settle_horizon(log, horizon)
+    return Question(log, chosen, length, (*log.notes, *log.notes_on_steps, *on_goal, *on_horizon))
+
+
+def settle_goal(log: RunLog, goal: Goal | None) -> tuple[Goal, list[str]]:
+    """The goal that was given, or else the one that the metric's name tells, with a note.
+
+    Raises:
+        InputError: the name does not tell.
+    """
+    if goal is not None:
+        return goal, []
+    if log.stated_goal is None:
+        raise InputError(
+            f"--goal is missing, and the name {log.metric!r} does not say which way is better: "
+            "add --goal maximize or --goal minimize"
+        )
+    return Goal(log.stated_goal), [f"goal {log.stated_goal}, as the name {log.metric!r} says"]
+
+
+def _settle_horizon(log: RunLog, horizon: float | None) -> tuple[float, list[str]]:
+    if horizon is not None:
+        return horizon, []
+    if log.stated_horizon is None:
+        last = write_step(float(log.logged_steps[-1]))
+        raise InputError(
+            "--horizon is missing, and the log does not say how long the run will be: add the "
+            f"length of the full run, as in --horizon 100, in the unit of {log.step_name} (the "
+            f"last one so far is {last})"
+        )
+    return log.stated_horizon, [
+        f"horizon {write_step(log.stated_horizon)} in {log.step_name}, as the log says"
+    ]

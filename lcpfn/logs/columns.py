@@ -1,0 +1,460 @@
+"""Which column of a table is meant: the metric, the steps, the learning rate."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lcpfn.errors import InputError
+from lcpfn.logs.cells import to_number
+from lcpfn.logs.names import MINIMIZE, TEST, VALIDATION, goal_of, is_rate, meaning, phase_of
+from lcpfn.logs.run_length import EPOCH, kind_of, states_a_total
+from lcpfn.logs.table import Record, Table, listed
+
+# In order of preference. A validation metric has one row an epoch, and people plan runs in epochs.
+_STEP_NAMES = (
+    "epoch",
+    "epochs",
+    "training_iteration",
+    "iteration",
+    "iterations",
+    "iter",
+    "iters",
+    "it",
+    "#",
+    "round",
+    "boosting_round",
+    "step",
+    "steps",
+    "global_step",
+    "train_step",
+    "training_step",
+    "evaluations",
+    "_step",
+    "num_updates",
+    "update",
+    "updates",
+    "total_timesteps",
+    "timesteps_total",
+    "num_timesteps",
+    "num_env_steps_sampled_lifetime",
+    "num_env_steps_sampled",
+    "timesteps",
+    "timestep",
+    "env_steps",
+    "total_steps",
+    "episode",
+    "episodes",
+    "episodes_total",
+    "tokens",
+    "batch",
+)
+_RANK = {name: rank for rank, name in enumerate(_STEP_NAMES)}
+# Numbers that every log carries and nobody wants forecast.
+_OTHER_NAMES = frozenset(
+    (
+        "time",
+        "timestamp",
+        "wall_time",
+        "walltime",
+        "wall time",
+        "elapsed",
+        "seconds",
+        "runtime",
+        "date",
+        "datetime",
+        "_timestamp",
+        "_runtime",
+        "time_elapsed",
+        "time_total_s",
+        "time_this_iter_s",
+        "time_since_restore",
+        "iterations_since_restore",
+        "train_runtime",
+        "eval_runtime",
+        "data_time",
+        "batch_time",
+        "passed_time",
+        "remaining_time",
+        "remaining",
+        "eta",
+        "eta_seconds",
+        "fps",
+        "mfu",
+        "memory",
+        "max_mem",
+        "ips",
+    )
+)
+# What pandas calls the index that it writes.
+_INDICES = frozenset(("", "index", "unnamed: 0"))
+_STATED_LIMIT = 1000
+_LITTLE = 0.02
+_CLEARLY = 10.0
+_MOST_SUGGESTED = 3
+
+
+class Choice(NamedTuple):
+    """A column, and what a person may want to know of its choice."""
+
+    column: str
+    notes: list[str]
+
+
+def step_rank(column: str) -> float | None:
+    """How good a column's name is for the steps, the lower the better; None for any other."""
+    lower = column.strip().lower()
+    if lower in _RANK:
+        return _RANK[lower]
+    last = lower.rsplit("/", 1)[-1]
+    return _RANK[last] + 0.5 if last in _RANK else None
+
+
+def is_beside_the_point(column: str) -> bool:
+    """Whether a column is a step, a time, a learning rate or the like, and never the metric."""
+    lower = column.strip().lower()
+    last = lower.rsplit("/", 1)[-1]
+    return (
+        step_rank(column) is not None
+        or lower in _OTHER_NAMES
+        or last in _OTHER_NAMES
+        or lower in _INDICES
+        or is_rate(column)
+        or states_a_total(column)
+        or lower.startswith("time/")
+        or last.endswith(("_per_second", "time_ms", "_time"))
+    )
+
+
+def find_metric(table: Table, wanted: str | None, steps_column: str | None) -> Choice:
+    """The column of the metric, by what a person calls it or because no other could be meant.
+
+    Raises:
+        InputError: none fits, or several do.
+    """
+    if wanted is not None:
+        choice = find_named(table, "metric", wanted)
+        if table.columns.count(choice.column) > 1:
+            raise InputError(
+                f"{table.name} has {table.columns.count(choice.column)} columns "
+                f"{choice.column!r}, but must have one"
+            )
+        return choice
+    steps = None if steps_column is None else find_named(table, "steps", steps_column).column
+    possible = [name for name in table.columns if name != steps and not is_beside_the_point(name)]
+    numeric = [name for name in possible if table.numeric(name)]
+    if len(numeric) > 1 and table.ordered and _opens_with_steps(table, numeric[0]):
+        numeric = numeric[1:]
+    if len(numeric) == 1:
+        return Choice(numeric[0], [])
+    if not numeric and len(possible) == 1:
+        # The reader's message then names the cell that is no number.
+        return Choice(possible[0], [])
+    found = f"{len(numeric)} could be the metric" if numeric else "none could be the metric"
+    raise InputError(
+        f"{table.name}: name the metric; of the columns {listed(table.columns)}, {found}"
+        + (f" ({listed(numeric)})" if numeric else "")
+    )
+
+
+def _opens_with_steps(table: Table, column: str) -> bool:
+    return table.columns[0] == column and _counts_up(table, table.rows, column)
+
+
+def find_named(table: Table, role: str, wanted: str) -> Choice:
+    """The column that a person named.
+
+    As it is written; in any case of letters; by the end of its name; by the same meaning in other
+    words, such as `eval/loss` for `val_loss`; by more words than were given; and `val_loss` also
+    by the only other error of the validation data. The first of these that fits counts.
+
+    Raises:
+        InputError: none fits, or several do equally.
+    """
+    if wanted in table.columns:
+        return Choice(wanted, [])
+    asked = wanted.strip().lower()
+    for fitting in _fitting(table, asked, role):
+        distinct = _plainest(list(dict.fromkeys(fitting)))
+        if len(distinct) == 1:
+            column = distinct[0]
+            same = column.lower() == asked
+            return Choice(column, [] if same else [f"{wanted} is read from column {column!r}"])
+        if distinct:
+            raise InputError(
+                f"{table.name} has {len(distinct)} columns that could be {wanted!r}: "
+                f"{listed(distinct)}; name one of them"
+            )
+    raise InputError(
+        f"{table.name} has no column {wanted!r} for the {role}; "
+        f"{_suggestion(table, asked)}its columns are {listed(_telling_first(table))}"
+    )
+
+
+def _fitting(table: Table, asked: str, role: str) -> list[list[str]]:
+    columns = table.columns
+    tiers = [
+        [name for name in columns if name.lower() == asked],
+        [name for name in columns if _ends_with(name.lower(), asked)],
+    ]
+    if role == "metric":
+        sense, phase = meaning(asked), phase_of(asked)
+        metrics = [name for name in columns if not is_beside_the_point(name)]
+        tiers += [
+            [name for name in metrics if meaning(name) == sense],
+            [name for name in metrics if meaning(name) >= sense],
+        ]
+        if phase is not None and sense == {phase, "loss"}:
+            # Boosters call their validation data a test set.
+            tiers += [
+                [name for name in metrics if phase_of(name) == part and goal_of(name) == MINIMIZE]
+                for part in ((phase, TEST) if phase == VALIDATION else (phase,))
+            ]
+    if not table.cut:
+        return tiers
+    # The column itself may be to come: one of another part of the data is none.
+    phase = phase_of(asked)
+    return [[name for name in tier if phase_of(name) == phase] for tier in tiers]
+
+
+def _plainest(names: list[str]) -> list[str]:
+    """Of names that say more and less, the one that all others only add to, if there is one."""
+    for name in names:
+        if all(other == name or meaning(name) < meaning(other) for other in names):
+            return [name]
+    return names
+
+
+def _ends_with(name: str, asked: str) -> bool:
+    return name.endswith(asked) and not name[: -len(asked)][-1:].isalnum() and bool(asked)
+
+
+def _suggestion(table: Table, asked: str) -> str:
+    by_name = {name.lower(): name for name in table.columns}
+    close = difflib.get_close_matches(asked, by_name, n=_MOST_SUGGESTED, cutoff=0.6)
+    if not close:
+        shared = meaning(asked)
+        close = [
+            name for name, column in by_name.items() if meaning(column) & shared - {"train", "val"}
+        ][:_MOST_SUGGESTED]
+    if not close:
+        return ""
+    return f"did you mean {' or '.join(repr(by_name[name]) for name in close)}? "
+
+
+def _telling_first(table: Table) -> list[str]:
+    """The columns, those of numbers first where there are many."""
+    if len(table.columns) <= _MOST_SUGGESTED:
+        return table.columns
+    numeric = [name for name in table.columns if table.numeric(name)]
+    return (
+        table.columns
+        if len(numeric) == len(table.columns)
+        else [
+            *numeric,
+            *(name for name in table.columns if name not in set(numeric)),
+        ]
+    )
+
+
+class _Candidate(NamedTuple):
+    column: str
+    steps: list[float]
+    repeats: int
+
+    @property
+    def last(self) -> float:
+        return max(self.steps)
+
+
+def find_steps(
+    table: Table,
+    records: Sequence[Record],
+    metric: str,
+    wanted: str | None,
+    horizon: float | None,
+) -> Choice | None:
+    """The column of the steps; None where there is none and records must be counted.
+
+    Of the columns that a name tells, it is the one that repeats itself least; a stated horizon
+    that only another one can reach decides.
+
+    Raises:
+        InputError: the column that was named does not exist or is the metric; or the horizon could
+            be meant in several columns.
+    """
+    if wanted is not None:
+        choice = find_named(table, "steps", wanted)
+        if choice.column == metric:
+            raise InputError(
+                f"{table.name}: the metric and the steps are both {metric!r}, but must be two "
+                "columns"
+            )
+        return choice
+    named = [name for name in table.columns if step_rank(name) is not None and name != metric]
+    named.sort(key=lambda name: step_rank(name) or 0)
+    candidates = [
+        candidate
+        for candidate in (_candidate(table, records, name) for name in named)
+        if candidate is not None
+    ]
+    if not candidates:
+        first = table.columns[0]
+        if table.ordered and first != metric and _counts_up(table, records, first):
+            return Choice(first, [f"steps are counted in column {first!r}, because it increases"])
+        return None
+    candidates.sort(key=lambda candidate: candidate.repeats)
+    chosen, reason = _reaching(table, candidates, horizon)
+    others = [candidate.column for candidate in candidates if candidate is not chosen]
+    if reason:
+        return Choice(chosen.column, [reason])
+    if others:
+        return Choice(
+            chosen.column,
+            [f"steps are counted in column {chosen.column!r}, not in {listed(others)}"],
+        )
+    return Choice(chosen.column, [])
+
+
+def unusable_steps(table: Table, records: Sequence[Record], metric: str) -> list[str]:
+    """A note on a column that looks as if it counted the steps, and does not."""
+    for name in table.columns:
+        if step_rank(name) is None or name == metric:
+            continue
+        if any(to_number(record.cells.get(name)) is None for record in records):
+            reason = f"holds no number in some records of {metric}"
+        else:
+            reason = "begins again and again"
+        return [f"column {name!r} {reason}, so records are counted from 1 instead"]
+    return []
+
+
+def _candidate(table: Table, records: Sequence[Record], column: str) -> _Candidate | None:
+    numbers = [to_number(record.cells.get(column)) for record in records]
+    steps = [number for number in numbers if number is not None and math.isfinite(number)]
+    # A document that was cut off may lack the newest steps only.
+    whole = len(steps) == len(records) or (table.cut and None not in numbers[: len(steps)])
+    if not steps or not whole:
+        return None
+    # A count that begins again in every epoch tells nothing of the run.
+    falls = sum(after < before for before, after in itertools.pairwise(steps))
+    if falls > max(2, len(steps) / 10):
+        return None
+    return _Candidate(column, steps, len(steps) - len(set(steps)))
+
+
+def _counts_up(table: Table, records: Sequence[Record], column: str) -> bool:
+    """Whether a column of whole numbers increases, and nothing in its name speaks against it."""
+    lower = column.strip().lower()
+    if lower in _INDICES or is_beside_the_point(column) or goal_of(column) or phase_of(column):
+        return False
+    numbers = [to_number(record.cells.get(column)) for record in records]
+    return (
+        bool(numbers)
+        and all(number is not None and number.is_integer() and number >= 0 for number in numbers)
+        and all(a < b for a, b in itertools.pairwise(numbers) if a is not None and b)
+        and None not in numbers
+    )
+
+
+def _reaching(
+    table: Table, candidates: Sequence[_Candidate], horizon: float | None
+) -> tuple[_Candidate, str]:
+    """The first candidate that a horizon fits, and why it is not the first of all."""
+    first = candidates[0]
+    if horizon is None or not (math.isfinite(horizon) and horizon > 0):
+        return first, ""
+    fitting = [candidate for candidate in candidates if candidate.last <= horizon]
+    if not fitting:
+        return first, ""
+    if fitting[0] is not first:
+        chosen = fitting[0]
+        return chosen, (
+            f"steps are counted in column {chosen.column!r}, because the horizon of {horizon:g} "
+            f"lies before {first.column} {first.last:g}"
+        )
+    stated = [each for each in fitting if total_of(table, each.column) == horizon]
+    if stated and stated[0] is not first:
+        return stated[0], (
+            f"steps are counted in column {stated[0].column!r}, whose last one the log says is "
+            f"{horizon:g}"
+        )
+    share = first.last / horizon
+    others = [each for each in fitting[1:] if each.last > first.last]
+    if stated or not others or horizon <= _STATED_LIMIT or share >= _LITTLE:
+        return first, ""
+    # Nobody plans 5,000 epochs and has 38 of them beside 5,000 steps.
+    best = max(others, key=lambda candidate: candidate.last)
+    if best.last < _CLEARLY * first.last:
+        raise InputError(
+            f"{table.name}: the horizon of {horizon:g} could be meant in {first.column} (now "
+            f"{first.last:g}) or in {best.column} (now {best.last:g}); say which with "
+            f"--step {first.column!r} or --step {best.column!r}"
+        )
+    return best, (
+        f"steps are counted in column {best.column!r}, because the horizon of {horizon:g} fits it "
+        f"better than {first.column} {first.last:g}; if that is wrong, say --step {first.column!r}"
+    )
+
+
+def total_of(table: Table, column: str | None, last: Record | None = None) -> float | None:
+    """How long the run will be in a column, where the log says so.
+
+    Args:
+        table: the log.
+        column: of the steps; None where records are counted.
+        last: the newest record, which tells a count within an epoch from one of the whole run.
+    """
+    if column is None:
+        # Lists in a document have one entry an epoch.
+        return None if table.ordered else table.totals.get(EPOCH)
+    total = table.totals.get(column, table.totals.get(kind_of(column)))
+    epochs = table.totals.get(EPOCH)
+    if total is None or last is None or epochs is None or kind_of(column) == EPOCH:
+        return total
+    epoch, step = to_number(last.cells.get(EPOCH)), to_number(last.cells.get(column))
+    within = epoch is not None and step is not None and step / total > epoch / epochs + 1e-9
+    return None if within else total
+
+
+class Rates(NamedTuple):
+    """The learning rates of a run.
+
+    Args:
+        column: where they stand.
+        steps_column: what tells which record a rate belongs to; None where they stand beside it.
+    """
+
+    column: str
+    steps_column: str | None
+
+
+def find_rates(table: Table, records: Sequence[Record], steps_column: str | None) -> Rates | None:
+    """Where the learning rates are: in the column that most of the records have, or any rows.
+
+    Args:
+        table: the log.
+        records: those of the metric.
+        steps_column: where their steps are counted.
+    """
+    columns = [column for column in table.columns if is_rate(column)]
+    if not columns:
+        return None
+
+    def known(column: str) -> int:
+        return sum(to_number(record.cells.get(column)) is not None for record in records)
+
+    column = max(columns, key=known)
+    if known(column) == len(records):
+        return Rates(column, None)
+    rows = table.records_with(column)
+    counts = [name for name in table.columns if step_rank(name) is not None]
+    if steps_column is not None:
+        counts.sort(key=lambda name: (name != steps_column, step_rank(name) or 0))
+    for name in counts:
+        if all(to_number(row.cells.get(name)) is not None for row in (*rows, *records)):
+            return Rates(column, name)
+    return None

@@ -1,0 +1,253 @@
+"""A log that is being written: what is new in it is read, and nothing that was in it is lost.
+
+A file that has grown is read from where it had been read. One that was written anew, truncated or
+replaced is read again as a whole, and until that gives as many records as before, or stays as it
+is, the records before still count: it may be half-way written. A file that was rotated is read to
+its end under its new name, and goes on in the new file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lcpfn.errors import InputError
+from lcpfn.logs.content import refuse_pickles
+from lcpfn.logs.formats import parse, read_tables
+from lcpfn.logs.long_form import spread
+from lcpfn.logs.run import RunLog, runs_in
+from lcpfn.logs.table import Table
+from lcpfn.logs.tails import StartAgainError, Tail, tail_of
+from lcpfn.logs.weights_and_biases import runs_of
+
+# Below this many bytes a log is read as a whole: it may not show yet which format it has.
+_SETTLED = 8192
+# How much before the place to go on at must be as it was.
+_FINGERPRINT = 256
+_ROTATED = re.compile(r"\.(\d+|\d{4}-\d\d-\d\d[\w-]*)$")
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a file was like when it was last looked at."""
+
+    device: int
+    inode: int
+    size: int
+    changed: int
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self.device, self.inode
+
+
+class Follower:
+    """Reads one log again and again while it is being written.
+
+    Args:
+        source: path of a file or of a folder that a trainer writes. It need not exist yet.
+    """
+
+    def __init__(self, source: str | os.PathLike[str]) -> None:
+        self.path = Path(source)
+        self._tables: list[Table] = []
+        self._problem: InputError | None = None
+        self._tail: Tail | None = None
+        self._state: _State | None = None
+        self._folder: tuple[tuple[str, _State], ...] | None = None
+        # Bytes that the tail has taken of the file as it is now, and the last of them.
+        self._read = 0
+        self._before = b""
+        self._doubted: _State | None = None
+
+    def update(self) -> bool:
+        """Reads what is new.
+
+        Returns:
+            Whether there is anything new.
+        """
+        if self.path.is_dir():
+            return self._update_folder()
+        state = _state_of(self.path)
+        if state is None:
+            # Between the removal of a file and its return nothing is said.
+            return False
+        if state == self._state:
+            return self._doubted == state and self._accept_what_there_is()
+        before, self._state = self._state, state
+        try:
+            return self._go_on(before, state)
+        except StartAgainError:
+            return self._read_whole()
+        except FileNotFoundError:
+            self._state = before
+            return False
+
+    def runs(
+        self,
+        metric: str | None = None,
+        steps_column: str | None = None,
+        horizon: float | None = None,
+    ) -> list[RunLog]:
+        """The runs in the log as it was at the last update; arguments are those of `read_run`.
+
+        Raises:
+            InputError: it holds no record yet, or the columns cannot be told.
+        """
+        if not self._tables:
+            raise self._problem or InputError(f"{self.path} does not exist")
+        return runs_in(self._tables, metric, steps_column, horizon)
+
+    def _update_folder(self) -> bool:
+        found = tuple(
+            (str(path), state)
+            for path in sorted(self.path.rglob("*"))
+            for state in [_state_of(path)]
+            if state is not None and path.is_file()
+        )
+        if found == self._folder:
+            return False
+        self._folder = found
+        try:
+            self._tables = read_tables(self.path)
+        except InputError as error:
+            self._problem = error
+            return False
+        return True
+
+    def _go_on(self, before: _State | None, state: _State) -> bool:
+        if self._tail is None or before is None:
+            return self._read_whole()
+        if state.identity == before.identity and state.size >= self._read:
+            data = _bytes_from(self.path, max(0, self._read - len(self._before)))
+            if data.startswith(self._before):
+                return self._take(data[len(self._before) :])
+            return self._read_whole()
+        rotated = self._rotated_to(before)
+        if rotated is not None:
+            rest = _bytes_from(rotated, self._read)
+            fresh = _bytes_from(self.path, 0)
+            self._read, self._before = 0, b""
+            if rest and not rest.endswith(b"\n"):
+                rest += b"\n"
+            self._tail.feed(rest)
+            self._take(fresh)
+            return True
+        if state.size >= self._read:
+            # Replaced by a copy that has grown.
+            data = _bytes_from(self.path, max(0, self._read - len(self._before)))
+            if data.startswith(self._before) and self._same_beginning():
+                return self._take(data[len(self._before) :])
+        return self._read_whole()
+
+    def _same_beginning(self) -> bool:
+        # The place before the end tells files apart unless they repeat themselves.
+        return len(self._before) == min(self._read, _FINGERPRINT)
+
+    def _rotated_to(self, before: _State) -> Path | None:
+        for path in self._siblings():
+            state = _state_of(path)
+            if state is not None and state.identity == before.identity:
+                return path
+        return None
+
+    def _siblings(self) -> list[Path]:
+        """What the file was rotated to, the oldest first: `run.log.2`, `run.log.1`."""
+        found = [
+            (match[1], path)
+            for path in self.path.parent.glob(f"{_literal(self.path.name)}.*")
+            for match in [_ROTATED.search(path.name)]
+            if match and path.name[: match.start()] == self.path.name
+        ]
+        numbered = [each for each in found if each[0].isdigit()]
+        dated = [each for each in found if not each[0].isdigit()]
+        return [
+            *(path for _, path in sorted(numbered, key=lambda each: -int(each[0]))),
+            *(path for _, path in sorted(dated)),
+        ]
+
+    def _take(self, data: bytes) -> bool:
+        """Gives the tail what was appended to the file."""
+        if self._tail is None:
+            return self._read_whole()
+        self._tail.feed(data)
+        self._read += len(data)
+        self._before = (self._before + data)[-_FINGERPRINT:]
+        try:
+            self._tables = _tables_of(self._tail.table())
+        except InputError as error:
+            self._problem = error
+            return False
+        self._doubted = None
+        return bool(data)
+
+    def _read_whole(self) -> bool:
+        """Reads all that there is, the files that it was rotated to included."""
+        self._tail = None
+        try:
+            refuse_pickles(self.path)
+            current = _bytes_from(self.path, 0)
+            older = b"".join(_ended(_bytes_from(path, 0)) for path in self._siblings())
+            data = older + current
+            name = str(self.path)
+            if len(data) > _SETTLED:
+                self._tail = self._new_tail(data, name)
+            table = self._tail.table() if self._tail else parse(data, name, self.path.stem)
+            tables = _tables_of(table)
+        except InputError as error:
+            self._problem = error
+            self._tail = None
+            # Nothing at all may be the moment before a file is written anew.
+            self._doubted = self._state
+            return False
+        self._read, self._before = len(current), current[-_FINGERPRINT:]
+        if _records(tables) < _records(self._tables):
+            self._doubted = self._state
+            return False
+        self._doubted = None
+        self._tables = tables
+        return True
+
+    def _new_tail(self, data: bytes, name: str) -> Tail | None:
+        try:
+            return tail_of(data, name, self.path.stem)
+        except StartAgainError:
+            return None
+
+    def _accept_what_there_is(self) -> bool:
+        """A log that has shrunk and stays so is a new one."""
+        self._doubted = None
+        self._tables = []
+        return self._read_whole()
+
+
+def _tables_of(table: Table) -> list[Table]:
+    return runs_of(spread(replace(table)))
+
+
+def _records(tables: list[Table]) -> int:
+    return sum(len(table.rows) for table in tables)
+
+
+def _ended(data: bytes) -> bytes:
+    return data if not data or data.endswith(b"\n") else data + b"\n"
+
+
+def _literal(name: str) -> str:
+    return re.sub(r"([*?\[\]])", r"[\1]", name)
+
+
+def _state_of(path: Path) -> _State | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _State(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _bytes_from(path: Path, position: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(position)
+        return file.read()

@@ -1,0 +1,469 @@
+"""Lines of text in which metrics stand as `name: number`, `name=number` or `name number`.
+
+nanoGPT, fairseq, Megatron, MMEngine, detectron2, PaddleDetection, timm, ESPnet, the progress bars
+of Keras and tqdm, Hugging Face's dictionaries, XGBoost, LightGBM and CatBoost on the console,
+Darknet, and most people's `print`. Time stamps, levels of loggers and places in source files are
+no metrics. A line that says no step belongs to the step that was said last.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lcpfn.errors import InputError
+from lcpfn.logs.cells import Cell, has_decimal_commas, to_number
+from lcpfn.logs.content import Content
+from lcpfn.logs.names import PHASES, words
+from lcpfn.logs.run_length import stated_totals
+from lcpfn.logs.table import Record, Table, columns_of, flattened, left_out
+
+BATCH = "batch"
+
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]")
+_BACK = re.compile(r"\x08+")
+_LEVEL = re.compile(
+    r"^[^\n=]{0,160}?\b(?:INFO|WARNING|WARN|DEBUG|ERROR|CRITICAL|NOTICE)\b[\]\s:|>)\-]*",
+    re.MULTILINE,
+)
+_GLOG = re.compile(r"^[IWEF]\d{4,8} [^\n\]]*\] ", re.MULTILINE)
+_PLACES = re.compile(r"\.(?:py|cc|cpp|cu|rs|go):\d+")
+_DATES = re.compile(
+    r"\d{4}[-/]\d\d[-/]\d\d(?:[T _]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
+)
+_DAYS = re.compile(r"\d{1,2}/\d{1,2}(?:/\d{2,4})?,?\s+(?=\d{1,2}:\d\d:\d\d)")
+_CLOCKS = re.compile(r"\d{1,3}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w.:])")
+_EMPTY_BRACKETS = re.compile(r"^\s*\[\s*\]\s*(?=[\[\d])", re.MULTILINE)
+_ESPNET = re.compile(r"(?<![\w.])(\d+)epoch(?=[:\s])(?:\s*results:)?")
+_BATCHES = re.compile(r":(\d+)-\d+batch:")
+_TIMM = re.compile(r"^\s*Train: (\d+) \[", re.MULTILINE)
+_DARKNET = re.compile(
+    r"^\s*(?P<iteration>\d+): (?P<loss>[\d.]+|-?nan), (?P<average>[\d.]+|-?nan) avg(?: loss)?, "
+    r"(?P<rate>[\d.]+) rate"
+)
+# What pycocotools prints: AP@0.50:0.95/all
+_COCO = re.compile(
+    r"\((A[PR])\) @\[ IoU=([\d.:]+)\s*\| area=\s*(\w+) \|[^\]]*\] = (?P<value>-?[\d.]+)"
+)
+_HEADING = re.compile(
+    r"\s*[A-Za-z][\w(]*(?:\s{2,}[A-Za-z][\w()./:-]*){3,}(?=\s|$)(?!\s+[-+.\d]+\s)"
+)
+_OF_MANY = re.compile(r"(\d+)/(\d+)$")
+
+# What stands before a number, in pieces that end where one may begin: never two ways to match.
+_GAP = r"(?:[^-+.\d{more}\n]+(?=[-+.\d{more}])|[-+.\d{more}])*?"
+_POINT = r"(?:\d+(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
+_COMMA = r"\d+(?:[.,]\d+)?"
+_PAIR = r"""
+    (?:({gap})
+    (?<![\w.@/\#^])(?<!\w['-])
+    ([-+]?(?:{number})(?:[eE][-+]?\d+)?{words})
+    (?:\s*/\s*(\d+))?                                       # of how many
+    \s?(?:%|(?:ms|us|s|sec|secs|seconds|m|min|mins|h|k|K|M|G|B|T|MB|GB|MiB|GiB|x|it|img|images)
+    (?:/[A-Za-z]+)?|/[A-Za-z]+)?
+    (?!\w|'\w|/|\.\d)
+    |.+)                                                     # no number is left
+"""
+_WORDS = r"|[-+]?(?i:nan|inf(?:inity)?)"
+_ANY_WORD = re.compile(r"[\s:=(\[][-+]?(?:nan|inf|infinity)(?!\w)", re.IGNORECASE)
+_ANY_COMMA = re.compile(r"[:=]\s*[-+]?(\d+,\d+)(?![\d,])")
+_ANY_POINT = re.compile(r"[:=]\s*[-+]?\d+\.\d")
+
+# Counters that open their line: [10], (10), 10:, #10
+_COUNTER = re.compile(r"\s*(?:\[\s*\d+\s*\]|\(\s*\d+\s*\)|\d+\s*:\s|#\d+)")
+_WRAPPERS = re.compile(r"(?:np\.float\d+|numpy\.float\d+|tensor|array|float)?[\[({<]+\s*$")
+_PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s|\s\((?![^()]*\)$)")
+_IN_BRACKETS = re.compile(r"^(\w+)\((\w+)\)$")
+_STEP_WORDS_TEXT = """
+epoch epochs epoche step steps iter iters iteration iterations it update updates round batch episode
+timesteps timestep
+"""
+_STEP_WORDS = frozenset(_STEP_WORDS_TEXT.split())
+# Names that hold such a word and yet count nothing that goes on.
+_NO_STEPS_TEXT = """
+best per time remaining warmup max total num every eta last save avg early patience sec skipped
+consumed
+"""
+_NO_STEPS = frozenset(_NO_STEPS_TEXT.split())
+_COUNTS = ("num_updates", "num_timesteps", "total_timesteps", "num_steps")
+_JOINTS_TEXT = """
+with at in of for is the and to after finished done was on are has after: - * >> -> ==> current
+"""
+_JOINTS = frozenset(_JOINTS_TEXT.split())
+_MOST_WORDS = 3
+# Enough of a text to see what its lines look like.
+_HEAD = 100_000
+
+
+class Pair(NamedTuple):
+    """What the text before a number says of it.
+
+    Args:
+        name: of the number; empty where it has none.
+        sets: part of the data that this and what follows in the line are of, where it is named.
+        own: whether the name itself says so.
+        bracket: whether the number stands in brackets.
+        step: the step column that a whole number of this name belongs to.
+        opens: whether nothing but a bracket stands before the number.
+    """
+
+    name: str
+    sets: str | None
+    own: bool
+    bracket: bool
+    step: str | None = None
+    opens: bool = False
+
+
+@dataclass
+class _Line:
+    """What one line says."""
+
+    steps: dict[str, float]
+    cells: dict[str, Cell]
+    totals: dict[str, float]
+
+
+def plain(text: str) -> str:
+    """A text without colours; what was typed over is set apart by carriage returns."""
+    if "\x1b" in text:
+        text = _COLOURS.sub("", text)
+    if "\x08" in text:
+        text = _BACK.sub("\r", text)
+    return text.replace("\r\n", "\n")
+
+
+def read_lines(content: Content) -> Table:
+    """The records of a text: each line with a number that has a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    text = plain(content.text)
+    reader = LineReader(text)
+    count = reader.feed(text)
+    # A last line without its end may have been cut anywhere.
+    unended = not text.endswith("\n") and bool(text.rsplit("\n", 1)[-1].strip())
+    if not reader.rows:
+        raise InputError(
+            f"{content.name} holds no records: no line has a name and a number, as in "
+            "'epoch 3: loss 0.41' or 'epoch,loss' above '3,0.41'"
+            if content.ended
+            else f"{content.name} holds no whole record yet"
+        )
+    notes = [*content.notes, *([left_out(count)] if unended else [])]
+    return Table(content.name, columns_of(reader.rows), reader.rows, notes, reader.totals)
+
+
+def has_decimal_commas_in(text: str) -> bool | None:
+    """Whether commas inside numbers are decimal points; None where there are none."""
+    if _ANY_POINT.search(text):
+        return None
+    return has_decimal_commas(found[1] for found in _ANY_COMMA.finditer(text))
+
+
+class _Prefixes:
+    """What loggers write in front of a line: time stamps, levels, places in source files.
+
+    The beginning of a text tells whether it has any.
+    """
+
+    def __init__(self, text: str) -> None:
+        head = text[:_HEAD]
+        every = (_LEVEL, _GLOG, _PLACES, _DATES, _DAYS)
+        self._patterns = [pattern for pattern in every if pattern.search(head)]
+        self._clocks = bool(_CLOCKS.search(head))
+        self._timm = "Train: " in head
+        self._espnet = bool(_ESPNET.search(head))
+
+    def without(self, text: str) -> str:
+        for pattern in self._patterns:
+            text = pattern.sub("", text)
+        if self._clocks:
+            text = _EMPTY_BRACKETS.sub("", _CLOCKS.sub(_unless_a_name_ends, text))
+        if self._timm:
+            text = _TIMM.sub(r"Train Epoch: \1 [", text)
+        if self._espnet:
+            text = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", text))
+        return text
+
+
+def _unless_a_name_ends(clock: re.Match[str]) -> str:
+    # acc@1:75 is no time.
+    before = clock.string[clock.start() - 1] if clock.start() else " "
+    return clock.group() if before.isalnum() or before in "_.:@" else ""
+
+
+@functools.cache
+def _pairs(decimal: bool, with_words: bool) -> re.Pattern[str]:
+    """What finds a number, what stands before it and of how many it is.
+
+    Args:
+        decimal: whether commas are decimal points.
+        with_words: whether nan and inf are numbers, which costs time.
+    """
+    gap = _GAP.replace("{more}", "nNiI" if with_words else "")
+    pattern = _PAIR.replace("{gap}", gap).replace("{number}", _COMMA if decimal else _POINT)
+    return re.compile(pattern.replace("{words}", _WORDS if with_words else ""), re.VERBOSE)
+
+
+class LineReader:
+    """Reads lines one after another, and remembers the step that was said last.
+
+    Args:
+        head: the beginning of the text, which tells what its lines look like; plain.
+    """
+
+    def __init__(self, head: str) -> None:
+        self.rows: list[Record] = []
+        self.totals: dict[str, float] = {}
+        self._prefixes = _Prefixes(head)
+        self._decimal = bool(has_decimal_commas_in(head))
+        self._pairs = _pairs(self._decimal, False)
+        self._steps: dict[str, float] = {}
+        self._heading: list[str] = []
+
+    def feed(self, text: str, line: int = 0) -> int:
+        """Takes more of the text.
+
+        Args:
+            text: plain; what stands after its last line end is left out.
+            line: how many lines came before.
+
+        Returns:
+            How many lines the text has.
+        """
+        self._pairs = _pairs(self._decimal, bool(_ANY_WORD.search(text)))
+        physical = self._prefixes.without(text).split("\n")
+        for number, each in enumerate(physical, start=line + 1):
+            self._read(each, number, cut=number == line + len(physical))
+        return len(physical)
+
+    def peek(self, text: str, line: int) -> LineReader:
+        """A reader with the records that `feed` would add of a text still being written."""
+        ahead = copy.copy(self)
+        ahead.rows, ahead.totals, ahead._steps = [], dict(self.totals), dict(self._steps)
+        ahead.feed(text, line)
+        return ahead
+
+    def _read(self, line: str, number: int, cut: bool) -> None:
+        """Takes one line; of one that was typed over, what it said of each step in the end."""
+        if "\r" not in line:
+            if not cut and line:
+                self._keep(self._parse(line), number)
+            return
+        groups: dict[tuple[tuple[str, float], ...], _Line] = {}
+        for part in line.split("\r"):
+            if part.strip():
+                said = self._parse(part)
+                if said.cells:
+                    groups[tuple(said.steps.items())] = said
+                elif said.steps:
+                    self._keep(said, number)
+        found = list(groups.values())
+        for said in found[:-1] if cut else found:
+            self._keep(said, number)
+
+    def _keep(self, said: _Line, number: int) -> None:
+        steps = said.steps
+        if "epoch" in steps and steps["epoch"] != self._steps.get("epoch"):
+            # A finer count of the epoch before says nothing any more.
+            self._steps.pop(BATCH, None)
+        self._steps.update(steps)
+        self.totals.update(said.totals)
+        if said.cells:
+            self.rows.append(Record(number, {**self._steps, **said.cells}))
+
+    def _parse(self, line: str) -> _Line:
+        said = _Line({}, {}, {})
+        if "{" in line and self._take_object(line, said):
+            return said
+        if self._in_columns(line, said):
+            return said
+        if " avg" in line:
+            darknet = _DARKNET.match(line)
+            if darknet:
+                said.steps["iteration"] = float(darknet["iteration"])
+                said.cells.update(
+                    {"loss": darknet["loss"], "avg loss": darknet["average"], "lr": darknet["rate"]}
+                )
+                return said
+        if "@[ IoU" in line:
+            coco = _COCO.search(line)
+            if coco:
+                said.cells["{}@{}/{}".format(*coco.groups()[:3])] = float(coco["value"])
+                return said
+        phase: str | None = None
+        counter: tuple[float, str] | None = None
+        for position, (gap, number, total) in enumerate(self._pairs.findall(line)):
+            if not number:
+                break
+            pair = name_before(gap)
+            name = pair.name
+            if pair.sets is not None:
+                phase = pair.sets
+            if not name or (pair.bracket and total and name.lower() in PHASES):
+                if counter is None and (
+                    total or (position == 0 and pair.opens and _COUNTER.match(line))
+                ):
+                    counter = (self._number(number), total)
+                    if pair.bracket and total and phase is None and "epoch" in said.steps:
+                        # Epoch: [3][ 50/469] opens what is logged while training.
+                        phase = "train"
+                continue
+            value = self._number(number)
+            step = pair.step
+            if step is not None and _is_step(step, value, total):
+                if step not in said.steps:
+                    said.steps[step] = value
+                    if total:
+                        said.totals[step] = float(total)
+                continue
+            if phase is not None and not pair.own:
+                name = f"{phase}/{name}"
+            if name in said.cells:
+                name = _another(name, said.cells)
+            said.cells[name] = value
+        self._count(said, counter)
+        if not said.steps and not self._steps:
+            self.totals.update(stated_totals(said.cells))
+        return said
+
+    def _in_columns(self, line: str, said: _Line) -> bool:
+        """Takes a heading of names, and the rows below it, as Ultralytics prints them."""
+        if "  " not in line:
+            return False
+        heading = _HEADING.match(line)
+        if heading:
+            self._heading = [name.rstrip("):") for name in heading.group().split()]
+            return True
+        if not self._heading:
+            return False
+        cells = [cell.rstrip(":") for cell in line.split()]
+        numbers = [to_number(cell.removesuffix("G")) for cell in cells]
+        wide = len(cells) >= len(self._heading) and None not in numbers[1 : len(self._heading)]
+        if not wide:
+            self._heading = []
+            return False
+        epoch = _OF_MANY.match(cells[0])
+        if epoch:
+            said.steps["epoch"], said.totals["epoch"] = float(epoch[1]), float(epoch[2])
+        for name, number in list(zip(self._heading, numbers, strict=False))[1:]:
+            if number is not None:
+                said.cells[name] = number
+        return True
+
+    def _count(self, said: _Line, counter: tuple[float, str] | None) -> None:
+        """A count without a name: of batches within an epoch, or else the step itself."""
+        if counter is None:
+            return
+        value, total = counter
+        if any(name != BATCH for name in said.steps):
+            said.steps.setdefault(BATCH, value)
+        elif "epoch" not in self._steps and said.cells:
+            name = "step" if total else "iteration"
+            said.steps[name] = value
+            if total:
+                said.totals[name] = float(total)
+
+    def _take_object(self, line: str, said: _Line) -> bool:
+        """Reads a line that ends in a JSON object, as loggers of fairseq and others write it."""
+        begin = line.index("{")
+        if '"' not in line or not line.rstrip().endswith("}"):
+            return False
+        try:
+            found = json.loads(line[begin:])
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(found, dict):
+            return False
+        for name, cell in flattened(found):
+            value = to_number(cell)
+            if value is None:
+                continue
+            step = _step_column(name)
+            if step is not None and _is_step(step, value, ""):
+                said.steps[step] = value
+            else:
+                said.cells[name] = value
+        return True
+
+    def _number(self, text: str) -> float:
+        if "," in text:
+            text = text.replace(",", "." if self._decimal else "")
+        return float(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def name_before(gap: str) -> Pair:
+    """The name of a number, from the text between it and the number before."""
+    text = gap.rstrip()
+    bracket = text.endswith(("[", "(", "<", "{"))
+    if bracket:
+        text = _WRAPPERS.sub("", text)
+    text = text.rstrip("'\" ")
+    stated = text.endswith((":", "="))
+    text = text.rstrip(":=~ ").rstrip("'\"`* ")
+    outside, name = _last_part(text)
+    phase = _last_phase(outside)
+    inside = _IN_BRACKETS.match(name)
+    if inside and inside[2].lower() in PHASES:
+        return Pair(inside[1], inside[2].lower(), False, bracket, _step_column(inside[1]))
+    spoken = name.split()
+    joints = [index for index, word in enumerate(spoken[:-1]) if word.lower() in _JOINTS]
+    cut = joints[-1] + 1 if joints else 0
+    if len(spoken) - cut > _MOST_WORDS:
+        if not stated and spoken[-1].lower() not in _STEP_WORDS:
+            return Pair("", phase, False, bracket)
+        cut = len(spoken) - _MOST_WORDS
+    phase = _last_phase(" ".join(spoken[:cut])) or phase
+    name = " ".join(spoken[cut:])
+    if name.lower() in _JOINTS or not any(character.isalpha() for character in name):
+        return Pair("", phase, False, bracket, opens=gap.strip() in ("", "[", "(", "#"))
+    spelled_out = _last_phase(" ".join(word for word in spoken[cut:] if word.lower() in PHASES))
+    own = spelled_out is not None or any(word in PHASES for word in words(name))
+    # train loss 0.4, acc 0.8: both are of the training.
+    return Pair(name, spelled_out or phase, own, bracket, _step_column(name))
+
+
+def _last_part(text: str) -> tuple[str, str]:
+    end = 0
+    for found in _PARTS.finditer(text):
+        end = found.end()
+    return text[:end], text[end:].strip(" '\"`*")
+
+
+def _last_phase(text: str) -> str | None:
+    found = [word.lower() for word in re.findall(r"[A-Za-z]+", text) if word.lower() in PHASES]
+    return found[-1] if found else None
+
+
+def _step_column(name: str) -> str | None:
+    """The step column that numbers of a name belong to, None where they count no steps."""
+    parts = re.split(r"[\s/._-]+", name.lower())
+    if parts[-1] not in _STEP_WORDS:
+        return None
+    last = name.lower().rsplit("/", 1)[-1]
+    if last in _COUNTS:
+        return last
+    # epoch_time, best epoch, steps per epoch
+    if _NO_STEPS & set(parts[:-1]) or len(parts) > 3:
+        return None
+    return "epoch" if parts[-1].startswith("epoch") else parts[-1]
+
+
+def _is_step(column: str, value: float, total: str) -> bool:
+    """Whether a number can count steps: a whole one, or one of how many, or a share of epochs."""
+    return value >= 0 and (column == "epoch" or value.is_integer() or bool(total))
+
+
+def _another(name: str, cells: Mapping[str, Cell]) -> str:
+    number = 2
+    while f"{name} ({number})" in cells:
+        number += 1
+    return f"{name} ({number})"
