@@ -13,9 +13,9 @@ LARGEST = 1e6
 _FEWEST = 12
 
 
-def read_ragged(folder: Path) -> Iterator[RecordedRun]:
+def read_ragged(folder: Path, only: str = "*.npz") -> Iterator[RecordedRun]:
     """Runs of a folder of .npz with steps and values (runs, n), padded with NaN."""
-    for path in sorted(folder.glob("*.npz")):
+    for path in sorted(folder.glob(only)):
         with np.load(path) as stored:
             arrays = {name: stored[name] for name in stored.files}
         rates = arrays.get("rates", np.full_like(arrays["values"], np.nan))

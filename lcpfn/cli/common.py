@@ -18,6 +18,7 @@ from lcpfn.errors import InputError, LCPFNError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lcpfn.forecast.arguments import Array
     from lcpfn.forecast.bounds import BoundsLike
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
@@ -42,6 +43,13 @@ class Missing(str, Enum):
 
     missing = "missing"
     stop = "stop"
+
+
+class Worth(str, Enum):
+    """What a run is worth."""
+
+    last = "last"
+    best = "best"
 
 
 class AnnealedRate(str, Enum):
@@ -123,6 +131,9 @@ ScheduleOption = Annotated[
         "a cosine to zero at the horizon. Makes the forecast sharper.",
         show_default=False,
     ),
+]
+WorthOption = Annotated[
+    Worth, typer.Option(help="What counts of a run: its last record, or its best one.")
 ]
 ObserveOption = Annotated[
     int | None,
@@ -223,6 +234,7 @@ def forecast(
     goal: Goal,
     bounds: BoundsLike,
     schedule: AnnealedRate | None = None,
+    of: Worth = Worth.last,
 ) -> Extrapolation:
     """The forecast of a log, to a horizon as a person states it.
 
@@ -235,7 +247,21 @@ def forecast(
         goal=goal.value,
         bounds=bounds,
         schedule=None if schedule is None else schedule.value,
+        rates=told_rates(model, log, schedule),
+        of=of.value,
     )
+
+
+def told_rates(model: LCPFN, log: RunLog, schedule: AnnealedRate | None) -> Array | None:
+    """The learning rates at the records, where the log has them and the model can be told them."""
+    return log.rates if schedule is None and model.network.config.rates else None
+
+
+def note_on_rates(model: LCPFN, log: RunLog, schedule: AnnealedRate | None) -> list[str]:
+    """That a column of learning rates is read, where it is."""
+    if told_rates(model, log, schedule) is None:
+        return []
+    return [f"learning rates are read from column {log.rates_column!r}"]
 
 
 def observed_summary(log: RunLog, post: Extrapolation) -> dict[str, Any]:

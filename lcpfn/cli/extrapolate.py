@@ -20,7 +20,10 @@ from lcpfn.cli.common import (
     RunArgument,
     ScheduleOption,
     StepsColumnOption,
+    Worth,
+    WorthOption,
     forecast,
+    note_on_rates,
     number_writer,
     observed_summary,
     output,
@@ -37,6 +40,8 @@ from lcpfn.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lcpfn.forecast.arguments import Array
+    from lcpfn.forecast.best import Of
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
     from lcpfn.logs.run import RunLog
@@ -57,6 +62,7 @@ def extrapolate(
     model: ModelOption = None,
     bounds: BoundsOption = "auto",
     schedule: ScheduleOption = None,
+    of: WorthOption = Worth.last,
     observe: ObserveOption = None,
     best: Annotated[
         float | None,
@@ -85,12 +91,13 @@ def extrapolate(
     log = asked.log
     observed = log if observe is None else log.first(observe)
     loaded = lcpfn.load(model)
-    post = forecast(loaded, observed, asked.horizon, asked.goal, parse_bounds(bounds), schedule)
+    allowed = parse_bounds(bounds)
+    post = forecast(loaded, observed, asked.horizon, asked.goal, allowed, schedule, of)
     # Before anything is written, so that bad input leaves no half an answer.
     prob_better = None if best is None else _prob_better(post, best)
     if plot is not None:
         _draw(post, log, observed, best, plot)
-    show_notes(asked.notes)
+    show_notes((*asked.notes, *note_on_rates(loaded, observed, schedule)))
     if as_json:
         content = _as_json(post, observed, loaded, asked.horizon)
         print_json({**content, "best": best, "prob_better": prob_better})
@@ -112,6 +119,7 @@ def _as_json(post: Extrapolation, log: RunLog, model: LCPFN, horizon: float) -> 
         "model": model.name,
         "metric": log.metric,
         "goal": post.goal,
+        "of": post.of,
         "bounds": list(post.bounds),
         "steps_column": log.steps_column,
         "observed": observed_summary(log, post),
@@ -137,12 +145,13 @@ def _print_forecast(post: Extrapolation, log: RunLog, observed: RunLog, model: L
     rows = np.unique(np.linspace(0, len(post.steps) - 1, _TABLE_ROWS).round().astype(int))
     steps = observed.own_steps(post.steps[rows])
     quantiles = post.quantile(_TABLE_QUANTILES)[:, rows]
-    later = dict(zip(log.model_steps.tolist(), log.values.tolist(), strict=True))
+    logged = log.values if post.of == "last" else _best_so_far(log.values, post.goal)
+    later = dict(zip(log.model_steps.tolist(), logged.tolist(), strict=True))
     happened = [later.get(step) for step in post.steps[rows].tolist()]
     low, middle, high = quantiles[0], quantiles[2], quantiles[-1]
     write = number_writer(middle.tolist(), (high - low).tolist())
     compared = any(value is not None for value in happened)
-    table = _table(observed, compared)
+    table = _table(observed, compared, post.of)
     for step, row, value in zip(steps, quantiles.T, happened, strict=True):
         cells = [write_step(step), *(write(quantile) for quantile in row)]
         if compared:
@@ -153,13 +162,22 @@ def _print_forecast(post: Extrapolation, log: RunLog, observed: RunLog, model: L
     console.print(_sentence(post, observed, model, write), soft_wrap=True, markup=False)
 
 
-def _table(log: RunLog, compared: bool) -> Table:
+def _best_so_far(values: Array, goal: str) -> Array:
+    """(n,) the best of each and all before it; a missing one changes nothing."""
+    import numpy as np
+
+    better = np.fmax if goal == "maximize" else np.fmin
+    so_far: Array = better.accumulate(values)
+    return so_far
+
+
+def _table(log: RunLog, compared: bool, of: Of) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
-        title=Text(f"Forecast of {log.metric}"),
+        title=Text(f"Forecast of {_words(of)}{log.metric}"),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -175,19 +193,25 @@ def _table(log: RunLog, compared: bool) -> Table:
     return table
 
 
+def _words(of: Of) -> str:
+    return "the best " if of == "best" else ""
+
+
 def _sentence(post: Extrapolation, log: RunLog, model: LCPFN, write: Callable[[float], str]) -> str:
     import numpy as np
 
     low, middle, high = (write(value) for value in post.quantile([0.06, 0.5, 0.94])[:, -1])
     count = len(post.observed_values)
     last, final = log.own_steps(np.array([post.observed_steps[-1], post.steps[-1]]))
+    by = "by" if post.of == "best" else "at"
+    metric = f"{_words(post.of)}{log.metric}"
     if post.curve.finished:
         return (
-            f"The run is complete: {log.metric} at {log.step_name} {write_step(last)} is "
-            f"{write(post.observed_values[-1])}."
+            f"The run is complete: {metric} {by} {log.step_name} {write_step(last)} is "
+            f"{middle if post.of == 'best' else write(post.observed_values[-1])}."
         )
     return (
-        f"{log.metric} at {log.step_name} {write_step(final)} will be about {middle}, with 88 % "
+        f"{metric} {by} {log.step_name} {write_step(final)} will be about {middle}, with 88 % "
         f"probability between {low} and {high} (model {model.name}; {count} "
         f"record{'s' if count != 1 else ''}, the last one {write(post.observed_values[-1])} at "
         f"{log.step_name} {write_step(last)})."

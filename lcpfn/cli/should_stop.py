@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +19,8 @@ from lcpfn.cli.common import (
     RunArgument,
     ScheduleOption,
     StepsColumnOption,
+    Worth,
+    WorthOption,
     forecast,
     parse_bounds,
     print_json,
@@ -34,13 +35,6 @@ if TYPE_CHECKING:
     from lcpfn.search.search import Search
 
 STOP = 10
-
-
-class Worth(str, Enum):
-    """What a run is worth."""
-
-    last = "last"
-    best = "best"
 
 
 @reports_errors
@@ -91,10 +85,7 @@ def should_stop(
         Missing,
         typer.Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
     ] = Missing.missing,
-    of: Annotated[
-        Worth,
-        typer.Option(help="What a run is worth: its last record, or its best one."),
-    ] = Worth.last,
+    of: WorthOption = Worth.last,
     as_json: JsonOption = False,
 ) -> None:
     """Says whether a run is still worth its compute. Exit code 0: go on, 10: stop, 2: bad input.
