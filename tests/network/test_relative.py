@@ -11,6 +11,7 @@ from torch import Tensor
 from lcpfn.errors import InputError
 from lcpfn.network.absolute import AbsoluteView
 from lcpfn.network.inputs import Observations, Questions
+from lcpfn.network.relative import RATE_FEATURES, rate_features
 from lcpfn.network.transformer import Network, NetworkConfig
 from lcpfn.priors import BroadPrior
 
@@ -165,3 +166,40 @@ def test_the_absolute_frame_keeps_its_shapes() -> None:
 def test_an_unknown_frame_is_refused() -> None:
     with pytest.raises(InputError, match="frame is 'sideways'"):
         NetworkConfig(frame="sideways")  # type: ignore[arg-type]
+
+
+def test_rates_at_records_are_scale_free_causal_and_zero_where_unknown() -> None:
+    fractions = torch.linspace(0.05, 1, 20)[None]
+    rates = torch.cat([torch.linspace(0.1, 1, 5), torch.linspace(1, 0.01, 15)])[None]
+    features = rate_features(fractions, rates)
+    assert features.shape == (1, 20, RATE_FEATURES)
+    assert torch.isfinite(features).all()
+    assert torch.allclose(rate_features(fractions, 1e-4 * rates), features, atol=1e-5)
+    assert torch.allclose(rate_features(fractions, rates, start=12), features[:, 12:], atol=1e-6)
+    shorter = rate_features(fractions[:, :9], rates[:, :9])
+    assert torch.allclose(shorter, features[:, :9], atol=1e-6)
+    unknown = rates.clone()
+    unknown[0, 3:6] = -1
+    assert (rate_features(fractions, unknown)[0, 3:6] == 0).all()
+    in_numpy = rate_features(fractions.numpy(), rates.numpy())
+    assert torch.allclose(torch.from_numpy(in_numpy), features, atol=1e-5)
+
+
+def test_a_network_grows_by_what_it_is_told_and_asked() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = {"width": 16, "layers": 1, "heads": 2, "frame": "relative"}
+    before = Network(NetworkConfig(**shape, schedule=True, floor=True)).initialise(generator)
+    for parameter in before.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+    config = NetworkConfig(**shape, schedule=True, floor=True, rates=True, best=True)
+    after = Network(config).initialise(generator).take_over(before)
+    fractions = torch.linspace(0.05, 0.5, 10).expand(3, -1)
+    values = torch.rand(3, 10, generator=generator)
+    rates = torch.rand(3, 10, generator=generator)
+    told = Observations(fractions, values, rates=rates)
+    asked = Questions(torch.ones(3, 1), best=torch.ones(3, 1))
+    first, _ = before.extend(None, Observations(fractions, values), Questions(torch.ones(3, 1)))
+    second, _ = after.extend(None, told, asked)
+    assert torch.allclose(first.location, second.location, atol=1e-6)
+    with pytest.raises(InputError, match="rates is False, but theirs is True"):
+        Network(NetworkConfig(**shape, schedule=True, floor=True)).take_over(after)
