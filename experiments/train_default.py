@@ -53,8 +53,7 @@ from lcpfn.priors import (
     RecordedPrior,
 )
 from lcpfn.priors.recorded import RecordedRun
-from lcpfn.training import TrainingConfig, train
-from lcpfn.training.loop import Progress
+from lcpfn.training import Execution, Progress, TrainingConfig, train
 from lcpfn.weights import save_weights
 
 FOLDS = 2
@@ -197,8 +196,7 @@ def _train(
         mixture,
         config,
         out,
-        compile=False,
-        validate_every=config.steps,
+        execution=Execution(compile=False, validate_every=config.steps),
         observer=report,
         start=begin.network,
     )

@@ -534,14 +534,18 @@ class Search:
         return after
 
     def _at(self, peer: Run, place: float, length: float) -> float | None:
-        """What a run was worth at a place in another of some length; None before it got there."""
+        """What a run was worth at a place in another of some length.
+
+        NaN, worse than any, where it had been stopped; None where nobody can tell.
+        """
         other = self._lengths.of(peer)
         if other is None:
             return None
         step = same_share(place, length, other) - self.shift
         steps, worths = peer.worths
         if peer.state != "finished" and (not steps or step > steps[-1]):
-            return None
+            reach = self.settings.counts_on * peer.last
+            return math.nan if peer.state == "stopped" and step <= reach else None
         return newest(steps, worths, step)
 
     def _bounds(self, known: Run) -> BoundsLike:

@@ -717,7 +717,7 @@ def test_processes_on_one_database_one_of_them_killed(tmp_path: Path, database: 
     victim = start("victim", "0.55")
     others = []
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not running.exists():
             assert victim.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
@@ -726,7 +726,7 @@ def test_processes_on_one_database_one_of_them_killed(tmp_path: Path, database: 
         others = [start("worker", *levels) for levels in shares]
         time.sleep(0.2)
         victim.kill()
-        assert [process.wait(timeout=240) for process in others] == [0] * 7
+        assert [process.wait(timeout=600) for process in others] == [0] * 7
     finally:
         for process in (victim, *others):
             process.kill()
@@ -784,7 +784,7 @@ def test_processes_on_one_journal(tmp_path: Path) -> None:
         study.enqueue_trial({"level": level})
     workers = [subprocess.Popen([sys.executable, str(worker), str(journal)]) for _ in range(2)]
     try:
-        assert [process.wait(timeout=240) for process in workers] == [0, 0]
+        assert [process.wait(timeout=600) for process in workers] == [0, 0]
     finally:
         for process in workers:
             process.kill()

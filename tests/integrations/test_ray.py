@@ -336,7 +336,7 @@ def kill_and_restore(
     root = Path(__file__).resolve().parents[2]
     driver = subprocess.Popen([sys.executable, "-c", code], cwd=root)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not (folder / "reached").exists():
             assert driver.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
