@@ -32,8 +32,8 @@ FLOORS: list[set[str]] = [
     {"errors", "atomic"},
     {"network"},
     {"forecast"},
-    {"evaluation", "mcmc", "stopping", "peers"},
-    {"training", "weights", "logs"},
+    {"evaluation", "logs", "mcmc", "stopping", "peers"},
+    {"training", "weights"},
     {"cli"},
 ]
 FORECAST = """
