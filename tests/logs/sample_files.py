@@ -96,7 +96,7 @@ SAMPLES = (
     Sample("bare_numbers.txt", FROM_1, "value", None, None, goal=None),
     # JSON documents
     Sample("keras_history.json", FROM_1, "val_loss", None),
-    Sample("keras_history_nested.json", FROM_1, "history/val_loss", None, horizon=20),
+    Sample("keras_history_nested.json", FROM_1, "training_history/val_loss", None, horizon=20),
     Sample("xgboost_evals.json", FROM_1, "validation_0/logloss", None),
     Sample("dataframe_columns.json", FROM_1),
     Sample("dataframe_records.json", FROM_1),
