@@ -261,7 +261,9 @@ def _roughness(values: Array) -> Array:
     steps = np.abs(np.diff(values, prepend=values[:1]))
     padded = np.pad(steps, _AROUND, mode="edge")
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1).mean(-1)
-    return np.maximum(around, 1e-6 * max(float(np.ptp(values)), _LEAST_RANGE))
+    least = 1e-6 * max(float(np.ptp(values)), _LEAST_RANGE)
+    roughness: Array = np.maximum(around, least)
+    return roughness
 
 
 def _averaged(values: Array, memory: float) -> Array:

@@ -32,9 +32,8 @@ FLOORS: list[set[str]] = [
     {"errors", "atomic"},
     {"network"},
     {"forecast"},
-    {"evaluation", "mcmc"},
-    {"training", "weights", "logs"},
-    {"search"},
+    {"evaluation", "mcmc", "weights"},
+    {"training", "search", "logs"},
     {"cli"},
 ]
 FORECAST = """
