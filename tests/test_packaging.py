@@ -198,7 +198,7 @@ def test_no_circle_of_imports():
 MANY_ARGUMENTS = {"extrapolate", "extrapolate_batch"}
 
 
-@pytest.mark.parametrize("folder", ["priors", "lcpfn"])
+@pytest.mark.parametrize("folder", ["priors", "lcpfn", "integrations"])
 def test_signatures_are_short(folder: str):
     long = [
         f"{path.relative_to(ROOT)}: {node.name}"
