@@ -341,7 +341,7 @@ def test_paused_runs_go_on_in_the_order_of_their_promise() -> None:
 
 
 def test_a_run_that_went_on_is_not_paused_again_at_once() -> None:
-    search = new_search(best=None, pause=True, slice=0.1)
+    search = new_search(best=None, pause=True, slice=0.1, threshold=0)
     together(search, (0.9, 0.8), 6)
     search.pause(0.8)
     search.pause(0.9)
