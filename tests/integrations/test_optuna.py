@@ -482,7 +482,7 @@ def test_a_trial_is_read_from_the_start_once(monkeypatch: pytest.MonkeyPatch) ->
     for epoch, value in rising(0.89, 12).items():
         trial.report(value, epoch)
         trial.should_prune()
-    assert passes == [4] and decision(trial)["step"] == 12
+    assert passes == [2] and decision(trial)["step"] == 12
 
 
 def short_and_long(study: optuna.Study, epochs: int) -> optuna.trial.FrozenTrial:
