@@ -62,8 +62,8 @@ class SearchSettings:
 
     rule: StoppingRule = field(default_factory=StoppingRule)
     of: Of = "last"
-    caution: float = 0.05
-    rival_records: int = 4
+    caution: float = 0.25
+    rival_records: int = 2
     peers: int = 50
     counts_on: float = math.inf
     warmup_trials: int = 0
