@@ -460,8 +460,8 @@ class Search:
         levels = [caution, *_BAND, hope]
         if self.goal == "minimize":
             levels = [1 - level for level in levels]
-        told = (float(value) for value in post.quantile(levels)[:, -1])
-        belief = Belief(self._basis(known, length), *told, stopped)
+        reach, low, median, high, hoped = (float(value) for value in post.quantile(levels)[:, -1])
+        belief = Belief(self._basis(known, length), reach, low, median, high, hoped, stopped)
         known.belief = belief
         return belief
 
