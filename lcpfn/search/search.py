@@ -461,8 +461,7 @@ class Search:
         if self.goal == "minimize":
             levels = [1 - level for level in levels]
         reach, low, median, high, hoped = (float(value) for value in post.quantile(levels)[:, -1])
-        basis = self._basis(known, length)
-        belief = Belief(basis, reach, low, median, high, hoped, stopped)
+        belief = Belief(self._basis(known, length), reach, low, median, high, hoped, stopped)
         known.belief = belief
         return belief
 
