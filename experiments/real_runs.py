@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
 from rich.console import Console
@@ -40,7 +41,7 @@ Sources = Mapping[tuple[str, str], Sequence[RecordedRun]]
 def main(
     folders: Annotated[list[Path], typer.Argument(help="folders of recorded runs")],
     model: Annotated[str, typer.Option(help="name or path of a model")] = "default",
-    per_source: Annotated[int, typer.Option(help="runs of each metric of each source")] = 40,
+    per_source: Annotated[int, typer.Option(help="most runs of each source")] = 40,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
 ) -> None:
     """Scores forecasts of recorded runs."""
@@ -59,13 +60,16 @@ def main(
 
 
 def by_source(runs: Iterable[RecordedRun], per_source: int) -> Sources:
-    """The first runs of each source of each kind."""
+    """Runs of each source of each kind, spread evenly over all that it has."""
     found: dict[tuple[str, str], list[RecordedRun]] = defaultdict(list)
     for run in runs:
-        members = found[run.group, run.source]
-        if len(members) < per_source:
-            members.append(run)
-    return dict(sorted(found.items()))
+        found[run.group, run.source].append(run)
+    return {key: _spread(members, per_source) for key, members in sorted(found.items())}
+
+
+def _spread(runs: Sequence[RecordedRun], most: int) -> Sequence[RecordedRun]:
+    chosen = np.unique(np.linspace(0, len(runs) - 1, most).round().astype(int))
+    return [runs[index] for index in chosen]
 
 
 def _table_of_kinds(title: str, model: LCPFN, sources: Sources, of: Of) -> list[str]:

@@ -18,6 +18,7 @@ judging each source by the network that has not seen it:
     python experiments/train_default.py judge \
         runs/default/default.safetensors runs/fold?/*.safetensors
 
+The bundled weights went through the second stage three times, with shares that the card tells.
 Training can be killed and resumes; `judge` prints the table of docs/results/sources.md.
 """
 
@@ -68,16 +69,16 @@ _FOLD_OF_WORKLOAD = {
 }
 # How often recorded runs of a family are drawn among those of their kind.
 _FAMILY_WEIGHTS = {
-    "lcbench": 0.5,
-    "taskset": 0.22,
-    "lcbench_surrogate": 0.16,
-    "own": 0.12,
+    "lcbench": 0.45,
+    "taskset": 0.15,
+    "lcbench_surrogate": 0.1,
+    "own": 0.3,
     "world": 0.45,
     "wild": 0.55,
 }
 _RAGGED = ("world", "wild")
 # Shares of annealed and realistic draws, of benchmarks and of ragged recordings.
-_SHARES = {"prior": (0.62, 0.38), "recorded": (0.17, 0.31, 0.26, 0.26)}
+_SHARES = {"prior": (0.62, 0.38), "recorded": (0.09, 0.4, 0.28, 0.23)}
 _RUNS_PER_SET = 1000
 # Benchmarks hold thousands of runs, which need less variation than the few of a repository.
 _MILD = Augmentation(
@@ -226,6 +227,7 @@ def judge(
     folds: Annotated[
         list[Path] | None, typer.Argument(help="models trained without a half, in order")
     ] = None,
+    before: Annotated[str, typer.Option(help="name or path of another model")] = "reference",
     data: Data = _DATA,
     per_source: Annotated[int, typer.Option(help="runs of each source")] = 60,
     by_source: Annotated[bool, typer.Option(help="also print every source")] = False,
@@ -236,9 +238,8 @@ def judge(
     if folds and len(folds) != FOLDS:
         raise typer.BadParameter(f"there are {len(folds)} folds, but {FOLDS} are needed, or none")
     sources = _sources(recorded_runs(data), per_source)
-    found = {"default before": _scored(lcpfn.load("default"), sources)}
-    if Path(weights).exists():
-        found["trained on all"] = _scored(lcpfn.load(weights), sources)
+    found = {"before": _scored(lcpfn.load(before), sources)}
+    found["trained on all"] = _scored(lcpfn.load(weights), sources)
     if folds:
         unseen: dict[tuple[str, str], RunScores] = {}
         for index, path in enumerate(folds):

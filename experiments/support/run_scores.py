@@ -44,7 +44,7 @@ class Pooled:
     """Scores of several sources after a cutoff, each source counting alike.
 
     Args:
-        ratio, error: CRPS over the last value's, and its standard error over sources.
+        ratio, error: CRPS over the last value's, and its standard error over sources, NaN of one.
         inside, better: how often the truth lay inside the central 88 %, and how often beyond it
             on the better side.
     """
@@ -55,7 +55,8 @@ class Pooled:
     better: float
 
     def __str__(self) -> str:
-        return f"{self.ratio:.3f} ± {self.error:.3f}, {self.inside:.2f} ({self.better:.2f})"
+        error = "" if np.isnan(self.error) else f" ± {self.error:.3f}"
+        return f"{self.ratio:.3f}{error}, {self.inside:.2f} ({self.better:.2f})"
 
 
 def pool(sources: Sequence[RunScores], cutoff: float) -> Pooled:

@@ -114,7 +114,7 @@ class StoppingRule:
     patience: int = 1
     min_delta: float = 0.0
     keep_top: int = 1
-    early_caution: float = 2.0
+    early_caution: float = 1.5
     trust: float = 2.0
     full_trust: int = 10
     leading: float = 0.1
@@ -160,8 +160,8 @@ class StoppingRule:
         """The probability below which a run is stopped; 0 while it is too early to decide.
 
         >>> rule = StoppingRule(threshold=0.05)
-        >>> [rule.limit(4, None, 0.5), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
-        [0.0125, 0.03, 0.1]
+        >>> [rule.limit(4, None, 0.25), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
+        [0.00625, 0.03, 0.1]
 
         Args:
             records: observed so far.
