@@ -35,6 +35,7 @@ FLOORS: list[set[str]] = [
     {"evaluation", "mcmc"},
     {"training", "weights", "logs"},
     {"search"},
+    {"watching"},
     {"cli"},
 ]
 FORECAST = """

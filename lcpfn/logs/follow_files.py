@@ -49,6 +49,11 @@ class FilesFollower:
         """Why nothing could be read, the newest reason."""
         return next((each.problem for each in self._members.values() if each.problem), None)
 
+    @property
+    def changed(self) -> float:
+        """When the log was last written to, in seconds since 1970; 0 where it was never seen."""
+        return max((member.changed for member in self._members.values()), default=0.0)
+
     def forget(self) -> None:
         """Drops what was read, as of a run that has ended; once it changes it is read again."""
         self._tables = []

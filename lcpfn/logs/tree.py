@@ -23,6 +23,7 @@ from lcpfn.logs.follow_files import CHECKPOINT, follow_events, follow_metrics, f
 from lcpfn.logs.hugging_face import STATE_FILE
 from lcpfn.logs.names import PHASES
 from lcpfn.logs.run import RunLog
+from lcpfn.logs.table import Table
 
 # Their names say nothing of the run.
 _GENERIC = {Path(name).stem for name in TELLING_NAMES} | set(
@@ -77,6 +78,12 @@ _MLFLOW_RUN = "meta.yaml"
 
 class Log(Protocol):
     """A log that is read again and again; see `lcpfn.logs.follow.Follower`."""
+
+    @property
+    def tables(self) -> list[Table]: ...
+
+    @property
+    def changed(self) -> float: ...
 
     def update(self) -> bool: ...
 
