@@ -153,6 +153,7 @@ class Watch:
         self._search = self._new_search(self._asked.goal or "maximize")
         self._followed: dict[Path, _Followed] = {}
         self._entries: dict[str, _Entry] = {}
+        self._judged: list[_Judged] = []
         self.problems: dict[str, str] = {}
 
     def refresh(self) -> list[WatchedRun]:
@@ -161,9 +162,10 @@ class Watch:
         for followed in self._followed.values():
             followed.read(self._asked)
         self._settle()
-        for entry in self._entries.values():
-            self._tell(entry)
-        return self._judge()
+        news = [self._tell(entry) for entry in self._entries.values()]
+        if any(news) or len(news) != len(self._judged):
+            self._judged = self._judge()
+        return [self._watched(judged) for judged in self._judged]
 
     def notices(self) -> list[str]:
         """What users must know of, each thing once."""
@@ -248,10 +250,10 @@ class Watch:
             )
         return None
 
-    def _tell(self, entry: _Entry) -> None:
-        """Tells the search what is new of a run."""
+    def _tell(self, entry: _Entry) -> bool:
+        """Tells the search what is new of a run; returns whether there was anything."""
         if entry.told:
-            return
+            return False
         entry.told = True
         log, search = entry.log, self._search
         if entry.horizon is not None:
@@ -261,25 +263,20 @@ class Watch:
         if search.complete(entry.key):
             search.end(entry.key, "finished")
             entry.followed.done()
+        return True
 
-    def _judge(self) -> list[WatchedRun]:
+    def _judge(self) -> list[_Judged]:
+        """What each run is worth, the most promising first."""
         search = self._search
         verdicts = {key: self._verdict(key) for key in self._entries}
         ends = {key: self._end(key) for key in self._entries}
-        outlook = [each for each in search.outlook() if each.run in self._entries]
         known = {key: end for key, end in ends.items() if end is not None}
         others = [] if self._best is None else [np.array([self._best])]
         chances = chances_to_end_best([*known.values(), *others], search.goal)
         chance = dict(zip(known, chances, strict=False))
-        bands = {key: _band(end) for key, end in ends.items()}
+        keys = [str(each.run) for each in search.outlook() if each.run in self._entries]
         return [
-            self._watched(
-                self._entries[str(each.run)],
-                verdicts[str(each.run)],
-                bands[str(each.run)],
-                chance.get(str(each.run), math.nan),
-            )
-            for each in outlook
+            _Judged(key, verdicts[key], _band(ends[key]), chance.get(key, math.nan)) for key in keys
         ]
 
     def _verdict(self, key: str) -> Verdict:
@@ -299,9 +296,8 @@ class Watch:
             return None
         return None if post is None else np.asarray(post.quantile(LEVELS)[:, -1])
 
-    def _watched(
-        self, entry: _Entry, verdict: Verdict, band: tuple[float, float, float], chance: float
-    ) -> WatchedRun:
+    def _watched(self, judged: _Judged) -> WatchedRun:
+        entry, verdict, chance = self._entries[judged.key], judged.verdict, judged.chance
         log, place = entry.log, entry.followed.place
         known = self._search.runs[entry.key]
         quiet = max(0.0, self._now() - entry.followed.changed)
@@ -327,13 +323,30 @@ class Watch:
             float(log.values[-1]),
             entry.stated,
             math.nan if verdict.horizon is None else known.last / verdict.horizon,
-            *band,
+            *judged.band,
             chance,
             verdict,
             _shape(log.values),
             quiet,
             (*log.notes, *log.notes_on_steps, *entry.notes),
         )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What a run is worth.
+
+    Args:
+        key: of the run.
+        verdict: of the rule.
+        band: low, median and high of its final value.
+        chance: to end best.
+    """
+
+    key: str
+    verdict: Verdict
+    band: tuple[float, float, float]
+    chance: float
 
 
 class _Followed:

@@ -66,14 +66,14 @@ class StopCommands:
 
     def done(self, run: WatchedRun) -> bool:
         """Whether the command was run for a run."""
-        return self._told.get(_key(run)) == list(run.first)
+        return self._told.get(self._key(run)) == _first(run)
 
     def start(self, run: WatchedRun) -> None:
         """Begins the command for a run, unless it was run before."""
         if self.done(run):
             return
         # Another process may have written to it.
-        self._told = {**self._read(), _key(run): list(run.first)}
+        self._told = {**self._read(), self._key(run): _first(run)}
         write_atomically(self._state, json.dumps(self._told, indent=1).encode())
         name = run.run or _argument(run.path)
         output = tempfile.TemporaryFile()  # noqa: SIM115
@@ -83,6 +83,8 @@ class StopCommands:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            # Ctrl-C is meant for the view.
+            start_new_session=True,
         )
         self._started.append(_Started(run.name, process, output))
 
@@ -107,6 +109,11 @@ class StopCommands:
             )
         return told
 
+    def _key(self, run: WatchedRun) -> str:
+        # Of a folder that is moved, all stays true.
+        path = os.path.relpath(run.path, self._state.parent)
+        return path if run.run is None else f"{path} - {run.run}"
+
     def _filled(self, name: str) -> str | list[str]:
         if os.name == "posix":
             return self._command.replace(_PLACE, shlex.quote(name))
@@ -127,9 +134,10 @@ class StopCommands:
         return told
 
 
-def _key(run: WatchedRun) -> str:
-    path = os.path.abspath(run.path)
-    return path if run.run is None else f"{path} - {run.run}"
+def _first(run: WatchedRun) -> str:
+    """A run's first record in words, as NaN differs from itself."""
+    step, value = run.first
+    return f"{step!r}: {value!r}"
 
 
 def _argument(path: Path) -> str:

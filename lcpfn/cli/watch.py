@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 _BARS = "▁▂▃▄▅▆▇█"
 _LINES = 8
+# On a terminal, a run has a line; so many are left for all else, and for runs at the least.
+_AROUND, _FEWEST = 8, 4
 _MINUTE = 60.0
 
 
@@ -289,10 +291,11 @@ class _Tables:
         self._unread = set(problems)
         for words in told:
             self._say(f"note: {words}")
-        content = _content(watched, commands)
         if self._live is not None:
-            self._live.update(content, refresh=True)
+            rows = max(_FEWEST, self._console.height - _AROUND)
+            self._live.update(_content(watched, commands, rows), refresh=True)
             return
+        content = _content(watched, commands)
         with self._console.capture() as capture:
             self._console.print(content)
         # Where lines cannot be taken back, only a change is worth a table.
@@ -308,26 +311,43 @@ class _Tables:
             typer.echo(f"lcpfn: {words}", err=True)
 
 
-def _content(watched: Sequence[WatchedRun], commands: StopCommands | None) -> Group:
+def _content(
+    watched: Sequence[WatchedRun], commands: StopCommands | None, rows: int | None = None
+) -> Group:
+    """The table and what there is to say about it.
+
+    Args:
+        watched: all runs.
+        commands: what is run for those that are to be stopped.
+        rows: how many runs are shown, each on a line of its own; None shows all of all.
+    """
     from rich.console import Group
     from rich.text import Text
 
-    lines: list[RenderableType] = [_table(watched, commands)] if watched else []
+    lines: list[RenderableType] = [_table(watched[:rows], commands, rows is None)]
+    if rows is not None and len(watched) > rows:
+        lines.append(Text(f"{len(watched) - rows} more runs, which promise less: see --once."))
     if not watched:
-        lines.append(Text("No run has a record yet."))
+        lines = [Text("No run has a record yet.")]
     stop = [run for run in watched if run.verdict.stop and run.state != "idle"]
     if stop and commands is None:
         names = ", ".join(run.name for run in stop[:_LINES])
         more = f" and {len(stop) - _LINES} more" if len(stop) > _LINES else ""
         lines.append(Text(f"To be stopped: {names}{more} (nothing is done without --on-stop)."))
-    notes = list(dict.fromkeys(f"{note}" for run in watched for note in run.notes))
-    lines += [Text(f"Note: {note}.") for note in notes[:_LINES]]
+    notes: dict[str, list[str]] = {}
+    for run in watched:
+        for note in run.notes:
+            notes.setdefault(note, []).append(run.name)
+    lines += [
+        Text(f"{names[0] if len(names) == 1 else f'{len(names)} runs'}: {note}.")
+        for note, names in list(notes.items())[:_LINES]
+    ]
     if len(notes) > _LINES:
         lines.append(Text(f"{len(notes) - _LINES} more notes: see --json."))
     return Group(*lines)
 
 
-def _table(watched: Sequence[WatchedRun], commands: StopCommands | None) -> Table:
+def _table(watched: Sequence[WatchedRun], commands: StopCommands | None, folds: bool) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -340,14 +360,18 @@ def _table(watched: Sequence[WatchedRun], commands: StopCommands | None) -> Tabl
     table.add_column("last", justify="right", no_wrap=True)
     table.add_column("end", justify="right", style="bold", no_wrap=True)
     table.add_column("88 % within", justify="right", no_wrap=True)
-    table.add_column("best", justify="right", no_wrap=True)
-    table.add_column("rule", overflow="fold", min_width=20)
+    table.add_column("ends best", justify="right", no_wrap=True)
+    table.add_column(
+        "rule", overflow="fold" if folds else "ellipsis", min_width=20, no_wrap=not folds
+    )
     known = [value for run in watched for value in (run.median, run.value) if _is_number(value)]
     widths = [run.high - run.low for run in watched if _is_number(run.high - run.low)]
     write = number_writer(known, widths)
     for run in watched:
         finished = run.state == "finished"
-        band = "" if finished or not _is_number(run.low) else f"{write(run.low)} {write(run.high)}"
+        band = (
+            "" if finished or not _is_number(run.low) else f"{write(run.low)} to {write(run.high)}"
+        )
         table.add_row(
             Text(run.name),
             _place(run),

@@ -104,8 +104,8 @@ class Follower:
     @property
     def changed(self) -> float:
         """When the log was last written to, in seconds since 1970; 0 where it was never seen."""
-        states = [state for _, state in self._folder or ()] or [self._state]
-        return max(0.0 if state is None else state.changed / 1e9 for state in states)
+        states = [*(state for _, state in self._folder or ()), self._state]
+        return max((state.changed / 1e9 for state in states if state is not None), default=0.0)
 
     def forget(self) -> None:
         """Drops what was read, as of a run that has ended; once it changes it is read again."""
