@@ -268,8 +268,11 @@ class Watch:
     def _judge(self) -> list[_Judged]:
         """What each run is worth, the most promising first."""
         search = self._search
-        verdicts = {key: self._verdict(key) for key in self._entries}
-        ends = {key: self._end(key) for key in self._entries}
+        verdicts: dict[str, Verdict] = {}
+        ends: dict[str, Array | None] = {}
+        for key in self._entries:
+            # One after the other, while the search has the forecast at hand.
+            verdicts[key], ends[key] = self._verdict(key), self._end(key)
         known = {key: end for key, end in ends.items() if end is not None}
         others = [] if self._best is None else [np.array([self._best])]
         chances = chances_to_end_best([*known.values(), *others], search.goal)
@@ -372,15 +375,19 @@ class _Followed:
             log = self._logs.get(source)
             if log is None:
                 log = self._logs[source] = follow()
-            new = log.update()
-            if source == self._current and not new:
-                return
-            if source in self._refused and not new and log.tables:
-                continue
             try:
+                new = log.update()
+                if source == self._current and not new:
+                    return
+                if source in self._refused and not new and log.tables:
+                    continue
                 self._runs = log.runs(asked.metric, asked.steps_column, asked.horizon)
             except InputError as error:
                 self._refused[source] = str(error)
+                continue
+            except (OSError, ValueError, RecursionError) as error:
+                # One file of a hundred must not end the view of all others.
+                self._refused[source] = f"{source} cannot be read: {error}"
                 continue
             self._current, self.problem = source, None
             self._refused.pop(source, None)

@@ -160,7 +160,7 @@ def watch(
 
 def _home(source: str) -> Path:
     path = Path(source)
-    return path.parent if path.is_file() else path
+    return path if path.is_dir() or not path.suffix else path.parent
 
 
 def _follow(
@@ -181,7 +181,9 @@ def _follow(
             view.show(watched, runs.problems, told, commands)
             if every is None:
                 return
-            time.sleep(max(0.0, begun + every - time.monotonic()))
+            # However much there is to read, half of the time is left to the runs.
+            took = time.monotonic() - begun
+            time.sleep(max(took, every - took))
 
 
 class _Lines:
@@ -305,6 +307,7 @@ class _Tables:
             sys.stdout.flush()
 
     def _say(self, words: str) -> None:
+        words = _printable(words)
         if self._live is not None:
             self._console.print(words, markup=False, soft_wrap=True)
         else:
@@ -331,7 +334,7 @@ def _content(
         lines = [Text("No run has a record yet.")]
     stop = [run for run in watched if run.verdict.stop and run.state != "idle"]
     if stop and commands is None:
-        names = ", ".join(run.name for run in stop[:_LINES])
+        names = ", ".join(_printable(run.name) for run in stop[:_LINES])
         more = f" and {len(stop) - _LINES} more" if len(stop) > _LINES else ""
         lines.append(Text(f"To be stopped: {names}{more} (nothing is done without --on-stop)."))
     notes: dict[str, list[str]] = {}
@@ -339,7 +342,7 @@ def _content(
         for note in run.notes:
             notes.setdefault(note, []).append(run.name)
     lines += [
-        Text(f"{names[0] if len(names) == 1 else f'{len(names)} runs'}: {note}.")
+        Text(_printable(f"{names[0] if len(names) == 1 else f'{len(names)} runs'}: {note}."))
         for note, names in list(notes.items())[:_LINES]
     ]
     if len(notes) > _LINES:
@@ -356,7 +359,7 @@ def _table(watched: Sequence[WatchedRun], commands: StopCommands | None, folds: 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("run", overflow="fold", min_width=8)
     table.add_column("at", justify="right", no_wrap=True)
-    table.add_column(Text(" / ".join(metrics)), no_wrap=True)
+    table.add_column(Text(_printable(" / ".join(metrics))), no_wrap=True)
     table.add_column("last", justify="right", no_wrap=True)
     table.add_column("end", justify="right", style="bold", no_wrap=True)
     table.add_column("88 % within", justify="right", no_wrap=True)
@@ -373,7 +376,7 @@ def _table(watched: Sequence[WatchedRun], commands: StopCommands | None, folds: 
             "" if finished or not _is_number(run.low) else f"{write(run.low)} to {write(run.high)}"
         )
         table.add_row(
-            Text(run.name),
+            Text(_printable(run.name)),
             _place(run),
             _sparkline(run.shape),
             write(run.value) if _is_number(run.value) else f"{run.value:g}",
@@ -383,6 +386,13 @@ def _table(watched: Sequence[WatchedRun], commands: StopCommands | None, folds: 
             _rule(run, commands),
         )
     return table
+
+
+def _printable(text: str) -> str:
+    """Text without what a name of a file may hold but no terminal should get."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def _is_number(value: float) -> bool:

@@ -225,6 +225,15 @@ class TestOnce:
         assert [line.get("run") for line in lines] == [None, "a.csv"]
         assert "'accuracy' is to maximize, but that of other runs to minimize" in lines[0]["reason"]
 
+    def test_names_that_no_terminal_should_get(self, tmp_path: Path) -> None:
+        write(tmp_path / "a\x1b[31m\nb.csv", 0.3, 9)
+        write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv")), 0.3, 9)
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/e\xff.csv")).touch()
+        result = call("watch", tmp_path, *ASKED, "--once")
+        assert result.exit_code == 0, result.output
+        assert "\x1b" not in result.output and "a\ufffd[31m\ufffdb.csv" in result.stdout
+        assert len(watched(tmp_path, *ASKED)) == 2
+
     def test_several_runs_in_one_log(self, tmp_path: Path) -> None:
         rows = [f"{i},{3 / i},{4 / i}" for i in range(1, 11)]
         text = "Step,fox - val_loss,owl - val_loss\n" + "\n".join(rows) + "\n"
@@ -419,6 +428,25 @@ class TestWatch:
         # It may be replaced.
         assert [len(watch.refresh()) for _ in range(3)] == [2, 2, 1]
 
+    def test_a_reader_that_fails_is_fatal_to_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        grow(tmp_path, "a.csv", [1, 2])
+        (tmp_path / "b.json").write_text("[" * 5000)
+        (tmp_path / "c.csv").touch()
+
+        def failing(path: Path, position: int) -> tuple[follow._State, bytes]:
+            if path.name == "c.csv":
+                raise PermissionError(13, "Permission denied")
+            return reader(path, position)
+
+        reader = follow._opened
+        monkeypatch.setattr(follow, "_opened", failing)
+        watch = Watch([tmp_path], LOSS, forecast=Midpoint)
+        assert [run.name for run in watch.refresh()] == ["a.csv"]
+        assert "Permission denied" in watch.problems[str(tmp_path / "c.csv")]
+        assert str(tmp_path / "b.json") in watch.problems
+
     def test_a_folder_that_comes_later(self, tmp_path: Path) -> None:
         watch = Watch([tmp_path / "runs"], LOSS, forecast=Midpoint)
         assert watch.refresh() == []
@@ -544,3 +572,41 @@ class TestWatch:
     def test_bad_arguments_are_named(self, arguments: dict[str, Any], words: str) -> None:
         with pytest.raises(InputError, match=words):
             Watch(**arguments)
+
+
+class TestDocumentation:
+    TEXT = (ROOT / "docs" / "watch.md").read_text(encoding="utf-8")
+
+    def test_python_examples(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        blocks = re.findall(r"^```python\n(.*?)^```$", self.TEXT, re.MULTILINE | re.DOTALL)
+        assert len(blocks) == 2
+        namespace: dict[str, Any] = {}
+        for block in blocks:
+            exec(block, namespace)
+        assert namespace["run"].name == "sgd" and namespace["decision"].stop
+
+    def test_commands(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        write(tmp_path / "runs" / "good.csv", 0.3, 100)
+        write(tmp_path / "runs" / "bad.csv", 0.9, 60)
+        commands = re.findall(r"(?:^|`)lcpfn (watch runs/ [^`\n]+)", self.TEXT, re.MULTILINE)
+        assert len(commands) == 3
+        for command in commands:
+            result = call(*shlex.split(command), "--once")
+            assert result.exit_code == 0, result.output
+        assert (tmp_path / "runs" / "bad.csv.stop").exists()
+
+    def test_a_script_takes_the_run_as_an_argument(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        write(tmp_path / "runs" / "good.csv", 0.3, 40)
+        write(tmp_path / "runs" / "a b" / "metrics.csv", 0.9, 30)
+        (script,) = re.findall(r"`--on-stop (\"sh [^`]+)`", re.sub(r"\n *", " ", self.TEXT))
+        sleeper = subprocess.Popen(["sleep", "60"])
+        (tmp_path / "runs" / "a b" / "pid").write_text(str(sleeper.pid))
+        given = subprocess.run(["sh", "-c", f"printf %s {script}"], capture_output=True, text=True)
+        result = call("watch", "runs", *ASKED, "--once", "--on-stop", given.stdout)
+        assert result.exit_code == 0, result.output
+        assert sleeper.wait(timeout=10) == -signal.SIGTERM
