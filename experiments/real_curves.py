@@ -131,6 +131,9 @@ def main(
     cosine: Annotated[
         bool, typer.Option(help="also tell the models that the learning rate falls as a cosine")
     ] = False,
+    baselines: Annotated[
+        bool, typer.Option(help="also score best value, power law and the reference model")
+    ] = True,
     mcmc_curves: Annotated[int, typer.Option(help="first curves of each set to run MCMC on")] = 0,
     each: Annotated[bool, typer.Option(help="also print every data set")] = False,
     save: Annotated[Path | None, typer.Option(help="keep scores in this file")] = None,
@@ -156,12 +159,13 @@ def main(
     if len(models) < len(model):
         raise typer.BadParameter(f"of the models {', '.join(model)}, two have the same name")
     reference = lcpfn.load("reference")
-    forecasters: dict[str, tuple[str, Forecaster]] = {
-        BASELINE: ("1", last_value),
-        "best value": ("1", best_value),
-        "power law": ("2", power_law),
-        REFERENCE: (reference.card["sha256"], squashed(batched(reference))),
-    }
+    forecasters: dict[str, tuple[str, Forecaster]] = {BASELINE: ("1", last_value)}
+    if baselines:
+        forecasters |= {
+            "best value": ("1", best_value),
+            "power law": ("2", power_law),
+            REFERENCE: (reference.card["sha256"], squashed(batched(reference))),
+        }
     for name, loaded in models.items():
         version = loaded.card["sha256"]
         forecasters[name] = (version, as_it_is(batched(loaded), guess_bounds))

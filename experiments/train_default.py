@@ -41,7 +41,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
-from experiments.support.recorded_runs import read_even, read_ragged
+from experiments.support.recorded_runs import own_accuracies, read_even, read_ragged
 from experiments.support.run_scores import CUTOFFS, RunScores, pool, score_runs
 from lcpfn.forecast.model import LCPFN
 from lcpfn.priors import (
@@ -53,8 +53,7 @@ from lcpfn.priors import (
     RecordedPrior,
 )
 from lcpfn.priors.recorded import RecordedRun
-from lcpfn.training import TrainingConfig, train
-from lcpfn.training.loop import Progress
+from lcpfn.training import Execution, Progress, TrainingConfig, train
 from lcpfn.weights import save_weights
 
 FOLDS = 2
@@ -70,14 +69,15 @@ _FOLD_OF_WORKLOAD = {
 # How often recorded runs of a family are drawn among those of their kind.
 _FAMILY_WEIGHTS = {
     "lcbench": 0.5,
-    "taskset": 0.3,
-    "lcbench_surrogate": 0.2,
+    "taskset": 0.22,
+    "lcbench_surrogate": 0.16,
+    "own": 0.12,
     "world": 0.45,
     "wild": 0.55,
 }
 _RAGGED = ("world", "wild")
 # Shares of annealed and realistic draws, of benchmarks and of ragged recordings.
-_SHARES = {"prior": (0.62, 0.38), "recorded": (0.2, 0.28, 0.2, 0.32)}
+_SHARES = {"prior": (0.62, 0.38), "recorded": (0.17, 0.31, 0.26, 0.26)}
 _RUNS_PER_SET = 1000
 # Benchmarks hold thousands of runs, which need less variation than the few of a repository.
 _MILD = Augmentation(
@@ -108,7 +108,7 @@ def recorded_runs(data: Path) -> list[RecordedRun]:
     for folder in sorted(path for path in data.iterdir() if path.is_dir()):
         ragged = folder.name in _RAGGED
         runs += read_ragged(folder) if ragged else read_even(folder, _RUNS_PER_SET)
-    return runs
+    return [*runs, *own_accuracies()]
 
 
 def fold_of(run: RecordedRun) -> int:
@@ -196,8 +196,7 @@ def _train(
         mixture,
         config,
         out,
-        compile=False,
-        validate_every=config.steps,
+        execution=Execution(compile=False, validate_every=config.steps),
         observer=report,
         start=begin.network,
     )

@@ -18,8 +18,8 @@
 >>> study.trials[1].state.name
 'PRUNED'
 >>> sorted(study.trials[1].user_attrs["lcpfn"])
-['action', 'high', 'horizon', 'limit', 'low', 'median', 'prob_better', 'reason', 'standing', 'step',
- 'to_beat', 'trial']
+['action', 'high', 'horizon', 'limit', 'low', 'median', 'prob_better', 'reach', 'reason',
+ 'standing', 'step', 'to_beat', 'trial']
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class LCPFNPruner(BasePruner):
 
     **Record.** `trial.user_attrs["lcpfn"]` holds the latest decision that rests on a forecast or
     prunes: the fields of `lcpfn.Verdict`, the `step` that it was made at and the number of the
-    `trial`; None where unknown. Other processes read `low` there instead of forecasting again. At
+    `trial`; None where unknown. Other processes read `reach` there instead of forecasting again. At
     debug level the logger `optuna.pruners.lcpfn` tells every decision; what you must know, such as
     a `max_steps` that what is reported contradicts, it warns of once.
 
@@ -218,9 +218,9 @@ class _View:
             search.end(number, "failed")
         else:
             decision = trial.user_attrs.get(ATTRIBUTE)
-            if decision and not _carries_another(trial) and decision["low"] is not None:
+            if decision and not _carries_another(trial) and decision["reach"] is not None:
                 stopped = decision["action"] == "stop"
-                search.recall(number, decision["step"], decision["low"], stopped)
+                search.recall(number, decision["step"], decision["reach"], stopped)
 
     def _describe(self, trial: FrozenTrial) -> None:
         """Takes the trial's own length, where it has one and shows it yet."""

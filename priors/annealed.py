@@ -130,8 +130,8 @@ class AnnealedConfig:
     level: Range = (0.01, 10.0)
     easy_rate: float = 0.1
     rising_rate: float = 0.6
-    quantised_rate: float = 0.1
-    quantum: Range = (3e-4, 0.05)
+    quantised_rate: float = 0.15
+    quantum: Range = (1e-3, 0.25)
     still_rate: float = 0.03
     bounds_rate: float = 0.75
 

@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 _CELLS = 192
 _UNKNOWN = -1.0
 _LEAST_RANGE = 1e-12
+_AROUND = 2
+_MOST_UNITS = 1e5
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Augmentation:
         cut_rate, cut: the run is cut off after a uniform share of its records.
         scattered_rate: records are left out at random, not evenly.
         unbounded_rate: nothing is known of the bounds.
-        soft: the standard deviation of the target, in ranges of the run.
+        soft: the standard deviation of the target, as a share of how much the records around it
+            differ from one to the next.
     """
 
     bent_rate: float = 0.4
@@ -78,7 +81,7 @@ class Augmentation:
     cut: tuple[float, float] = (0.5, 1.0)
     scattered_rate: float = 0.2
     unbounded_rate: float = 0.2
-    soft: float = 2e-3
+    soft: float = 0.15
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ class RecordedPrior:
             drawn.append(_varied(runs[0], runs[1], length, self.augmentation, random))
         fields = [torch.from_numpy(np.array(part, np.float32)) for part in zip(*drawn, strict=True)]
         fractions, values, noise, ceiling, floor, schedule = fields
-        return CurveBatch(fractions, values, values, noise[:, None], ceiling, schedule, floor)
+        return CurveBatch(fractions, values, values, noise, ceiling, schedule, floor)
 
 
 def _thinned(run: RecordedRun) -> RecordedRun:
@@ -158,7 +161,7 @@ def _thinned(run: RecordedRun) -> RecordedRun:
     )
 
 
-Drawn = tuple[Array, Array, float, float, float, Array]
+Drawn = tuple[Array, Array, Array, float, float, Array]
 
 
 def _varied(
@@ -198,10 +201,9 @@ def _varied(
     if random.random() < how.unbounded_rate:
         best, worst = np.inf, -np.inf
     first = abs(values[0]) or 1.0
-    unit = 2.0 ** np.floor(np.log2(max(first, 1e-6 * np.ptp(values), 1e-30)))
+    unit = 2.0 ** np.floor(np.log2(max(first, np.ptp(values) / _MOST_UNITS, 1e-30)))
     values, best, worst = ((part - values[0]) / unit for part in (values, best, worst))
-    soft = max(how.soft * float(np.ptp(values)), 1e-6)
-    return fractions, values, soft, best, worst, schedule
+    return fractions, values, how.soft * _roughness(values), best, worst, schedule
 
 
 def _chosen(
@@ -249,6 +251,19 @@ def _bent(
     share = (values - low) / size
     bent = share**power if random.random() < 0.5 else 1 - (1 - share) ** power
     return low + size * bent, best, worst
+
+
+def _roughness(values: Array) -> Array:
+    """(n,) the mean change from record to record around each, next to nothing where there is none.
+
+    A run that has fallen by decades moves by a thousandth of its range, and that is to be seen.
+    """
+    steps = np.abs(np.diff(values, prepend=values[:1]))
+    padded = np.pad(steps, _AROUND, mode="edge")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1).mean(-1)
+    least = 1e-6 * max(float(np.ptp(values)), _LEAST_RANGE)
+    roughness: Array = np.maximum(around, least)
+    return roughness
 
 
 def _averaged(values: Array, memory: float) -> Array:

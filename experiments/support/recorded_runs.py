@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.benchmarks.folder import OWN_CURVES, load
 from lcpfn.priors.recorded import RecordedRun
 
 LARGEST = 1e6
+# The project's other four data sets, and all of its losses, are left to judge by.
+COUNTED = ("breast_cancer", "digits", "moons", "wine")
 _FEWEST = 12
 
 
@@ -67,6 +70,17 @@ def read_even(folder: Path, per_set: int = 2000) -> Iterator[RecordedRun]:
                     path.stem,
                     cosine if folder.name.startswith("lcbench") else None,
                 )
+
+
+def own_accuracies() -> Iterator[RecordedRun]:
+    """Counted accuracies of the project's own, of the sets that priors are fitted on."""
+    for recorded in load(OWN_CURVES, "val_accuracy"):
+        if recorded.name in COUNTED:
+            for values in recorded.values:
+                if _usable(values):
+                    steps = np.arange(1.0, len(values) + 1)
+                    bounds = _guessed(values, maximize=True)
+                    yield RecordedRun(steps, values, True, bounds, "own", recorded.name)
 
 
 def _usable(values: np.ndarray) -> bool:

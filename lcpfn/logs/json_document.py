@@ -31,7 +31,7 @@ def read_json_document(document: Document, content: Content) -> Table:
     Raises:
         InputError: it holds none.
     """
-    rows, totals = _rows(document)
+    rows, totals, by_column = _rows(document)
     if not rows:
         raise InputError(
             f"{content.name} holds no whole record yet"
@@ -41,24 +41,25 @@ def read_json_document(document: Document, content: Content) -> Table:
     columns = columns_of(rows)
     notes = [*content.notes, *([_CUT_NOTE] if document.cut else [])]
     totals = {**constant_totals(columns, rows), **totals}
-    return Table(content.name, columns, rows, notes, totals, cut=document.cut)
+    return Table(content.name, columns, rows, notes, totals, cut=document.cut and by_column)
 
 
-def _rows(document: Document) -> tuple[list[Record], dict[str, float]]:
+def _rows(document: Document) -> tuple[list[Record], dict[str, float], bool]:
+    """The records, the lengths of the run, and whether columns follow one another."""
     value = document.value
     if hugging_face.is_trainer_state(value):
         records, totals = hugging_face.records_of(value)
-        return _records(records), totals
+        return _records(records), totals, False
     if catboost.is_catboost(value):
-        return catboost.records_of(value)
+        return *catboost.records_of(value), False
     if isinstance(value, list):
-        return _of_list(value), {}
+        return _of_list(value), {}, False
     if not isinstance(value, dict):
-        return [], {}
+        return [], {}, False
     if isinstance(value.get("data"), list) and isinstance(value.get("columns"), list):
-        return _named([str(name) for name in value["columns"]], value["data"]), {}
+        return _named([str(name) for name in value["columns"]], value["data"]), {}, False
     if isinstance(value.get("data"), list) and "schema" in value:
-        return _records(value["data"]), {}
+        return _records(value["data"]), {}, False
     return _of_object(value, document.cut)
 
 
@@ -100,10 +101,10 @@ def _named(names: list[str], entries: Sequence[Any]) -> list[Record]:
     ]
 
 
-def _of_object(value: Mapping[str, Any], cut: bool) -> tuple[list[Record], dict[str, float]]:
+def _of_object(value: Mapping[str, Any], cut: bool) -> tuple[list[Record], dict[str, float], bool]:
     by_row = _indexed_by_row(value, cut)
     if by_row is not None:
-        return by_row, {}
+        return by_row, {}, False
     lists: dict[str, dict[str, Cell]] = {}
     records: list[list[Any]] = []
     settings: dict[str, Cell] = {}
@@ -113,11 +114,11 @@ def _of_object(value: Mapping[str, Any], cut: bool) -> tuple[list[Record], dict[
     columns = _main_columns(lists, cut)
     height = max(map(len, columns.values()), default=0)
     if len(longest) >= height and longest:
-        return _records(longest), totals
+        return _records(longest), totals, False
     if columns:
-        return _by_column(columns), totals
+        return _by_column(columns), totals, True
     # One object of numbers is one record, unless more of it is to come.
-    return ([] if cut or not settings else [Record(1, settings)]), totals
+    return ([] if cut or not settings else [Record(1, settings)]), totals, False
 
 
 def _indexed_by_row(value: Mapping[str, Any], cut: bool) -> list[Record] | None:

@@ -47,9 +47,7 @@ _DARKNET = re.compile(
     r"(?P<rate>[\d.]+) rate"
 )
 # What pycocotools prints: AP@0.50:0.95/all
-_COCO = re.compile(
-    r"\((A[PR])\) @\[ IoU=([\d.:]+)\s*\| area=\s*(\w+) \|[^\]]*\] = (?P<value>-?[\d.]+)"
-)
+_COCO = re.compile(r"\((A[PR])\) @\[ IoU=([\d.:]+)\s*\| area=\s*(\w+) \|[^\]]*\] = (-?[\d.]+)")
 _HEADING = re.compile(
     r"\s*[A-Za-z][\w(]*(?:\s{2,}[A-Za-z][\w()./:-]*){3,}(?=\s|$)(?!\s+[-+.\d]+\s)"
 )
@@ -262,7 +260,8 @@ class LineReader:
             if part.strip():
                 said = self._parse(part)
                 if said.cells:
-                    groups[tuple(said.steps.items())] = said
+                    coarse = [step for step in said.steps.items() if step[0] != BATCH]
+                    groups[tuple(coarse or said.steps.items())] = said
                 elif said.steps:
                     self._keep(said, number)
         found = list(groups.values())
@@ -281,23 +280,13 @@ class LineReader:
 
     def _parse(self, line: str) -> _Line:
         said = _Line({}, {}, {})
-        if "{" in line and self._take_object(line, said):
-            return said
-        if self._in_columns(line, said):
-            return said
-        if " avg" in line:
-            darknet = _DARKNET.match(line)
-            if darknet:
-                said.steps["iteration"] = float(darknet["iteration"])
-                said.cells.update(
-                    {"loss": darknet["loss"], "avg loss": darknet["average"], "lr": darknet["rate"]}
-                )
-                return said
-        if "@[ IoU" in line:
-            coco = _COCO.search(line)
-            if coco:
-                said.cells["{}@{}/{}".format(*coco.groups()[:3])] = float(coco["value"])
-                return said
+        takers = (_take_object, self._take_row, _take_darknet, _take_coco)
+        if not any(take(line, said) for take in takers):
+            self._take_pairs(line, said)
+        return said
+
+    def _take_pairs(self, line: str, said: _Line) -> None:
+        """Takes every number of a line that has a name."""
         phase: str | None = None
         counter: tuple[float, str] | None = None
         for position, (gap, number, total) in enumerate(self._pairs.findall(line)):
@@ -332,9 +321,8 @@ class LineReader:
         self._count(said, counter)
         if not said.steps and not self._steps:
             self.totals.update(stated_totals(said.cells))
-        return said
 
-    def _in_columns(self, line: str, said: _Line) -> bool:
+    def _take_row(self, line: str, said: _Line) -> bool:
         """Takes a heading of names, and the rows below it, as Ultralytics prints them."""
         if "  " not in line:
             return False
@@ -371,32 +359,52 @@ class LineReader:
             if total:
                 said.totals[name] = float(total)
 
-    def _take_object(self, line: str, said: _Line) -> bool:
-        """Reads a line that ends in a JSON object, as loggers of fairseq and others write it."""
-        begin = line.index("{")
-        if '"' not in line or not line.rstrip().endswith("}"):
-            return False
-        try:
-            found = json.loads(line[begin:])
-        except (ValueError, RecursionError):
-            return False
-        if not isinstance(found, dict):
-            return False
-        for name, cell in flattened(found):
-            value = to_number(cell)
-            if value is None:
-                continue
-            step = _step_column(name)
-            if step is not None and _is_step(step, value, ""):
-                said.steps[step] = value
-            else:
-                said.cells[name] = value
-        return True
-
     def _number(self, text: str) -> float:
         if "," in text:
             text = text.replace(",", "." if self._decimal else "")
         return float(text)
+
+
+def _take_object(line: str, said: _Line) -> bool:
+    """Takes a line that ends in a JSON object, as loggers of fairseq and others write it."""
+    if "{" not in line or '"' not in line or not line.rstrip().endswith("}"):
+        return False
+    try:
+        found = json.loads(line[line.index("{") :])
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(found, dict):
+        return False
+    for name, cell in flattened(found):
+        value = to_number(cell)
+        if value is None:
+            continue
+        step = _step_column(name)
+        if step is not None and _is_step(step, value, ""):
+            said.steps[step] = value
+        else:
+            said.cells[name] = value
+    return True
+
+
+def _take_darknet(line: str, said: _Line) -> bool:
+    """Takes a line of Darknet, whose names stand behind the numbers."""
+    found = _DARKNET.match(line) if " avg" in line else None
+    if found is None:
+        return False
+    said.steps["iteration"] = float(found["iteration"])
+    said.cells.update({"loss": found["loss"], "avg loss": found["average"], "lr": found["rate"]})
+    return True
+
+
+def _take_coco(line: str, said: _Line) -> bool:
+    """Takes a line of pycocotools, in whose name there are numbers."""
+    found = _COCO.search(line) if "@[ IoU" in line else None
+    if found is None:
+        return False
+    kind, overlap, area, value = found.groups()
+    said.cells[f"{kind}@{overlap}/{area}"] = value
+    return True
 
 
 @functools.lru_cache(maxsize=4096)

@@ -98,8 +98,12 @@ def meaning(name: str) -> frozenset[str]:
 
 
 def phase_of(name: str) -> str | None:
-    """Which part of the data a metric is of, where its name says so."""
-    return next((PHASES[word] for word in words(name) if word in PHASES), None)
+    """Which part of the data a metric is of, where its name says so; what stands last decides."""
+    for part in reversed(name.split("/")):
+        for word in words(part):
+            if word in PHASES:
+                return PHASES[word]
+    return None
 
 
 def goal_of(name: str) -> str | None:

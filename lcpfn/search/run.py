@@ -25,13 +25,14 @@ class Belief:
 
     Args:
         basis: what it rests on; another basis makes it out of date.
-        low, median, high: of the final value, as in `Verdict`.
+        reach, low, median, high: of the final value, as in `Verdict`.
         hope: the quantile that orders runs.
         stopped: whether the decision that it was made for was to stop the run.
     """
 
     basis: tuple[Any, ...]
-    low: float
+    reach: float
+    low: float = math.nan
     median: float = math.nan
     high: float = math.nan
     hope: float = math.nan

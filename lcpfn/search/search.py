@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from lcpfn.forecast.model import LCPFN
 
 
+_BAND = (0.05, 0.5, 0.95)
+
+
 class Search:
     """Many runs side by side: what each is worth among the others, and what to do next.
 
@@ -210,20 +213,20 @@ class Search:
         if known.state == "paused":
             known.state, known.resumed, known.goes_on = "live", known.last, True
 
-    def recall(self, run: Hashable, step: float, low: float, stopped: bool) -> None:
+    def recall(self, run: Hashable, step: float, reach: float, stopped: bool) -> None:
         """What another process has found about a run under way, so that nothing is computed twice.
 
         Args:
             run: the run's key.
             step: of the newest record that it rests on; anything but the run's newest is passed
                 over.
-            low: as in the verdict there.
+            reach: as in the verdict there.
             stopped: whether the verdict was to stop.
         """
         known = self._runs[run]
         belief = known.belief
         if step == known.last and (belief is None or belief.basis[0] != step):
-            known.belief = Belief((step,), low, stopped=stopped)
+            known.belief = Belief((step,), reach, stopped=stopped)
 
     def warm_up(self) -> None:
         """Loads the model and makes a first forecast, which is slower than those that follow.
@@ -411,6 +414,7 @@ class Search:
             reason=decision.reason,
             prob_better=decision.prob_better,
             limit=decision.limit,
+            reach=belief.reach,
             low=belief.low,
             median=belief.median,
             high=belief.high,
@@ -441,21 +445,21 @@ class Search:
     def _to_beat(self, run: Hashable) -> float | None:
         """The better of the best final value and of what the best other run will surely reach."""
         rule = self.settings.rule
-        lows = [
-            low
+        reaches = [
+            reach
             for other, known in self._under_way.items()
-            if other != run and (low := self._low(other, known)) is not None
+            if other != run and (reach := self._reach(other, known)) is not None
         ]
-        return rule.incumbent([*self._ranking.top(rule.keep_top), *lows], self.goal)
+        return rule.incumbent([*self._ranking.top(rule.keep_top), *reaches], self.goal)
 
-    def _low(self, run: Hashable, known: Run) -> float | None:
+    def _reach(self, run: Hashable, known: Run) -> float | None:
         """What a run under way will hardly fall short of; None where nothing may rely on it."""
         if known.trouble is not None or len(known.usable) < self.settings.rival_records:
             return None
         belief = self._belief(run, known)
-        if belief is None or belief.stopped or math.isnan(belief.low):
+        if belief is None or belief.stopped or math.isnan(belief.reach):
             return None
-        return belief.low
+        return belief.reach
 
     def _belief(self, run: Hashable, known: Run) -> Belief | None:
         """What is believed of the end of a run; None where nothing can be."""
@@ -466,17 +470,17 @@ class Search:
             return None
         if known.usable[-1][0] + self.shift >= length:
             final = known.worths[1][-1]
-            return Belief((known.last,), *(final,) * 4)
+            return Belief((known.last,), *(final,) * 5)
         post = self._ask(run, known, self._records(known), length)
         return self._believe(known, post, length, False)
 
     def _believe(self, known: Run, post: FinalForecast, length: float, stopped: bool) -> Belief:
         caution, hope = self.settings.caution, self.settings.hope
-        levels = [caution, 0.5, 1 - caution, hope]
+        levels = [caution, *_BAND, hope]
         if self.goal == "minimize":
             levels = [1 - level for level in levels]
-        low, median, high, hoped = (float(value) for value in post.quantile(levels)[:, -1])
-        belief = Belief(self._basis(known, length), low, median, high, hoped, stopped)
+        reach, low, median, high, hoped = (float(value) for value in post.quantile(levels)[:, -1])
+        belief = Belief(self._basis(known, length), reach, low, median, high, hoped, stopped)
         known.belief = belief
         return belief
 
@@ -506,7 +510,7 @@ class Search:
         belief = known.belief
         if known.state == "finished":
             final = known.value if known.final is None else known.final
-            belief = Belief((), *(math.nan if final is None else final,) * 4)
+            belief = Belief((), *(math.nan if final is None else final,) * 5)
         elif not known.ended:
             self._despair(run)
             belief = self._belief(run, known)
@@ -553,14 +557,18 @@ class Search:
         return after
 
     def _at(self, peer: Run, place: float, length: float) -> float | None:
-        """What a run was worth at a place in another of some length; None before it got there."""
+        """What a run was worth at a place in another of some length.
+
+        NaN, worse than any, where it had been stopped; None where nobody can tell.
+        """
         other = self._lengths.of(peer)
         if other is None:
             return None
         step = same_share(place, length, other) - self.shift
         steps, worths = peer.worths
         if peer.state != "finished" and (not steps or step > steps[-1]):
-            return None
+            reach = self.settings.counts_on * (peer.last + self.shift)
+            return math.nan if peer.state == "stopped" and step + self.shift <= reach else None
         return newest(steps, worths, step)
 
     def _bounds(self, known: Run) -> BoundsLike:

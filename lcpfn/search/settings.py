@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -34,6 +35,9 @@ class SearchSettings:
             of the run, at least 0; 0 goes by forecasts alone. A sampler that learns makes ever
             better runs, so only the latest say where a new one stands. Runs under way are compared
             with as well, unless this is 0.
+        counts_on: a run that was stopped counts as worse than one that gets further, up to so many
+            times as far as it got itself, at least 1; infinity never forgets it, 1 compares with
+            those alone that got as far.
         warmup_trials: runs that must have finished before any is stopped for being behind, at
             least 0.
         bounds: (low, high) that the metric can never pass, as for `LCPFN.extrapolate`. "auto"
@@ -58,9 +62,10 @@ class SearchSettings:
 
     rule: StoppingRule = field(default_factory=StoppingRule)
     of: Of = "last"
-    caution: float = 0.05
-    rival_records: int = 4
+    caution: float = 0.25
+    rival_records: int = 2
     peers: int = 50
+    counts_on: float = math.inf
     warmup_trials: int = 0
     bounds: BoundsLike = "auto"
     schedule: Schedule | None = None
@@ -84,6 +89,8 @@ class SearchSettings:
             ("first_records", 1),
         ):
             read_count(name, getattr(self, name), least)
+        if not read_number("counts_on", self.counts_on) >= 1:
+            raise InputError(f"counts_on is {self.counts_on}, but must be at least 1")
         if not 0 < read_number("caution", self.caution) <= 0.5:
             raise InputError(f"caution is {self.caution}, but must be above 0 and at most 0.5")
         if not 0.5 <= read_number("hope", self.hope) < 1:

@@ -21,8 +21,10 @@ class Verdict:
         prob_better: probability that the run ends better than `to_beat`; NaN where unknown.
         to_beat: the value to beat: the incumbent's final one, or what the best other run under way
             will hardly fall short of; None where there is neither.
-        low, median, high: forecast of the run's final value; NaN where there was none. It beats
-            `low` and falls short of `high` with probability 1 - `caution`, 0.95.
+        reach: what the run will hardly fall short of, by which others are judged: it beats this
+            with probability 1 - `caution`; NaN where there was no forecast.
+        low, median, high: forecast of the run's final value, which beats `low` and falls short of
+            `high` with 95 %; NaN where there was none. To minimize, `low` is the larger one.
         limit: the probability below which the run would be stopped; NaN where nothing was compared.
         standing: share of the latest runs that were better at this step; None where unknown.
         horizon: how many steps the full run has; None where unknown.
@@ -32,6 +34,7 @@ class Verdict:
     reason: str
     prob_better: float = math.nan
     to_beat: float | None = None
+    reach: float = math.nan
     low: float = math.nan
     median: float = math.nan
     high: float = math.nan

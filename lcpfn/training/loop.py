@@ -27,6 +27,8 @@ from lcpfn.training.questions import draw_examples
 _VALIDATION_SEED = 20231
 _VALIDATION_CURVES = 500
 _WARM_UP_STEPS = 20
+# One wild curve in a million must not end a training; a learning rate that is too high must.
+_MOST_SKIPPED = 10
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class _Learner:
         )
         self.optimisers = build_optimisers(network, config)
         self._share = config.batch // processes.count
+        self._skipped = 0
         self._half = half_precision_pays(processes.device)
         self._objective: nn.Module = Objective(network, config.crps)
         if compile_pays(processes.device, config.steps) if compile is None else compile:
@@ -154,7 +157,13 @@ class _Learner:
             self._objective = DistributedDataParallel(self._objective)
 
     def learn(self, step: int) -> tuple[float, float]:
-        """Makes the step of this number, counted from 0: its objective and its learning rate."""
+        """Makes the step of this number, counted from 0: its objective and its learning rate.
+
+        A step whose gradient is no finite number is skipped, but no more than ten in a row.
+
+        Raises:
+            TrainingError: more than that were not finite.
+        """
         self.network.train()
         batch = self.prior.sample(self._share, self.generator)
         examples = draw_examples(batch, self.config.queries, self.generator)
@@ -163,7 +172,8 @@ class _Learner:
             score = self._objective(context, examples)
         (-score).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        if not torch.isfinite(norm):
+        self._skipped = 0 if torch.isfinite(norm) else self._skipped + 1
+        if self._skipped > _MOST_SKIPPED:
             raise TrainingError(
                 f"at step {step + 1} of {self.config.steps} the objective is {score.detach():g} "
                 f"and its gradient {float(norm):g}, but both must be finite: the learning rate is "
@@ -171,7 +181,7 @@ class _Learner:
             )
         rate = learning_rate(self.config, step)
         set_rate(self.optimisers, rate)
-        for optimiser in self.optimisers:
+        for optimiser in () if self._skipped else self.optimisers:
             optimiser.step()
         self.network.zero_grad(set_to_none=True)
         return float(score.detach()), rate

@@ -28,6 +28,8 @@ class Sample:
         steps_column: where the steps are found; None where records are counted.
         horizon: what the log says of the length of the run.
         rates: whether it has a learning rate for every record.
+        goal: which way is better, as the name says.
+        late: whether another column that the metric's name fits comes before its own.
     """
 
     file: str
@@ -39,6 +41,7 @@ class Sample:
     horizon: float | None = None
     rates: bool = False
     goal: str | None = "minimize"
+    late: bool = False
 
     @property
     def path(self) -> Path:
@@ -93,7 +96,7 @@ SAMPLES = (
     Sample("bare_numbers.txt", FROM_1, "value", None, None, goal=None),
     # JSON documents
     Sample("keras_history.json", FROM_1, "val_loss", None),
-    Sample("keras_history_nested.json", FROM_1, "history/val_loss", None, horizon=20),
+    Sample("keras_history_nested.json", FROM_1, "training_history/val_loss", None, horizon=20),
     Sample("xgboost_evals.json", FROM_1, "validation_0/logloss", None),
     Sample("dataframe_columns.json", FROM_1),
     Sample("dataframe_records.json", FROM_1),
@@ -156,7 +159,13 @@ SAMPLES = (
     Sample("detectron2.log", every(20, 19), "total_loss", "iter", "loss", rates=True),
     Sample("paddledetection.log", FROM_0, "train/loss", metric="train_loss", rates=True),
     Sample(
-        "pytorch_imagenet.log", FROM_0, "Acc@1", metric="acc@1", values=PERCENT, goal="maximize"
+        "pytorch_imagenet.log",
+        FROM_0,
+        "Acc@1",
+        metric="acc@1",
+        values=PERCENT,
+        goal="maximize",
+        late=True,
     ),
     Sample("timm.log", FROM_0, "test/Loss", rates=True),
     Sample("pytorch_mnist.log", FROM_1, "test/Average loss"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lcpfn.errors import InputError
@@ -70,6 +70,8 @@ def test_cut_at_every_byte(sample: Sample, tmp_path: Path) -> None:
             assert "\n" not in str(error)
             assert most == 0, f"nothing is read from {length} bytes, and {most} records before"
             continue
+        if sample.late and part.metric != whole.metric:
+            continue
         assert is_beginning(part, whole), f"other records in the first {length} bytes"
         assert len(part.values) >= most, f"fewer records in {length} bytes than in fewer bytes"
         most = len(part.values)
@@ -105,6 +107,7 @@ alphabet = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(alphabet, max_size=60).map("".join) | st.text(max_size=60))
 @example("[[]]")
 @example('{"0":{},"1":{"loss":1}}')
@@ -118,6 +121,7 @@ def test_arbitrary_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> 
     check_arbitrary(path)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_arbitrary_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "arbitrary"
@@ -125,6 +129,7 @@ def test_arbitrary_bytes(tmp_path_factory: pytest.TempPathFactory, content: byte
     check_arbitrary(path)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(SAMPLES),
     st.lists(st.tuples(st.floats(0, 1), st.sampled_from(b'\x00\n\r ,"{}[]:0.-x\xff')), max_size=4),

@@ -48,6 +48,13 @@ def test_the_same_in_other_words(name: str) -> None:
     assert phase_of(name) == "val"
 
 
+def test_the_last_part_of_a_name_tells_the_data() -> None:
+    assert phase_of("training_history/val_loss") == "val"
+    assert phase_of("validation_0/logloss") == "val"
+    assert phase_of("train/loss") == phase_of("learn/RMSE") == "train"
+    assert phase_of("loss") is None
+
+
 @pytest.mark.parametrize(
     "name", ["lr", "LR", "learning_rate", "train/learning_rate", "lr-AdamW", "lr/pg0", "train_lr"]
 )

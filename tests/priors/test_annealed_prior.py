@@ -112,7 +112,10 @@ def test_a_constant_rate_releases_nothing_at_the_end() -> None:
 
 def test_a_late_take_off_stands_still_before() -> None:
     batch = _draw(
-        takeoff_rate=1.0, takeoff_start=(0.4, 0.41), schedule_weights=(0, 0, 0, 1, 0, 0, 0)
+        takeoff_rate=1.0,
+        takeoff_start=(0.4, 0.41),
+        time_scale=(0.3, 0.5),
+        schedule_weights=(0, 0, 0, 1, 0, 0, 0),
     )
     assert _shape(batch)[:, 13].quantile(0.9) < 0.2
 

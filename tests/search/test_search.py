@@ -93,8 +93,8 @@ def test_decisions_begin_as_soon_as_a_few_runs_are_under_way() -> None:
     together(search, levels, 12)
     verdicts = {level: search.judge(level) for level in levels}
     assert verdicts[0.3].action == "stop" and verdicts[0.9].action == "continue"
-    assert verdicts[0.3].to_beat == verdicts[0.9].low
-    others = [verdicts[level].low for level in levels[1:]]
+    assert verdicts[0.3].to_beat == verdicts[0.9].reach
+    others = [verdicts[level].reach for level in levels[1:]]
     assert verdicts[0.9].to_beat == pytest.approx(max(others), rel=1e-6), "of others only"
 
 
@@ -117,7 +117,7 @@ def test_a_verdict_to_stop_counts_before_anybody_acts_on_it() -> None:
     together(again, (0.9, 0.3, 0.2), 12)
     again.observe(0.9, 13, math.nan)
     assert again.judge(0.9).action == "stop"
-    assert again.judge(0.2).to_beat == pytest.approx(again.judge(0.3).low)
+    assert again.judge(0.2).to_beat == pytest.approx(again.judge(0.3).reach)
 
 
 def test_a_rival_that_turns_out_worse_or_fails_no_longer_counts() -> None:
@@ -165,7 +165,7 @@ def test_what_another_process_found_is_not_computed_again() -> None:
 def test_keep_top_counts_runs_under_way() -> None:
     search = new_search(keep_top=2)
     together(search, (0.8, 0.3), 12)
-    assert search.judge(0.3).to_beat == search.judge(0.8).low
+    assert search.judge(0.3).to_beat == search.judge(0.8).reach
     only = new_search(keep_top=2)
     follow(only, "weak", 0.3, 12)
     assert only.judge("weak").to_beat is None
@@ -341,7 +341,7 @@ def test_paused_runs_go_on_in_the_order_of_their_promise() -> None:
 
 
 def test_a_run_that_went_on_is_not_paused_again_at_once() -> None:
-    search = new_search(best=None, pause=True, slice=0.1)
+    search = new_search(best=None, pause=True, slice=0.1, threshold=0)
     together(search, (0.9, 0.8), 6)
     search.pause(0.8)
     search.pause(0.9)

@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -234,3 +235,31 @@ def test_two_processes_train_together(tmp_path: Path) -> None:
     for name, tensor in first["network"].items():
         assert torch.equal(tensor, second["network"][name])
     assert not torch.equal(first["generator"], second["generator"])
+
+
+class _NowAndThenWild:
+    """Draws exponentials, but every fifth batch holds a curve that is no number."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.drawn = 0
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> CurveBatch:
+        batch = ExponentialPrior().sample(count, generator)
+        self.drawn += 1
+        if self.drawn % self.every == 0:
+            batch.clean[0] = math.inf
+        return batch
+
+
+def test_a_wild_curve_now_and_then_does_not_end_training(tmp_path: Path) -> None:
+    config = replace(TINY, curves=64 * 20, batch=64)
+    result = train(_NowAndThenWild(5), config, tmp_path)
+    assert result.steps == 20
+    assert all(torch.isfinite(parameter).all() for parameter in result.network.parameters())
+
+
+def test_wild_curves_throughout_end_training(tmp_path: Path) -> None:
+    config = replace(TINY, curves=64 * 20, batch=64)
+    with pytest.raises(TrainingError, match="at step 11 of 20 the objective is"):
+        train(_NowAndThenWild(1), config, tmp_path)
