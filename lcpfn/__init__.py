@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
     from lcpfn.forecast.stream import Stream
+    from lcpfn.search.early_stopping import EarlyStopping
     from lcpfn.search.outlook import Outlook
     from lcpfn.search.rule import Decision, StoppingRule
     from lcpfn.search.search import Search
@@ -38,6 +39,7 @@ _HOMES = {
     "LCPFN": "lcpfn.forecast.model",
     "CheckpointError": "lcpfn.errors",
     "Decision": "lcpfn.search.rule",
+    "EarlyStopping": "lcpfn.search.early_stopping",
     "Extrapolation": "lcpfn.forecast.extrapolation",
     "InputError": "lcpfn.errors",
     "LCPFNError": "lcpfn.errors",
@@ -60,6 +62,7 @@ __all__ = [
     "LCPFN",
     "CheckpointError",
     "Decision",
+    "EarlyStopping",
     "Extrapolation",
     "InputError",
     "LCPFNError",

@@ -34,6 +34,7 @@ FLOORS: list[set[str]] = [
     {"forecast"},
     {"evaluation", "mcmc", "weights"},
     {"training", "search", "logs"},
+    {"watching"},
     {"cli"},
 ]
 FORECAST = """
@@ -76,7 +77,13 @@ def test_forecast_does_not_import_optional_packages():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["extrapolate", "--help"], ["should-stop", "--help"], ["train", "--help"]],
+    [
+        ["--help"],
+        ["extrapolate", "--help"],
+        ["should-stop", "--help"],
+        ["watch", "--help"],
+        ["train", "--help"],
+    ],
     ids=" ".join,
 )
 def test_help_does_not_import_torch(arguments: list[str]):
@@ -97,7 +104,9 @@ def test_console_script_answers():
     script = Path(sys.executable).with_name("lcpfn")
     result = subprocess.run([script, "--help"], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert all(name in result.stdout for name in ("extrapolate", "should-stop", "train", "info"))
+    assert all(
+        name in result.stdout for name in ("extrapolate", "should-stop", "watch", "train", "info")
+    )
 
 
 def sources() -> list[Path]:

@@ -190,14 +190,15 @@ def print_json(content: Mapping[str, Any]) -> None:
 
     Flushed here, so that a closed pipe shows while it can still be handled.
     """
-    print(json.dumps(_finite(content), indent=2, allow_nan=False), flush=True)
+    print(json.dumps(finite(content), indent=2, allow_nan=False), flush=True)
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
+    """Content for JSON: numbers that are not finite become null."""
     if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
+        return {key: finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float):
         return content if math.isfinite(content) else None
     return content

@@ -11,7 +11,7 @@ from lcpfn.logs.content import read_bytes
 from lcpfn.logs.table import Table
 
 # What trainers call their logs, the more telling ones first.
-_NAMES = (
+TELLING_NAMES = (
     "metrics.csv",
     "results.csv",
     "progress.csv",
@@ -29,7 +29,7 @@ _NAMES = (
     "train.log",
     "monitor.csv",
 )
-_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".log", ".txt", ".out", ".gz")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".log", ".txt", ".out", ".gz")
 _SHOWN = 5
 
 
@@ -54,14 +54,14 @@ def read_folder(folder: Path, parse: Callable[[bytes, str, str], Table]) -> Tabl
     table = mlflow.read_metrics(inner if inner.is_dir() else folder)
     if table is not None:
         return table
-    for name in _NAMES:
+    for name in TELLING_NAMES:
         if (folder / name).is_file():
             return _file(folder / name, parse)
     table = events.read_event_folder(folder)
     if table is not None:
         return table
     found = sorted(
-        path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in _SUFFIXES
+        path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES
     )
     if len(found) == 1:
         return _file(found[0], parse)

@@ -26,6 +26,8 @@ from lcpfn.logs.weights_and_biases import runs_of
 _SETTLED = 8192
 # How much before the place to go on at must be as it was.
 _FINGERPRINT = 256
+# How often a log that is being rotated is read anew before what there is counts.
+_ATTEMPTS = 5
 _ROTATED = re.compile(r"\.(\d+|\d{4}-\d\d-\d\d[\w-]*)$")
 
 
@@ -78,12 +80,36 @@ class Follower:
             return self._doubted == state and self._accept_what_there_is()
         before, self._state = self._state, state
         try:
-            return self._go_on(before, state)
-        except StartAgainError:
-            return self._read_whole()
+            try:
+                return self._go_on(before)
+            except StartAgainError:
+                return self._read_whole()
         except FileNotFoundError:
             self._state = before
             return False
+        except OSError as error:
+            self._problem = InputError(f"{self.path} cannot be read: {error.strerror}")
+            return False
+
+    @property
+    def tables(self) -> list[Table]:
+        """What the log held at the last update, one table a run."""
+        return self._tables
+
+    @property
+    def problem(self) -> InputError | None:
+        """Why nothing could be read, the newest reason."""
+        return self._problem
+
+    @property
+    def changed(self) -> float:
+        """When the log was last written to, in seconds since 1970; 0 where it was never seen."""
+        states = [*(state for _, state in self._folder or ()), self._state]
+        return max((state.changed / 1e9 for state in states if state is not None), default=0.0)
+
+    def forget(self) -> None:
+        """Drops what was read, as of a run that has ended; once it changes it is read again."""
+        self._tables, self._tail, self._before = [], None, b""
 
     def runs(
         self,
@@ -117,41 +143,60 @@ class Follower:
             return False
         return True
 
-    def _go_on(self, before: _State | None, state: _State) -> bool:
+    def _go_on(self, before: _State | None) -> bool:
         if self._tail is None or before is None:
             return self._read_whole()
+        # What the file is called may become another one's name at any moment, so each is opened
+        # once, and then asked which one it is.
+        state, data = _opened(self.path, max(0, self._read - len(self._before)))
+        self._state = state
         if state.identity == before.identity and state.size >= self._read:
-            data = _bytes_from(self.path, max(0, self._read - len(self._before)))
             if data.startswith(self._before):
                 return self._take(data[len(self._before) :])
             return self._read_whole()
-        rotated = self._rotated_to(before)
-        if rotated is not None:
-            rest = _bytes_from(rotated, self._read)
-            fresh = _bytes_from(self.path, 0)
-            self._read, self._before = 0, b""
-            if rest and not rest.endswith(b"\n"):
-                rest += b"\n"
-            self._tail.feed(rest)
-            self._take(fresh)
-            return True
-        if state.size >= self._read:
+        if self._rotated(before):
+            return self._read_rotated(before, self._tail)
+        if state.size >= self._read and data.startswith(self._before) and self._same_beginning():
             # Replaced by a copy that has grown.
-            data = _bytes_from(self.path, max(0, self._read - len(self._before)))
-            if data.startswith(self._before) and self._same_beginning():
-                return self._take(data[len(self._before) :])
+            return self._take(data[len(self._before) :])
         return self._read_whole()
+
+    def _read_rotated(self, before: _State, tail: Tail) -> bool:
+        """Reads the file that was read before to its end, and all that came after it."""
+        state, pieces = self._pieces()
+        places = [place for place, (each, _) in enumerate(pieces) if each == before.identity]
+        if not places:
+            return self._read_whole()
+        (_, first), *later = pieces[places[0] :]
+        fresh = later.pop()[1] if later else b""
+        for data in (first[self._read :], *(data for _, data in later)):
+            tail.feed(_ended(data))
+        self._state, self._read, self._before = state, 0, b""
+        self._take(fresh)
+        return True
+
+    def _pieces(self) -> tuple[_State, list[tuple[tuple[int, int], bytes]]]:
+        """What the file was rotated to and the file itself, the oldest first, as at one moment."""
+        opened: list[tuple[_State, bytes]] = []
+        for _ in range(_ATTEMPTS):
+            try:
+                opened = [_opened(path, 0) for path in (*self._siblings(), self.path)]
+            except FileNotFoundError:
+                continue
+            now = [_state_of(path) for path in (*self._siblings(), self.path)]
+            if [each.identity for each, _ in opened] == [each and each.identity for each in now]:
+                break
+        if not opened:
+            raise FileNotFoundError(self.path)
+        return opened[-1][0], [(state.identity, data) for state, data in opened]
 
     def _same_beginning(self) -> bool:
         # The place before the end tells files apart unless they repeat themselves.
         return len(self._before) == min(self._read, _FINGERPRINT)
 
-    def _rotated_to(self, before: _State) -> Path | None:
-        for path in self._siblings():
-            state = _state_of(path)
-            if state is not None and state.identity == before.identity:
-                return path
-        return None
+    def _rotated(self, before: _State) -> bool:
+        states = (_state_of(path) for path in self._siblings())
+        return any(state is not None and state.identity == before.identity for state in states)
 
     def _siblings(self) -> list[Path]:
         """What the file was rotated to, the oldest first: `run.log.2`, `run.log.1`."""
@@ -188,9 +233,9 @@ class Follower:
         self._tail = None
         try:
             refuse_pickles(self.path)
-            current = _bytes_from(self.path, 0)
-            older = b"".join(_ended(_bytes_from(path, 0)) for path in self._siblings())
-            data = older + current
+            self._state, pieces = self._pieces()
+            current = pieces.pop()[1]
+            data = b"".join(_ended(older) for _, older in pieces) + current
             name = str(self.path)
             if len(data) > _SETTLED:
                 self._tail = self._new_tail(data, name)
@@ -247,7 +292,10 @@ def _state_of(path: Path) -> _State | None:
     return _State(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _bytes_from(path: Path, position: int) -> bytes:
+def _opened(path: Path, position: int) -> tuple[_State, bytes]:
+    """Which file it is, and what it holds from a position on."""
     with path.open("rb") as file:
+        status = os.fstat(file.fileno())
         file.seek(position)
-        return file.read()
+        data = file.read()
+    return _State(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns), data

@@ -197,6 +197,12 @@ class Search:
         if known.state == "finished":
             self._finish(run, known)
 
+    def forget(self, run: Hashable) -> None:
+        """Drops all that is known of a run, as if it had never been."""
+        if run in self._runs:
+            self.end(run, "failed")
+            del self._runs[run]
+
     def pause(self, run: Hashable) -> None:
         """Says that a run waits; it goes on with its next record or with `resume`."""
         self._begin(run).state = "paused"
@@ -249,7 +255,7 @@ class Search:
     def complete(self, run: Hashable) -> bool:
         """Whether a run has reached its last step; never by a length that was only learned."""
         known = self._runs[run]
-        length = None if self._lengths.learned else self._lengths.of(known)
+        length = self._lengths.own(known)
         return length is not None and known.last + self.shift >= length
 
     def bounds(self, run: Hashable) -> BoundsLike:
@@ -284,6 +290,18 @@ class Search:
         if verdict.action == "continue" and self.settings.pause:
             return self._or_pause(run, known, verdict, unbegun)
         return verdict
+
+    def forecast(self, run: Hashable) -> FinalForecast | None:
+        """The forecast of the end of a run under way; None where nothing can be said of it.
+
+        Args:
+            run: the run's key.
+        """
+        known = self._runs[run]
+        length = self._lengths.of(known)
+        if known.ended or length is None or not known.usable or known.trouble is not None:
+            return None
+        return self._ask(run, known, self._records(known), length)
 
     def outlook(self) -> list[Outlook]:
         """What is known of every run, the most promising first.
@@ -357,7 +375,8 @@ class Search:
         if own is not None and known.steps and known.last + self.shift < own:
             self._notices.contradiction(run, known.last, own, False)
         if spread is not None:
-            self._notices.lengths(self._lengths.learned, self._lengths.longest, spread)
+            learned = self._lengths.learned and own is None
+            self._notices.lengths(learned, self._lengths.longest, spread)
         final = known.value if known.final is None else known.final
         value = final if known.value is None else known.value
         if final is None or value is None or not known.counts:

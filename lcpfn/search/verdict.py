@@ -13,6 +13,8 @@ Action = Literal["continue", "stop", "pause"]
 class Verdict:
     """What happens to a run after its newest record, and what that rests on.
 
+    True where the run is to be stopped.
+
     Args:
         action: "continue", "stop" or "pause".
         reason: a sentence for the log.
@@ -39,6 +41,14 @@ class Verdict:
     limit: float = math.nan
     standing: float | None = None
     horizon: float | None = None
+
+    @property
+    def stop(self) -> bool:
+        """Whether the run is to be stopped."""
+        return self.action == "stop"
+
+    def __bool__(self) -> bool:
+        return self.stop
 
     @property
     def forecast(self) -> bool:

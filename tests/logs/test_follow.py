@@ -106,14 +106,14 @@ class TestWhatIsRead:
         follower = Follower(path)
         assert follower.update()
         taken: list[int] = []
-        reader = follow._bytes_from
+        reader = follow._opened
 
-        def counted(source: Path, position: int) -> bytes:
-            data = reader(source, position)
+        def counted(source: Path, position: int) -> tuple[follow._State, bytes]:
+            state, data = reader(source, position)
             taken.append(len(data))
-            return data
+            return state, data
 
-        monkeypatch.setattr(follow, "_bytes_from", counted)
+        monkeypatch.setattr(follow, "_opened", counted)
         for line in lines[1000:]:
             append(path, line)
             assert follower.update()
@@ -185,6 +185,48 @@ class TestNothingIsLost:
         assert values(follower) == [100.0 - i for i in range(1, count + 2)]
         again = Follower(path)
         assert again.update() and values(again) == values(follower)
+
+    def test_several_rotations_between_two_looks(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(follow, "_SETTLED", 60)
+        path = tmp_path / "run.log"
+        follower = Follower(path)
+        logged: list[float] = []
+
+        def log(count: int) -> None:
+            with path.open("a") as file:
+                for _ in range(count):
+                    logged.append(round(1 / (len(logged) + 1), 4))
+                    print(f"epoch {len(logged)} loss {logged[-1]}", file=file)
+
+        def rotate() -> None:
+            for number in range(8, 0, -1):
+                older = tmp_path / f"run.log.{number}"
+                if older.exists():
+                    older.rename(tmp_path / f"run.log.{number + 1}")
+            path.rename(tmp_path / "run.log.1")
+
+        log(9)
+        follower.update()
+        for rotations in (1, 2, 3):
+            for _ in range(rotations):
+                log(4)
+                rotate()
+                log(3)
+            follower.update()
+            assert values(follower, "loss") == logged
+
+    def test_what_was_forgotten_is_read_again_once_it_changes(self, tmp_path: Path) -> None:
+        path = tmp_path / "run.csv"
+        path.write_text("epoch,loss\n1,0.9\n2,0.8\n")
+        follower = Follower(path)
+        assert follower.update()
+        follower.forget()
+        assert not follower.update() and not follower.tables
+        append(path, "3,0.7\n")
+        assert follower.update()
+        assert values(follower) == [0.9, 0.8, 0.7]
 
     def test_rotation_by_copy(self, tmp_path: Path) -> None:
         path = tmp_path / "run.log"

@@ -397,3 +397,36 @@ def test_a_model_may_be_given_as_it_is(values: list[float]) -> None:
     search = Search(horizon=EPOCHS, model=lcpfn.load())
     search.set_records("run", dict(enumerate(values, 1)))
     assert search.outlook()[0].median > 0
+
+
+def test_the_forecast_of_a_run() -> None:
+    search = new_search()
+    follow(search, "weak", 0.3, 8)
+    post = search.forecast("weak")
+    assert post is not None
+    verdict = search.judge("weak")
+    assert post.quantile([0.5])[0, -1] == pytest.approx(verdict.median)
+    assert search.forecast("best") is None
+    search.observe("weak", 9, math.inf)
+    assert search.forecast("weak") is None
+
+
+def test_a_run_that_is_forgotten_counts_no_more() -> None:
+    search = new_search()
+    follow(search, "weak", 0.3, 8)
+    assert search.judge("weak").action == "stop"
+    search.forget("best")
+    search.forget("never seen")
+    assert search.best is None and set(search.runs) == {"weak"}
+    assert search.judge("weak").action == "continue"
+
+
+def test_a_run_with_a_length_of_its_own_is_complete_at_it() -> None:
+    search = Search("maximize", None)
+    search.describe("short", {}, horizon=10)
+    follow(search, "short", 0.9, 9)
+    assert not search.complete("short")
+    follow(search, "short", 0.9, 10, first=10)
+    assert search.complete("short")
+    search.end("short", "finished")
+    assert search.notices() == []
