@@ -156,6 +156,8 @@ def train(
             unit_floor=_UNIT_FLOORS[chosen_frame],
             schedule=chosen_frame == "relative" and drawn.schedule is not None,
             floor=chosen_frame == "relative" and drawn.floor is not None,
+            rates=chosen_frame == "relative" and drawn.schedule is not None,
+            best=chosen_frame == "relative",
         ),
     )
     first = int(os.environ.get("RANK", 0)) == 0

@@ -116,7 +116,7 @@ class StoppingRule:
     keep_top: int = 1
     early_caution: float = 1.5
     trust: float = 2.0
-    full_trust: int = 10
+    full_trust: int = 5
     leading: float = 0.1
     sparing: float = 1.5
     usual_records: int = 4
@@ -161,7 +161,7 @@ class StoppingRule:
 
         >>> rule = StoppingRule(threshold=0.05)
         >>> [rule.limit(4, None, 0.25), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
-        [0.00625, 0.03, 0.1]
+        [0.00625, 0.06, 0.1]
 
         Args:
             records: observed so far.

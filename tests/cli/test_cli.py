@@ -422,7 +422,7 @@ class TestShouldStop:
         doubtful = ("should-stop", lightning, *LOSS, "--best", "0.3", "--observe", "8")
         alone = answer(*doubtful)
         assert alone["standing"] is None and alone["limit"] < alone["threshold"]
-        for level, standing, limit in ((0.01, 1.0, 0.08), (9.0, 0.0, 0.0)):
+        for level, standing, limit in ((0.01, 1.0, 0.1), (9.0, 0.0, 0.0)):
             peers: list[str] = []
             for index in range(4):
                 path = tmp_path / f"peer{index}.csv"

@@ -86,8 +86,8 @@ def test_the_limit_follows_the_standing() -> None:
     early, late = (rule.limit(20, 0.05, progress) for progress in (0.1, 0.99))
     assert early < 1e-4 and late == pytest.approx(0.1, rel=0.02)
     assert rule.limit(20, 0.05) == 0, "nothing is known of the run's length"
-    growing = [rule.limit(records, 0.4, 0.2) for records in (4, 7, 10)]
-    assert growing == pytest.approx([0.04, 0.07, 0.1])
+    growing = [rule.limit(records, 0.4, 0.2) for records in (3, 4, 5, 6)]
+    assert growing == pytest.approx([0.06, 0.08, 0.1, 0.1])
     assert rule.limit(4) == rule.limit(40) == 0, "nothing is known of the run's length"
     unknown = [rule.limit(20, None, progress) for progress in (0.1, 0.5, 1.0)]
     risked = [0.05 * share**1.5 for share in (0.1, 0.5, 1.0)]
@@ -194,8 +194,8 @@ def test_a_run_that_leads_is_kept_and_one_that_trails_is_not(post: lcpfn.Extrapo
     decisions = {place: rule.decide(post, incumbent, (), place) for place in (None, 0.05, 0.9)}
     assert decisions[None].prob_better == pytest.approx(0.055, abs=1e-3)
     assert [decision.stop for decision in decisions.values()] == [False, False, True]
-    assert "behind 90% of its peers; below 0.06" in decisions[0.9].reason
-    assert decisions[0.9].limit == pytest.approx(0.06) and decisions[0.9].standing == 0.9
+    assert "behind 90% of its peers; below 0.1" in decisions[0.9].reason
+    assert decisions[0.9].limit == pytest.approx(0.1) and decisions[0.9].standing == 0.9
     hopeless = rule.decide(post, 0.95, (), 0.0)
     assert not hopeless.stop and hopeless.prob_better < 0.01
     assert "behind 0% of its peers; not below 0" in hopeless.reason
@@ -205,7 +205,7 @@ def test_patience_goes_by_the_limit_of_each_decision(post: lcpfn.Extrapolation) 
     rule = StoppingRule(patience=2)
     incumbent = float(post.quantile(0.945)[-1])
     trailed = rule.decide(post, incumbent, (), 0.9)
-    assert "below 0.06 in 1 of 2 decisions in a row" in trailed.reason
+    assert "below 0.1 in 1 of 2 decisions in a row" in trailed.reason
     assert rule.decide(post, incumbent, [trailed], 0.9).stop
     assert not rule.decide(post, incumbent, [trailed], 0.05).stop
     assert not rule.decide(post, incumbent, [rule.decide(post, incumbent, (), 0.05)], 0.9).stop
