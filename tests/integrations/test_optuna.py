@@ -612,7 +612,7 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("patience", [1, 2])
 def test_decisions_follow_the_schedule(first: int, patience: int) -> None:
     def rate(epoch: float) -> float:
-        return 1.0 - (epoch + 1 - first) / EPOCHS
+        return 1.0 + math.cos(math.pi * (epoch + 1 - first) / EPOCHS)
 
     pruner = bold(schedule=rate, patience=patience)
     study = new_study(pruner, best=None)
@@ -620,7 +620,7 @@ def test_decisions_follow_the_schedule(first: int, patience: int) -> None:
     trial = report(study, rising(0.6, 8, first))
     assert trial.should_prune()
     values = [accuracy(0.6, epoch) for epoch in range(1, 9)]
-    told = lcpfn.load().extrapolate(values, horizon=EPOCHS, schedule="linear")
+    told = lcpfn.load().extrapolate(values, horizon=EPOCHS, schedule="cosine")
     untold = lcpfn.load().extrapolate(values, horizon=EPOCHS)
     assert decision(trial)["median"] == pytest.approx(told.median[-1], rel=5e-4)
     assert decision(trial)["median"] != pytest.approx(untold.median[-1], rel=5e-4)
