@@ -540,4 +540,4 @@ def test_the_documented_search(cluster: str, tmp_path: Path, capsys: Any) -> Non
     exec("\n".join(lines).replace(").fit()", storage), {"__name__": "snippet"})
     reasons = capsys.readouterr().out.splitlines()[-10:]
     assert any("50 the run is complete: it has reached its last step" in line for line in reasons)
-    assert any("below 0.05" in line for line in reasons)
+    assert any("; below 0." in line for line in reasons)
