@@ -192,24 +192,21 @@ def _schedule(config: BroadConfig, draws: Draws, time: Tensor) -> tuple[Tensor, 
     one = torch.ones_like(planned)
     final = torch.where(draws.happens(0.3), draws.uniform(0.0, 0.2), 0 * one)
     cycles = torch.floor(draws.uniform(2.0, 5.0))
-    candidates = torch.stack(
-        [
-            torch.ones_like(share),
-            effects.cosine_schedule(share, one, final),
-            effects.cosine_schedule(share, cycles, final),
-            effects.linear_schedule(share, 0 * one, final),
-            effects.linear_schedule(share, draws.uniform(0.5, 0.95), final),
-            effects.step_schedule(
-                share,
-                draws.uniform(0.2, 0.8),
-                draws.uniform(0.1, 0.5),
-                draws.log_uniform((0.05, 0.5)),
-            ),
-            effects.inverse_root_schedule(share, draws.log_uniform((0.005, 0.2))),
-        ]
+    candidates = (
+        torch.ones_like(share),
+        effects.cosine_schedule(share, one, final),
+        effects.cosine_schedule(share, cycles, final),
+        effects.linear_schedule(share, 0 * one, final),
+        effects.linear_schedule(share, draws.uniform(0.5, 0.95), final),
+        effects.step_schedule(
+            share,
+            draws.uniform(0.2, 0.8),
+            draws.uniform(0.1, 0.5),
+            draws.log_uniform((0.05, 0.5)),
+        ),
+        effects.inverse_root_schedule(share, draws.log_uniform((0.005, 0.2))),
     )
-    kind = draws.kind(config.schedule_weights)
-    rate = candidates[kind[:, 0], torch.arange(draws.curves, device=draws.device)]
+    rate = draws.one_of(candidates, config.schedule_weights)
     ramp = effects.warmup(share, draws.log_uniform(config.warmup_length))
     rate = rate * torch.where(draws.happens(config.warmup_rate), ramp, 1.0)
     progress = effects.cumulative(rate)
@@ -228,16 +225,13 @@ def _drop(config: BroadConfig, draws: Draws, progress: Tensor) -> Tensor:
 
 def _one_decay(config: BroadConfig, draws: Draws, progress: Tensor) -> Tensor:
     scale = draws.log_uniform(config.time_scale)
-    candidates = torch.stack(
-        [
-            effects.power_decay(progress, scale, draws.log_uniform(config.power_exponent)),
-            effects.stretched_exponential_decay(progress, scale, draws.log_uniform(config.stretch)),
-            effects.logarithmic_decay(progress, scale),
-            effects.hill_decay(progress, scale, draws.log_uniform(config.hill_exponent)),
-        ]
+    candidates = (
+        effects.power_decay(progress, scale, draws.log_uniform(config.power_exponent)),
+        effects.stretched_exponential_decay(progress, scale, draws.log_uniform(config.stretch)),
+        effects.logarithmic_decay(progress, scale),
+        effects.hill_decay(progress, scale, draws.log_uniform(config.hill_exponent)),
     )
-    kind = draws.kind(config.family_weights)
-    return candidates[kind[:, 0], torch.arange(draws.curves, device=draws.device)]
+    return draws.one_of(candidates, config.family_weights)
 
 
 def _slow_effects(

@@ -54,7 +54,7 @@ class Draws:
     def one_of(self, options: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """(curves, n) of each curve one of several options, all (curves, n), by weight."""
         kind = self.kind(weights)
-        return torch.stack(list(options))[kind[:, 0], torch.arange(self.curves)]
+        return torch.stack(list(options))[kind[:, 0], torch.arange(self.curves, device=self.device)]
 
     def length(self, lengths: Sequence[int], weights: Sequence[float]) -> int:
         """One number of records for the whole batch, by weight."""
