@@ -35,13 +35,12 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 
 # Also when run by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
+from experiments.real_runs import table
 from experiments.support.recorded_runs import own_accuracies, read_even, read_ragged
 from experiments.support.run_scores import CUTOFFS, RunScores, pool, score_runs
 from lcpfn.forecast.model import LCPFN
@@ -247,15 +246,13 @@ def judge(
             unseen |= _scored(lcpfn.load(path), left_out)
         found["source left out"] = unseen
     lines: list[str] = []
-    families = sorted({_family(group) for group, _ in sources})
-    for title, split in [
-        *((family, [key for key in sources if _family(key[0]) == family]) for family in families),
-        *(
-            [(f"{group} {source}", [(group, source)]) for group, source in sources]
-            if by_source
-            else []
-        ),
-    ]:
+    splits = {
+        family: [key for key in sources if _family(key[0]) == family]
+        for family in sorted({_family(group) for group, _ in sources})
+    }
+    if by_source:
+        splits |= {f"{group} {source}": [(group, source)] for group, source in sources}
+    for title, split in splits.items():
         lines += _table(title, {name: [s[k] for k in split] for name, s in found.items()})
     if markdown is not None:
         markdown.write_text("\n".join(lines) + "\n")
@@ -288,18 +285,11 @@ def _scored(
 def _table(title: str, rows: Mapping[str, Sequence[RunScores]]) -> list[str]:
     """Prints a table of pooled sources, and returns it in Markdown."""
     count = len(next(iter(rows.values())))
+    cells = [
+        [name, *(str(pool(scores, cutoff)) for cutoff in CUTOFFS)] for name, scores in rows.items()
+    ]
     heading = f"{title} ({count} source{'s' if count > 1 else ''})"
-    columns = ["", *(f"{cutoff:.0%}" for cutoff in CUTOFFS)]
-    table = Table(title=heading)
-    for column in columns:
-        table.add_column(column)
-    lines = ["", f"**{heading}**", "", f"| {' | '.join(columns)} |", "| --- " * 5 + "|"]
-    for name, scores in rows.items():
-        cells = [name, *(str(pool(scores, cutoff)) for cutoff in CUTOFFS)]
-        table.add_row(*cells)
-        lines.append(f"| {' | '.join(cells)} |")
-    Console(width=140).print(table)
-    return lines
+    return table(heading, ["", *(f"{cutoff:.0%}" for cutoff in CUTOFFS)], cells)
 
 
 if __name__ == "__main__":

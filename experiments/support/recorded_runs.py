@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmarks.folder import OWN_CURVES, load
+from lcpfn.forecast.bounds import guess_bounds
 from lcpfn.priors.recorded import RecordedRun
 
 LARGEST = 1e6
@@ -91,8 +92,5 @@ def _usable(values: np.ndarray) -> bool:
 
 def _guessed(values: np.ndarray, maximize: bool) -> tuple[float, float]:
     """What bounds="auto" takes for granted."""
-    if values.min() < 0:
-        return -np.inf, np.inf
-    if not maximize:
-        return 0.0, np.inf
-    return next(((0.0, high) for high in (1.0, 100.0) if values.max() <= high), (-np.inf, np.inf))
+    low, high = guess_bounds(values, "maximize" if maximize else "minimize")
+    return -np.inf if low is None else low, np.inf if high is None else high
