@@ -132,6 +132,18 @@ ScheduleOption = Annotated[
         show_default=False,
     ),
 ]
+MinStepsOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Records before any decision; by default 4, and fewer for a run that trails its "
+        "peers.",
+        show_default=False,
+    ),
+]
+NanOption = Annotated[
+    Missing,
+    typer.Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
+]
 WorthOption = Annotated[
     Worth, typer.Option(help="What counts of a run: its last record, or its best one.")
 ]

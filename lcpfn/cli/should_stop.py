@@ -13,8 +13,10 @@ from lcpfn.cli.common import (
     HorizonOption,
     JsonOption,
     MetricOption,
+    MinStepsOption,
     Missing,
     ModelOption,
+    NanOption,
     ObserveOption,
     RunArgument,
     ScheduleOption,
@@ -55,14 +57,7 @@ def should_stop(
     threshold: Annotated[
         float, typer.Option(help="Stop where the probability to beat --best is below this.")
     ] = 0.05,
-    min_steps: Annotated[
-        int | None,
-        typer.Option(
-            help="Records before any decision; by default 4, and fewer for a run that trails its "
-            "peers.",
-            show_default=False,
-        ),
-    ] = None,
+    min_steps: MinStepsOption = None,
     patience: Annotated[
         int, typer.Option(help="Records in a row that must say stop; needs no state.")
     ] = 1,
@@ -81,10 +76,7 @@ def should_stop(
     bounds: BoundsOption = "auto",
     schedule: ScheduleOption = None,
     observe: ObserveOption = None,
-    nan: Annotated[
-        Missing,
-        typer.Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
-    ] = Missing.missing,
+    nan: NanOption = Missing.missing,
     of: WorthOption = Worth.last,
     as_json: JsonOption = False,
 ) -> None:

@@ -17,8 +17,10 @@ from lcpfn.cli.common import (
     GoalOption,
     HorizonOption,
     MetricOption,
+    MinStepsOption,
     Missing,
     ModelOption,
+    NanOption,
     ScheduleOption,
     StepsColumnOption,
     Worth,
@@ -96,14 +98,7 @@ def watch(
     threshold: Annotated[
         float, typer.Option(help="Stop where the probability to beat the best is below this.")
     ] = 0.05,
-    min_steps: Annotated[
-        int | None,
-        typer.Option(
-            help="Records before any decision; by default 4, and fewer for a run that trails its "
-            "peers.",
-            show_default=False,
-        ),
-    ] = None,
+    min_steps: MinStepsOption = None,
     patience: Annotated[int, typer.Option(help="Records in a row that must say stop.")] = 1,
     min_delta: Annotated[float, typer.Option(help="By how much the best must be beaten.")] = 0.0,
     idle: Annotated[
@@ -114,10 +109,7 @@ def watch(
     model: ModelOption = None,
     bounds: BoundsOption = "auto",
     schedule: ScheduleOption = None,
-    nan: Annotated[
-        Missing,
-        typer.Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
-    ] = Missing.missing,
+    nan: NanOption = Missing.missing,
     of: WorthOption = Worth.last,
 ) -> None:
     """Follows all runs below a folder while they are being logged; Ctrl-C leaves.
