@@ -9,14 +9,17 @@ In place of Keras' own `EarlyStopping`::
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lcpfn.errors import MissingExtraError
-from lcpfn.forecast.model import LCPFN
 from lcpfn.integrations.trained_run import StateFile, TrainedRun, not_reported, read_mode
 from lcpfn.search.verdict import Verdict
+
+if TYPE_CHECKING:
+    from lcpfn.forecast.model import LCPFN
 
 try:
     from keras import callbacks, config
@@ -146,6 +149,4 @@ def _say(words: str) -> None:
     if config.is_interactive_logging_enabled():
         print(words, flush=True)
     else:
-        from absl import logging
-
-        logging.info(words)
+        logging.getLogger("absl").info(words)

@@ -13,13 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.forecast.arguments import Goal
-from lcpfn.forecast.model import LCPFN
 from lcpfn.integrations.trained_run import StateFile, TrainedRun, not_reported, read_every
 from lcpfn.search.verdict import Verdict
+
+if TYPE_CHECKING:
+    from lcpfn.forecast.model import LCPFN
 
 try:
     from lightgbm.basic import _log_info

@@ -13,31 +13,33 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lcpfn.errors import InputError, MissingExtraError
-from lcpfn.forecast.model import LCPFN
 from lcpfn.integrations.trained_run import TrainedRun, not_reported, read_mode
 from lcpfn.search.verdict import Verdict
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from lightning.pytorch.callbacks import EarlyStopping
+
+    from lcpfn.forecast.model import LCPFN
 else:
     try:
         from lightning.pytorch.callbacks import EarlyStopping
-    except ImportError:
+    except ImportError as missing:
         try:
             # The same under its other name.
-            from pytorch_lightning.callbacks import EarlyStopping
-        except ImportError as error:
+            EarlyStopping = import_module("pytorch_lightning.callbacks").EarlyStopping
+        except ImportError:
             raise MissingExtraError(
                 "LCPFNEarlyStopping needs lightning, which is not installed: "
                 'pip install "lcpfn-stopping[lightning]"'
-            ) from error
+            ) from missing
 
 # Below Lightning's own logger, which shows what is said at level info.
 _logger = logging.getLogger(f"{EarlyStopping.__module__.partition('.callbacks')[0]}.lcpfn")

@@ -7,16 +7,18 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lcpfn.atomic import write_atomically
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal, read_count
-from lcpfn.forecast.model import LCPFN
 from lcpfn.logs.names import goal_of, meaning
 from lcpfn.search.early_stopping import EarlyStopping
 from lcpfn.search.search import Search
 from lcpfn.search.verdict import Verdict
+
+if TYPE_CHECKING:
+    from lcpfn.forecast.model import LCPFN
 
 PREFIX = "lcpfn/"
 _NUMBERS = ("prob_better", "limit", "to_beat", "low", "median", "high")

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.forecast.arguments import Goal
-from lcpfn.forecast.model import LCPFN
 from lcpfn.integrations.trained_run import TrainedRun, goal_by_name, not_reported
 from lcpfn.search.verdict import Verdict
+
+if TYPE_CHECKING:
+    from lcpfn.forecast.model import LCPFN
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments

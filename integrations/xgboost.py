@@ -14,13 +14,15 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.forecast.arguments import Goal
-from lcpfn.forecast.model import LCPFN
 from lcpfn.integrations.trained_run import TrainedRun, goal_by_name, not_reported, read_every
 from lcpfn.search.verdict import Verdict
+
+if TYPE_CHECKING:
+    from lcpfn.forecast.model import LCPFN
 
 try:
     from xgboost import Booster, collective

@@ -241,7 +241,8 @@ def test_priors_need_only_numpy_and_torch():
 
 
 def test_core_knows_no_framework():
-    assert not third_party("lcpfn") & {"optuna", "ray"}
+    trainers = {"keras", "lightgbm", "lightning", "transformers", "xgboost"}
+    assert not third_party("lcpfn") & {"optuna", "ray", *trainers}
 
 
 def test_dependencies_are_declared():
@@ -306,7 +307,8 @@ def test_wheel_is_complete(wheel: Path):
     assert not [name for name in names if name.startswith(("tests/", "experiments/", "runs/"))]
     assert metadata["Name"] == "lcpfn-stopping"
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert {"optuna", "ray", "mcmc", "plot", "logs", "all", "dev"} <= set(
+    trainers = {"keras", "lightgbm", "lightning", "transformers", "xgboost"}
+    assert {"optuna", "ray", "mcmc", "plot", "logs", "all", "dev", *trainers} <= set(
         metadata.get_all("Provides-Extra", [])
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import sys
 from typing import Any
 
 import pytest
 
-from lcpfn import InputError
+from lcpfn import InputError, MissingExtraError
 from lcpfn.integrations.trained_run import (
     StateFile,
     TrainedRun,
@@ -144,5 +146,18 @@ def test_a_state_file_holds_a_run(tmp_path: Any) -> None:
     assert not StateFile(None).read(read)
     for text in ("{", "[]", "{}"):
         (tmp_path / "bad").write_text(text)
-        with pytest.raises(InputError, match="state_file is .*bad.* name another file"):
+        with pytest.raises(InputError, match=r"state_file is .*bad.* name another file"):
             StateFile(tmp_path / "bad").read(run())
+
+
+@pytest.mark.parametrize("trainer", ["lightning", "transformers", "keras", "xgboost", "lightgbm"])
+def test_a_trainer_that_is_missing_is_named_with_its_extra(
+    trainer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (trainer, "pytorch_lightning"):
+        for module in [known for known in sys.modules if known.startswith(f"{name}.")]:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"lcpfn.integrations.{trainer}", raising=False)
+    with pytest.raises(MissingExtraError, match=rf"lcpfn-stopping\[{trainer}\]"):
+        importlib.import_module(f"lcpfn.integrations.{trainer}")

@@ -226,5 +226,3 @@ def test_one_of_several_data_sets(tmp_path: Path) -> None:
     assert stopping.stopped_at == using.state.global_step < 25 * STEPS
     with pytest.raises(InputError, match="the trainer reports eval_first_accuracy"):
         train(tmp_path, both, LCPFNEarlyStopping("third_accuracy"), data=data)
-
-

@@ -1,4 +1,4 @@
-"""Learning curves that trainers are made to report, and what is done alike in all of their tests."""
+"""Learning curves that trainers are made to report, and what all of their tests share."""
 
 from __future__ import annotations
 
