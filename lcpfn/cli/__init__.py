@@ -1,4 +1,4 @@
-"""The command line: `lcpfn extrapolate`, `should-stop`, `watch`, `train`, `evaluate` and `info`.
+"""The command line: `lcpfn extrapolate`, `should-stop`, `watch`, `report`, `train`, ...
 
 Exit codes: 0 done (for `should-stop`: go on), 10 stop, 2 bad input with one line on standard error
 that names the value and the rule, 130 interrupted.
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lcpfn import __version__
-from lcpfn.cli import evaluate, extrapolate, info, should_stop, train, watch
+from lcpfn.cli import evaluate, extrapolate, info, report, should_stop, train, watch
 
 app = typer.Typer(
     name="lcpfn",
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("extrapolate")(extrapolate.extrapolate)
 app.command("should-stop")(should_stop.should_stop)
 app.command("watch")(watch.watch)
+app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(info.info)
