@@ -102,8 +102,10 @@ class _Writer:
         hopeful = [run for run in report.runs if math.isfinite(run.watched.chance)]
         if hopeful and report.of_fate("running"):
             likely = max(hopeful, key=lambda run: run.watched.chance)
-            chance = write_probability(likely.watched.chance)
-            tiles.append((chance, f"chance to end best: {likely.name}"))
+            words = "to stay the best" if likely is leader else "to end best"
+            tiles.append(
+                (write_probability(likely.watched.chance), f"chance {words}: {likely.name}")
+            )
         share = _share_untrained(report.of_fate("stopped", "diverged"), report.runs)
         if share is not None:
             tiles.append((_percent(share), "of all steps not trained, as runs ended early"))
@@ -142,8 +144,10 @@ class _Writer:
         rows = "".join(
             self._rank_row(rank, run, axes) for rank, run in enumerate(self.report.runs, start=1)
         )
-        edges = sorted((axes.low, axes.high))
-        scale = "".join(f"<span>{safe_text(self.value(edge))}</span>" for edge in edges)
+        scale = "".join(
+            f"<span style='left:{100 - place / 10:.1f}%'>{safe_text(words)}</span>"
+            for place, words in axes.values
+        )
         return (
             "<section aria-labelledby='ranking'><h2 id='ranking'>Ranking</h2>"
             "<p class='quiet'>The most promising first. A final value lies in the band with a "
@@ -152,7 +156,7 @@ class _Writer:
             "<th scope='col' class='number'>#</th><th scope='col'>Run</th><th scope='col'></th>"
             "<th scope='col' class='number'>At</th><th scope='col' class='number'>Last</th>"
             "<th scope='col' class='number'>End</th>"
-            f"<th scope='col'><span class='scale'>{scale}</span></th>"
+            f"<th scope='col'><span class='skip'>Band</span><div class='scale'>{scale}</div></th>"
             "<th scope='col' class='number'>Ends best</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></div></section>"
         )

@@ -46,7 +46,7 @@ def test_what_was_not_read_is_told(runs: Path, tmp_path: Path) -> None:
     arguments = ["--metric", "val_loss", "--horizon", str(HORIZON)]
     result = call(runs, *arguments, "-o", tmp_path / "page.html")
     assert result.exit_code == 0
-    assert result.stderr.count("not read: ") == 6
+    assert result.stderr.count("lcpfn: not read: ") == 6
     assert result.stderr.splitlines()[-1] == "lcpfn: 3 more were not read: the page says why"
     assert "9 logs could not be read" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
