@@ -4,9 +4,9 @@
 
 Random settings of the network of `experiments.support.digits`, with learning rates that are not
 hopeless from the start, are trained side by side, four at a time, and stopped where `lcpfn.Search`
-says so. The search is left once a quarter of its runs have come to their end. Each run writes a CSV,
-as trainers do; of those that were stopped it is an hour old. The page is made of these files alone.
-The picture needs Chromium and Pillow.
+says so. The search is left after 50 rounds, so that some runs have ended and others have not. Each
+run writes a CSV, as trainers do; of those that were stopped it is an hour old. The page is made of
+these files alone. The picture needs Chromium and Pillow.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from experiments.support.chromium import Chromium, find_chromium
 from experiments.support.digits import EPOCHS, random_settings, read_digits, train
 
 WORKERS = 4
+_ROUNDS = 50
 _LEAST_RATE, _MOST_RATE = 0.003, 0.3
 _HOUR = 3600.0
-_WIDTH, _TOP, _BELOW = 1280, 1180, 800
+_WIDTH, _TOP, _BELOW = 1280, 925, 760
 _COLORS = 64
 
 
@@ -61,7 +62,7 @@ class Run:
 
 
 def search(folder: Path, count: int, seed: int) -> None:
-    """Trains settings side by side, until a quarter of them have come to their end."""
+    """Trains settings side by side, until some have come to their end and others have not."""
     data = read_digits(seed)
     waiting = []
     drawn = [
@@ -77,8 +78,7 @@ def search(folder: Path, count: int, seed: int) -> None:
         waiting.append(Run(name, path, train(settings, data, seed)))
     runs = lcpfn.Search("maximize", EPOCHS)
     live: list[Run] = []
-    finished = 0
-    while finished < count / 4 and (waiting or live):
+    for _ in range(_ROUNDS):
         while waiting and len(live) < WORKERS:
             live.append(waiting.pop(0))
         for run in list(live):
@@ -90,8 +90,7 @@ def search(folder: Path, count: int, seed: int) -> None:
             elif run.epoch == EPOCHS:
                 runs.end(run.name, "finished")
                 live.remove(run)
-                finished += 1
-    for run in waiting:
+    for run in [*waiting, *(run for run in live if not run.epoch)]:
         run.path.unlink()
         run.path.parent.rmdir()
 
@@ -105,6 +104,7 @@ def picture(page: Path, path: Path) -> None:
         parts = [browser.picture()]
         browser.look(_WIDTH, _BELOW)
         browser.run("document.querySelector('#runs').scrollIntoView({behavior: 'instant'})")
+        browser.run("window.scrollBy({top: -20, behavior: 'instant'})")
         parts.append(browser.picture())
     shots = [Image.open(io.BytesIO(part)).convert("RGB") for part in parts]
     together = Image.new("RGB", (_WIDTH, _TOP + _BELOW))

@@ -36,6 +36,7 @@ from experiments.support.digits import EPOCHS, Digits, Settings, random_settings
 ROUNDS = 100
 CLASSES = 10
 _LEAST_LEAVES = 4
+_WIDTH = 110
 
 Records = list[float]
 """A metric after every epoch or round."""
@@ -366,7 +367,7 @@ def main() -> None:
             f"{sum(each.seconds for each in outcomes):.0f} of "
             f"{sum(each.full_seconds for each in outcomes):.0f}",
         )
-    Console().print(table)
+    Console(width=_WIDTH).print(table)
 
 
 def spread(values: list[float], decimals: int = 2) -> str:

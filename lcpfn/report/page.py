@@ -125,7 +125,11 @@ class _Writer:
         """All curves in one picture."""
         if not any(run.last_step is not None for run in self.report.runs):
             return ""
-        kinds = [("l-lead", "best that has ended"), ("l-running", "running, to its forecast")]
+        kinds = []
+        if self.report.leader is not None:
+            kinds.append(("l-lead", "best that has ended"))
+        if self.report.of_fate("running"):
+            kinds.append(("l-running", "running, to its forecast"))
         if self.report.of_fate("diverged"):
             kinds.append(("l-diverged", "diverged"))
         kinds.append(("l-other", "others"))

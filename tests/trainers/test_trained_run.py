@@ -18,7 +18,7 @@ from lcpfn.integrations.trained_run import (
     read_every,
     read_mode,
 )
-from tests.integrations.trained_curves import BEST, HOPELESS
+from tests.trainers.curves import BEST, HOPELESS
 
 
 def run(best: float | None = BEST, horizon: float | None = None, **settings: Any) -> TrainedRun:

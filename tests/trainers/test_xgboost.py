@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lcpfn import InputError
-from tests.integrations.trained_curves import (
+from tests.trainers.curves import (
     BEST,
     BOLD,
     DIVERGED,

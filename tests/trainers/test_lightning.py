@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lcpfn import InputError
-from tests.integrations.trained_curves import (
+from tests.trainers.curves import (
     BEST,
     BOLD,
     DIVERGED,

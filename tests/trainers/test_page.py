@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.integrations.trained_curves import import_trainer, quietly
+from tests.trainers.curves import import_trainer, quietly
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

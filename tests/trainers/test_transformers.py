@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lcpfn import InputError
-from tests.integrations.trained_curves import (
+from tests.trainers.curves import (
     BEST,
     BOLD,
     DIVERGED,

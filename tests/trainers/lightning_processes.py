@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.integrations.trained_curves import BEST, EPOCHS, HOPELESS
+from tests.trainers.curves import BEST, EPOCHS, HOPELESS
 
 warnings.simplefilter("ignore")
 
