@@ -16,6 +16,7 @@ import contextlib
 import io
 import logging
 import os
+import sys
 import tempfile
 import time
 import warnings
@@ -36,6 +37,7 @@ from experiments.support.digits import EPOCHS, Digits, Settings, random_settings
 ROUNDS = 100
 CLASSES = 10
 _LEAST_LEAVES = 4
+_LEAST_BATCH = 64
 _WIDTH = 110
 
 Records = list[float]
@@ -192,7 +194,8 @@ def train_keras(settings: Settings, data: Digits, seed: int, best: float | None)
     history = module.fit(
         data.images.numpy(),
         data.labels.numpy(),
-        settings.batch,
+        # Of smaller ones Keras takes minutes.
+        max(_LEAST_BATCH, settings.batch),
         EPOCHS,
         verbose=0,
         validation_data=(data.unseen_images.numpy(), data.unseen_labels.numpy()),
@@ -354,6 +357,7 @@ def main() -> None:
         table.add_column(column, justify="right")
     for name in options.trainers:
         trainer = TRAINERS[name]
+        print(f"{name} ...", file=sys.stderr, flush=True)
         with contextlib.redirect_stdout(io.StringIO()):
             outcomes = [search(trainer, options.settings, s) for s in range(options.searches)]
         runs = options.settings * options.searches
