@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,7 @@ def save_weights(folder: Path, name: str, network: Engine, card: dict[str, Any])
 
 
 def _bundled() -> Path:
-    return Path(str(files("lcpfn"))) / "bundled"
+    return Path(__file__).with_name("bundled")
 
 
 def _find(name_or_path: str | Path | None) -> Path:

@@ -9,7 +9,6 @@ computed. Results equal the transformer's to float32 rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -185,6 +184,9 @@ class Engine:
             with blas_threads(1):
                 outs = [answer(part) for part in parts]
         else:
+            # Its import takes as long as a forecast, which one thread need not wait for.
+            from concurrent.futures import ThreadPoolExecutor
+
             with blas_threads(1), ThreadPoolExecutor(self.threads) as pool:
                 outs = list(pool.map(answer, parts))
         out = np.concatenate(outs).astype(np.float64)[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-Generator: TypeAlias = Union[np.random.Generator, "torch.Generator"]
+# Named, not evaluated: numpy loads its random numbers when they are first asked for.
+Generator: TypeAlias = "np.random.Generator | torch.Generator"
 """A source of randomness."""
 
 
