@@ -29,7 +29,7 @@ ORDER = list(LAYERS)
 # The floors inside lcpfn, lowest first: a module imports only from lower ones, and from its own
 # package. Modules of one floor do not know each other.
 FLOORS: list[set[str]] = [
-    {"errors", "atomic"},
+    {"errors", "atomic", "extras"},
     {"network"},
     {"forecast"},
     {"evaluation", "mcmc", "weights"},

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from lcpfn.errors import InputError
 from lcpfn.network.config import NetworkConfig
-from lcpfn.network.engine import Engine
+from lcpfn.network.engine import Engine, Weights
 from lcpfn.network.features import ContextFeatures
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import Observations, Questions
@@ -110,11 +110,15 @@ class Network(nn.Module):
         )
         return network.eval()
 
+    @property
+    def weights(self) -> Weights:
+        """A copy of its parameters as they are now, by name, in numpy."""
+        state = self.state_dict()
+        return {name: weight.cpu().float().numpy().copy() for name, weight in state.items()}
+
     def engine(self) -> Engine:
         """The network as it is now, laid out for forecasts without torch."""
-        state = self.state_dict()
-        weights = {name: weight.detach().cpu().float().numpy() for name, weight in state.items()}
-        return Engine(self.config, {name: weight.copy() for name, weight in weights.items()})
+        return Engine(self.config, self.weights)
 
     @torch.no_grad()
     def take_over(self, start: Network) -> Network:
