@@ -3,8 +3,9 @@
     python -m experiments.engine_agreement ../shared/data [--runs 2000] [--before 1e6e154]
 
 Each run is observed to 10, 20, 40 or 80 % of its records, in turn, and its last one forecast by
-both versions with the same weights. Quantiles and means are compared in units of the forecast's standard
-deviation or of the value itself, whichever is larger, chances to beat the last value as they are.
+both versions with the same weights. Quantiles, mean and standard deviation are compared in units of
+the value or of the standard deviation, whichever is larger; chances to beat the last value as they
+are.
 """
 
 from __future__ import annotations
