@@ -51,9 +51,7 @@ bare: $(VENV)/.dev-ready $(BARE)/.ready  ## Build sdist and wheel, test forecast
 	@# Beside the tests alone, `import lcpfn` is the wheel that was built.
 	@cp -Rp tests pyproject.toml $(BARE)
 	cd $(BARE) && $(BARE_PYTHON) -m pytest tests/forecast tests/search \
-	    tests/cli/test_without_torch.py \
-	    --ignore tests/forecast/test_best.py --ignore tests/forecast/test_distribution.py \
-	    --ignore tests/forecast/test_schedule.py --ignore tests/forecast/test_plotting.py
+	    tests/cli/test_without_torch.py
 
 format: $(VENV)/.dev-ready  ## Fix style where it can be fixed mechanically
 	$(BIN)/ruff check --fix .

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from lcpfn.errors import WeightsError
 from lcpfn.network.blas import BlasThreads
 from lcpfn.network.config import NetworkConfig
-from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.features import Coordinates
+from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.outputs import interpret, outputs_of
 
@@ -116,6 +117,7 @@ class Engine:
             _BlockWeights.of(weights, f"blocks.{layer}.", config.heads)
             for layer in range(config.layers)
         ]
+        self._start = starting_log_masses(config.bins)
         self._head = _behind_norm(weights, "norm", weights["head.weight"], weights["head.bias"])
 
     def cache(self, capacity: int, curves: int = 1) -> Cache:
@@ -153,7 +155,9 @@ class Engine:
             queries += embedded[:, -1:, 1]
             x = np.concatenate([embedded[:, :, 0], queries], 1)
             out = self._head(_normalise(self._run(x, new, mask, cache))).astype(np.float64)
-        return interpret(out.reshape(curves, asked.shape[1], -1), context.coordinates.last_only())
+        return self._interpret(
+            out.reshape(curves, asked.shape[1], -1), context.coordinates.last_only()
+        )
 
     def forecast_batch(
         self, observations: Observations, lengths: NDArray[np.int64], questions: Questions
@@ -181,7 +185,7 @@ class Engine:
                 return self._answer_part(context.tokens[part], queries[part], lengths[part])
 
             out = np.concatenate(_mapped(answer, parts, self.threads)).astype(np.float64)
-        return interpret(out[:, None], context.coordinates.at(last))
+        return self._interpret(out[:, None], context.coordinates.at(last))
 
     def _answer_part(
         self, tokens: Float32Array, queries: Float32Array, lengths: NDArray[np.int64]
@@ -225,7 +229,7 @@ class Engine:
             hidden = _causal(length)
             mask = np.concatenate([hidden, hidden[:count]])
             out = self._head(_normalise(self._run(x, length, mask, None)))[None]
-        return partial(interpret, out.astype(np.float64), context.coordinates.first(count))
+        return partial(self._interpret, out.astype(np.float64), context.coordinates.first(count))
 
     def advance(
         self, cache: Cache, observations: Observations, question: Questions
@@ -245,7 +249,7 @@ class Engine:
             x = self._embed_context(context.tokens[0]).reshape(1, 2, -1)
             x[0, 1] += self._asked(observations.last(), question)
             out = self._head(_normalise(self._run(x, 1, None, cache)))[None]
-        return partial(interpret, out.astype(np.float64), context.coordinates)
+        return partial(self._interpret, out.astype(np.float64), context.coordinates)
 
     def remember(self, cache: Cache, observations: Observations) -> None:
         """Adds all observations of one curve, (1, n), that are not in the cache to it."""
@@ -255,6 +259,9 @@ class Engine:
             mask = None if new == 1 else _seen_by_all(cache.length, observations.length, 0)
             x = self._embed_context(context.tokens[0])[:, : self.config.width]
             self._run(np.ascontiguousarray(x)[None], new, mask, cache)
+
+    def _interpret(self, out: NDArray[np.float64], coordinates: Coordinates) -> BinnedDistribution:
+        return interpret(out, coordinates, self._start)
 
     def _run(
         self, x: Float32Array, new: int, mask: Float32Array | None, cache: Cache | None
