@@ -84,6 +84,7 @@ def test_forecast_does_not_import_optional_packages():
         ["extrapolate", "--help"],
         ["should-stop", "--help"],
         ["watch", "--help"],
+        ["report", "--help"],
         ["train", "--help"],
     ],
     ids=" ".join,
