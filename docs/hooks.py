@@ -1,7 +1,8 @@
-"""Before the site is built: the package laid out as it is installed, for the API's pages."""
+"""What the site needs beside its pages: the package as installed, and numbers in one piece."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,3 +23,8 @@ def on_config(config: Any) -> Any:
     for folder in ("priors", "integrations"):
         shutil.copytree(ROOT / folder, LAID_OUT / folder, ignore=ignored)
     return config
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keeps a mean and its error, and a number and its percent sign, in one line."""
+    return re.sub(r"(?<=\d) (?=%)| (?=± )|(?<=±) ", "\N{NO-BREAK SPACE}", html)
