@@ -16,9 +16,9 @@ from lcpfn.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# Their frameworks take longer to start than all other examples together, and have tests of their
-# own in tests/integrations.
-NOT_RUN = {"ray.md", "trainers.md"}
+# What these show takes longer than all other examples together, and has tests of its own in
+# tests/integrations and tests/mcmc.
+NOT_RUN = {"ray.md", "trainers.md", "validation.md"}
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -27,8 +27,8 @@ if __name__ == "__main__":
     study.optimize(objective, n_trials=30)
 
     for trial in study.trials:
-        decision = trial.user_attrs.get("lcpfn")
         if trial.state == optuna.trial.TrialState.PRUNED:
+            decision = trial.user_attrs["lcpfn"]
             print(f"trial {trial.number}, step {decision['step']}: {decision['reason']}")
     epochs = sum(len(trial.intermediate_values) for trial in study.trials)
     print(f"best {study.best_value:.3f}; {epochs} of {50 * len(study.trials)} epochs")
