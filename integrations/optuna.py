@@ -27,7 +27,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from lcpfn.errors import MissingExtraError
@@ -38,12 +38,16 @@ try:
     from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
     from optuna.logging import get_logger
     from optuna.pruners import BasePruner
+    from optuna.storages import RDBStorage
     from optuna.study import Study, StudyDirection
     from optuna.trial import FrozenTrial, TrialState
 except ImportError as error:
     raise MissingExtraError(
         'LCPFNPruner needs optuna, which is not installed: pip install "lcpfn-stopping[optuna]"'
     ) from error
+
+if TYPE_CHECKING:
+    from lcpfn.integrations.optuna_database import DatabaseTrials
 
 ATTRIBUTE = "lcpfn"
 """The trial's user attribute that holds its latest decision."""
@@ -142,7 +146,7 @@ class LCPFNPruner(BasePruner):
             if view is None:
                 goal = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
                 view = self._views[study] = _View(self._new_search(goal), self._max_steps)
-            view.update(study.get_trials(deepcopy=False), trial)
+            view.update(view.read(study, trial), trial)
             verdict = view.search.judge(trial.number)
             notices = view.search.notices()
         for notice in notices:
@@ -186,6 +190,19 @@ class _View:
         self._max_steps = max_steps
         self._seen = 0
         self._open: list[int] = []
+        self._database: DatabaseTrials | None = None
+
+    def read(self, study: Study, asked: FrozenTrial) -> list[FrozenTrial]:
+        """All trials of the study as they are in its storage."""
+        storage = getattr(study._storage, "_backend", None)
+        if not isinstance(storage, RDBStorage):
+            return study.get_trials(deepcopy=False)
+        if self._database is None:
+            # Optuna itself imports what speaks to databases where it must.
+            from lcpfn.integrations.optuna_database import DatabaseTrials
+
+            self._database = DatabaseTrials(ATTRIBUTE)
+        return self._database.read(study, storage, asked)
 
     def update(self, trials: list[FrozenTrial], asked: FrozenTrial) -> None:
         """Hears of what is new in the study; of the trial asked about all that it knows itself."""

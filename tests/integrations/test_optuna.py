@@ -150,7 +150,8 @@ def test_the_decision_is_the_models_and_is_stored() -> None:
     incumbent = accuracy(0.9, EPOCHS)
     assert stored["prob_better"] == pytest.approx(post.prob_better(incumbent), abs=1e-6)
     assert stored["median"] == pytest.approx(median)
-    assert (stored["low"], stored["high"]) == (pytest.approx(low), pytest.approx(high))
+    ends = pytest.approx(low, rel=1e-5), pytest.approx(high, rel=1e-5)
+    assert (stored["low"], stored["high"]) == ends
     assert (stored["to_beat"], stored["horizon"], stored["step"]) == (incumbent, EPOCHS, 8)
     assert stored["action"] == "stop" and "P(final value beats" in stored["reason"]
     json.dumps(stored, allow_nan=False)
@@ -562,6 +563,80 @@ def test_a_worker_reads_what_others_have_found(tmp_path: Path) -> None:
     search = there.pruner._views[there].search  # type: ignore[attr-defined]
     assert search.runs[0].belief.basis == (12,), "not forecast there"
     assert decision(weak)["to_beat"] == decision(good)["reach"]
+
+
+def read_from_database(study: optuna.Study) -> Callable[[], list[optuna.trial.FrozenTrial]]:
+    """What a worker reads of the trials when it is asked about none of them."""
+    view = integration._View(lcpfn.Search("maximize", EPOCHS), EPOCHS)
+    outsider = create_trial(value=0.0)
+    return lambda: view.read(study, outsider)
+
+
+def test_reading_what_is_new_in_a_database_is_reading_all(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    there = new_study(LCPFNPruner(EPOCHS), None, storage=url, study_name="search")
+    read = read_from_database(optuna.load_study(study_name="search", storage=url))
+
+    def told(trials: list[optuna.trial.FrozenTrial]) -> str:
+        # In words, as NaN is no equal of itself.
+        return str(
+            [
+                [
+                    *(one.number, one.state, one.params, one.user_attrs, one.values),
+                    *sorted(one.intermediate_values.items()),
+                ]
+                for one in trials
+            ]
+        )
+
+    def same() -> None:
+        whole = optuna.load_study(study_name="search", storage=url).get_trials()
+        assert told(read()) == told(whole)
+
+    same()
+    there.enqueue_trial({"level": 0.4})
+    first, second = there.ask(), there.ask()
+    same()
+    first.suggest_float("level", 0.0, 1.0)
+    second.suggest_float("level", 0.0, 1.0)
+    for step, value in enumerate((0.1, math.nan, 0.3, math.inf, -math.inf, 0.2), start=1):
+        first.report(value, step)
+        second.report(value, 40 - 5 * step)
+        second.should_prune()
+        same()
+    second.set_user_attr("lcpfn", {"trial": 1, "reach": None})
+    second.report(0.5, 41)
+    same()
+    third = there.ask()
+    there.tell(first, 0.7)
+    same()
+    third.report(0.2, 1)
+    there.tell(second, state=TrialState.PRUNED)
+    there.tell(third, state=TrialState.FAIL)
+    same()
+
+
+def test_trials_under_way_are_not_read_whole_at_each_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    there = new_study(LCPFNPruner(EPOCHS), None, storage=url, study_name="search")
+    study = optuna.load_study(study_name="search", storage=url)
+    read = read_from_database(study)
+    whole: list[int] = []
+    original = study.get_trials
+    monkeypatch.setattr(study, "get_trials", lambda **how: (whole.append(0), original(**how))[1])
+    trials = [there.ask(), there.ask()]
+    for epoch in range(1, 10):
+        for trial in trials:
+            trial.report(accuracy(0.5, epoch), epoch)
+            read()
+    # At its first report a trial is read whole.
+    assert len(whole) == 2
+    there.tell(trials[0], 0.5)
+    assert (read()[0].state, len(whole)) == (TrialState.COMPLETE, 3)
+    read()
+    assert len(whole) == 3
 
 
 def test_several_objectives() -> None:
