@@ -26,7 +26,7 @@ from lcpfn.search.notices import Notices
 from lcpfn.search.outlook import Outlook
 from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
-from lcpfn.search.run import Belief, Fate, Record, Run
+from lcpfn.search.run import Belief, Fate, Record, Run, read_rates
 from lcpfn.search.settings import SearchSettings
 from lcpfn.search.standing import newest, share_better
 from lcpfn.search.verdict import Verdict
@@ -111,7 +111,7 @@ class Search:
         self._extremes: Sequence[float] = ()
         self._allowed: BoundsLike = self.settings.bounds
 
-    def observe(self, run: Hashable, step: float, value: float) -> None:
+    def observe(self, run: Hashable, step: float, value: float, rate: float | None = None) -> None:
         """Adds a record to a run.
 
         A record at a step that was there before means that the run went back, to a checkpoint or
@@ -121,25 +121,40 @@ class Search:
             run: the run's key; a new one begins.
             step: at least 0.
             value: NaN where missing, infinite where the run diverged.
+            rate: learning rate at the record, in any unit; None where unknown. What a model can be
+                told of it makes forecasts sharper; where `schedule` says it all, it is not needed.
 
         Raises:
-            InputError: the step is negative or not finite, or one of the two no number.
+            InputError: the step is negative or not finite, the rate negative, or one no number.
         """
         at, number = read_number("step", step), read_number("value", value)
         if not (at >= 0 and math.isfinite(at)):
             raise InputError(f"step is {at:g}, but must be at least 0 and finite")
+        told = {} if rate is None else read_rates({at: rate})
         known = self._begin(run)
+        known.rates.update(told)
         back = known.add(at, number)
         self._heard(run, known, [number], back)
 
-    def set_records(self, run: Hashable, records: Mapping[int, float] | Iterable[Record]) -> None:
+    def set_records(
+        self,
+        run: Hashable,
+        records: Mapping[int, float] | Iterable[Record],
+        rates: Mapping[float, float] | None = None,
+    ) -> None:
         """Says what a run has reported so far, all of it, in any order.
 
         Args:
             run: the run's key; a new one begins.
             records: values by step, or (step, value) pairs.
+            rates: learning rates by step, where they are known; see `observe`.
+
+        Raises:
+            InputError: a rate is negative or no number.
         """
+        told = read_rates(rates or {})
         known = self._begin(run)
+        known.rates = told
         listed = list(records.items() if isinstance(records, Mapping) else records)
         before = len(known.steps)
         back = known.replace(listed)
@@ -587,6 +602,5 @@ class Search:
         if bounds is None and self.settings.bounds is not None:
             self._notices.passed_bounds(run, str(self.settings.bounds))
         schedule = shifted(self.settings.schedule, self.shift)
-        return self._forecast(
-            Question(run, records, length, self.goal, bounds, schedule, self.settings.of)
-        )
+        told = schedule, self.settings.of, known.rates_at(len(records))
+        return self._forecast(Question(run, records, length, self.goal, bounds, *told))

@@ -430,3 +430,48 @@ def test_a_run_with_a_length_of_its_own_is_complete_at_it() -> None:
     assert search.complete("short")
     search.end("short", "finished")
     assert search.notices() == []
+
+
+def annealed(epoch: float) -> float:
+    """A learning rate that falls to nothing over a run."""
+    return 0.05 * (1 + math.cos(math.pi * epoch / EPOCHS))
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_forecast_hears_the_learning_rates_of_the_records(at_once: bool) -> None:
+    values = [accuracy(0.5, epoch) for epoch in range(1, 13)]
+    rates = {epoch: annealed(epoch) for epoch in range(1, 13) if epoch != 5}
+    search = new_search(None, bounds=(0, 1))
+    for epoch, value in enumerate(values, start=1):
+        if not at_once:
+            search.observe("run", epoch, value, rates.get(epoch))
+            search.forecast("run")
+    if at_once:
+        search.set_records("run", enumerate(values, start=1), rates)
+    post = search.forecast("run")
+    assert post is not None
+    asked: dict[str, Any] = {"horizon": EPOCHS, "bounds": (0, 1)}
+    told = [rates.get(epoch, math.nan) for epoch in range(1, 13)]
+    expected = lcpfn.load().extrapolate(values, rates=told, **asked)
+    median = np.ravel(post.quantile(0.5))[-1]
+    assert median == pytest.approx(expected.quantile(0.5)[-1], rel=1e-3)
+    deaf = lcpfn.load().extrapolate(values, **asked)
+    assert median != pytest.approx(deaf.quantile(0.5)[-1], rel=1e-3)
+
+
+def test_a_known_schedule_and_a_model_that_hears_no_rates_make_them_needless() -> None:
+    for settings in ({"schedule": "cosine"}, {"model": "reference"}):
+        told, plain = new_search(None, **settings), new_search(None, **settings)
+        for epoch in range(1, 9):
+            told.observe("run", epoch, accuracy(0.5, epoch), annealed(epoch))
+            plain.observe("run", epoch, accuracy(0.5, epoch))
+        assert told.judge("run") == plain.judge("run")
+
+
+@pytest.mark.parametrize("rate", [-0.1, math.inf])
+def test_a_rate_that_cannot_be(rate: float) -> None:
+    search = new_search(None)
+    with pytest.raises(InputError, match=r"rate is .*, but must be finite and at least 0"):
+        search.observe("run", 1, 0.5, rate)
+    with pytest.raises(InputError, match=r"rate is .*, but must be finite and at least 0"):
+        search.set_records("run", {1: 0.5}, {1: rate})
