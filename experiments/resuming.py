@@ -38,9 +38,9 @@ from experiments.replay import (
 from experiments.replay_search import Foreseen, RunForecasts, SearchTrials, forecast_all
 from experiments.replay_search import through_search as without_resuming
 
-THRESHOLDS = (0.02, 0.05, 0.1, 0.2)
-MARGINS = (1.0, 2.0, 4.0)
-WORKERS = (1, 8, 32)
+THRESHOLDS = (0.05, 0.1)
+MARGINS = (1.0, 4.0)
+WORKERS = (1, 8)
 
 
 class ResumedTrials(SearchTrials):

@@ -12,7 +12,7 @@ import copy
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -526,7 +526,7 @@ def _is_step(column: str, value: float, total: str) -> bool:
     return value >= 0 and (column == "epoch" or value.is_integer() or bool(total))
 
 
-def _another(name: str, cells: Mapping[str, Cell]) -> str:
+def _another(name: str, cells: Collection[str]) -> str:
     number = 2
     while f"{name} ({number})" in cells:
         number += 1

@@ -13,6 +13,7 @@ from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal, read_number
 from lcpfn.forecast.best import Of
 from lcpfn.search.divergence import divergence, usable
+from lcpfn.search.evidence import evidence
 from lcpfn.search.settings import Missing
 
 State = Literal["live", "paused", "finished", "stopped", "failed"]
@@ -72,6 +73,7 @@ class Run:
         self.steps: list[float] = []
         self.values: list[float] = []
         self.rates: dict[float, float] = {}
+        self._evidence: tuple[tuple[float, float], int] | None = None
 
     @property
     def last(self) -> float:
@@ -115,6 +117,14 @@ class Run:
             return None
         return divergence(self.values, self._goal)
 
+    def evidence(self, length: float, shift: float) -> int:
+        """In how many fiftieths of its length the run has usable records; see `evidence`."""
+        basis = length, shift
+        if self._evidence is None or self._evidence[0] != basis:
+            steps = [step + shift for step, _ in self.usable]
+            self._evidence = basis, evidence(steps, length)
+        return self._evidence[1]
+
     def rates_at(self, count: int) -> list[float] | None:
         """Learning rates at the first usable records, NaN where unknown; None where all are."""
         if not self.rates:
@@ -153,6 +163,7 @@ class Run:
     def _forget(self) -> None:
         for name in ("usable", "worths", "trouble"):
             vars(self).pop(name, None)
+        self._evidence = None
 
 
 def read_rates(rates: Mapping[float, float]) -> dict[float, float]:

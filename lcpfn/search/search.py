@@ -409,12 +409,12 @@ class Search:
         records = self._records(known)
         to_beat, places = self._to_beat(run), self._places(run, known, length)
         standing = places(len(records))
-        waiting = rule.waiting(len(records), standing)
+        waiting = rule.waiting(self._counted(known, length), standing)
         if self._finished < settings.warmup_trials:
             waiting = f"{self._finished} of {settings.warmup_trials} runs have finished"
         told = Verdict("continue", waiting or "", math.nan, to_beat, standing=standing)
         told = replace(told, horizon=length)
-        if waiting is not None and len(records) < settings.rival_records:
+        if waiting is not None and not self._can_be_relied_on(known, length):
             return told
         post = self._ask(run, known, records, length)
         decision = Decision(False, math.nan, waiting or "", math.nan, standing)
@@ -469,12 +469,23 @@ class Search:
 
     def _reach(self, run: Hashable, known: Run) -> float | None:
         """What a run under way will hardly fall short of; None where nothing may rely on it."""
-        if known.trouble is not None or len(known.usable) < self.settings.rival_records:
+        length = self._lengths.of(known)
+        if known.trouble is not None or length is None or not self._can_be_relied_on(known, length):
             return None
         belief = self._belief(run, known)
         if belief is None or belief.stopped or math.isnan(belief.reach):
             return None
         return belief.reach
+
+    def _can_be_relied_on(self, known: Run, length: float) -> bool:
+        """Whether a run has records enough for others to be stopped in its favour."""
+        return known.evidence(length, self.shift) >= self.settings.rival_records
+
+    def _counted(self, known: Run, length: float) -> int:
+        """The records of a run that count for the rule."""
+        if self.settings.rule.min_steps is not None:
+            return len(known.usable)
+        return known.evidence(length, self.shift)
 
     def _belief(self, run: Hashable, known: Run) -> Belief | None:
         """What is believed of the end of a run; None where nothing can be."""
