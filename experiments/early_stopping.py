@@ -56,8 +56,8 @@ from experiments.support.saved_results import SavedResults
 from experiments.support.score_tables import write
 from lcpfn.forecast.schedule import NamedSchedule
 
-THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
-PAUSED_THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.4)
+THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
+PAUSED_THRESHOLDS = (0.05, 0.1, 0.2)
 WORKERS = (1, 8, 32, 100)
 DEFAULT = "LCPFNPruner"
 

@@ -19,14 +19,14 @@ from sqlalchemy import BindParameter, Connection, bindparam, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 _IDS: BindParameter[int] = bindparam("ids", expanding=True)
-_STATES = select(TrialModel.trial_id, TrialModel.state).where(
+_REPORTED = (
+    select(func.count())
+    .where(TrialIntermediateValueModel.trial_id == TrialModel.trial_id)
+    .scalar_subquery()
+)
+_STATES = select(TrialModel.trial_id, TrialModel.state, _REPORTED).where(
     TrialModel.study_id == bindparam("study"),
     or_(TrialModel.trial_id.in_(_IDS), TrialModel.trial_id > bindparam("newest")),
-)
-_COUNTS = (
-    select(TrialIntermediateValueModel.trial_id, func.count())
-    .where(TrialIntermediateValueModel.trial_id.in_(_IDS))
-    .group_by(TrialIntermediateValueModel.trial_id)
 )
 _RECORDS = select(
     TrialIntermediateValueModel.trial_id,
@@ -80,20 +80,25 @@ class DatabaseTrials:
         known = {trial_id: self._trials[index] for trial_id, index in self._unfinished.items()}
         try:
             with storage.engine.connect() as connection:
-                if self._states(connection, study) != {
-                    key: one.state for key, one in known.items()
+                found = self._found(connection, study)
+                if {trial_id: state for trial_id, (state, _) in found.items()} != {
+                    trial_id: trial.state for trial_id, trial in known.items()
                 }:
                     return False
-                others = {
-                    trial_id: trial.intermediate_values
-                    for trial_id, trial in known.items()
-                    if trial.state == TrialState.RUNNING and trial_id != asked
+                grown = {
+                    trial_id: count
+                    for trial_id, (state, count) in found.items()
+                    if state == TrialState.RUNNING
+                    and trial_id != asked
+                    and count > len(known[trial_id].intermediate_values)
                 }
-                grown = _grown(connection, others)
+                if not grown:
+                    return True
+                before = {trial_id: known[trial_id].intermediate_values for trial_id in grown}
                 # What a trial is made of is settled by its first report, not before.
-                if not all(others[trial_id] for trial_id in grown):
+                if not all(before.values()):
                     return False
-                records = _records(connection, {one: others[one] for one in grown}, grown)
+                records = _records(connection, before, grown)
                 decisions = _attributes(connection, self._attribute, grown)
         except SQLAlchemyError:
             # Optuna has its own ways with a database in trouble.
@@ -106,24 +111,19 @@ class DatabaseTrials:
             self._trials[self._unfinished[trial_id]] = trial
         return True
 
-    def _states(self, connection: Connection, study: Study) -> dict[int, TrialState]:
-        """The states of the trials that had not finished, and of all that are new."""
+    def _found(self, connection: Connection, study: Study) -> dict[int, tuple[TrialState, int]]:
+        """State and number of records of trials that had not finished, and of all that are new."""
         asked = {
             "study": study._study_id,
             "ids": list(self._unfinished),
             "newest": self._trials[-1]._trial_id,
         }
-        return {trial: state for trial, state in connection.execute(_STATES, asked)}
+        rows = connection.execute(_STATES, asked)
+        return {trial_id: (state, count) for trial_id, state, count in rows}
 
 
 Records = dict[int, float]
 """Values by step."""
-
-
-def _grown(connection: Connection, known: dict[int, Records]) -> dict[int, int]:
-    """How many records those trials have that have more than is known."""
-    counts = connection.execute(_COUNTS, {"ids": list(known)})
-    return {trial: count for trial, count in counts if count > len(known[trial])}
 
 
 def _records(
@@ -131,8 +131,6 @@ def _records(
 ) -> dict[int, Records]:
     """The records of trials, those known among them."""
     found: dict[int, Records] = {}
-    if not known:
-        return found
     # Steps mostly go up; where some do not, all are read again.
     for after in (min(map(max, known.values())), -1):
         found = {trial: dict(records) for trial, records in known.items()}
