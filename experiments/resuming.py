@@ -2,13 +2,14 @@
 
     python -m experiments.resuming --data ../shared/data/lcbench --data ../shared/data/taskset
 
-A run may have been stopped in favour of another that then turned out worse, or behind peers that
-were soon passed. Optuna can enqueue such a trial again; an objective that keeps checkpoints goes on
-from there, any other begins anew. Recorded searches are replayed on shared forecasts, as by
-`experiments.early_stopping`; whenever a trial has ended, every stopped one is judged again by what
-is known now, and goes on where the probability that it wins is at least `--margin` times the limit
-below which it would be stopped. Rows without resuming at other thresholds tell what the same epochs
-buy there. The last column is the share of epochs where a trial that goes on begins anew.
+A run may have been stopped in favour of another that then turned out worse. Optuna can enqueue
+such a trial again (`resume_promising`); an objective that keeps checkpoints goes on from there, any
+other begins anew. Recorded searches are replayed on shared forecasts, as in
+`experiments.early_stopping`. Whenever a trial has ended, those that were stopped are judged again
+by what is known now, and go on where the probability that they win is at least `--margin` times the
+limit below which they would be stopped, each once. Rows that never resume, at other thresholds,
+tell what the same epochs buy there. In brackets stands the share of epochs where a trial that goes
+on begins anew.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ from experiments.replay_search import Foreseen, RunForecasts, SearchTrials, fore
 from experiments.replay_search import through_search as without_resuming
 
 THRESHOLDS = (0.05, 0.1)
-MARGINS = (1.0, 4.0)
-WORKERS = (1, 8)
+MARGINS = (4.0, 10.0)
+WORKERS = (1, 8, 32)
 
 
 class ResumedTrials(SearchTrials):
@@ -54,7 +55,7 @@ class ResumedTrials(SearchTrials):
     def __init__(self, search: lcpfn.Search, margin: float) -> None:
         super().__init__(search)
         self._margin = margin
-        self._stopped: dict[int, int] = {}
+        self._resumed: set[int] = set()
         self._steps: dict[int, int] = {}
         self._waiting: deque[int] = deque()
         self.repeated = 0
@@ -67,14 +68,13 @@ class ResumedTrials(SearchTrials):
     def end(self, trial: int, finished: bool) -> None:
         """Tells the search, and looks at all that were stopped."""
         super().end(trial, finished)
-        if not finished:
-            self._stopped[trial] = self._steps[trial]
-        for other in [other for other in self._stopped if other != trial]:
-            verdict = self.search.judge(other)
-            # NaN of a run that diverged, or that nothing can be compared with.
-            if verdict.action != "stop" and verdict.prob_better >= self._margin * verdict.limit:
-                self.repeated += self._stopped.pop(other)
-                self._waiting.append(other)
+        for run in self.search.worth_resuming(self._margin):
+            # At the moment when a run is stopped nothing has changed.
+            if run != trial and run not in self._resumed:
+                assert isinstance(run, int)
+                self._resumed.add(run)
+                self._waiting.append(run)
+                self.repeated += self._steps[run]
 
     def choose(self) -> int | None:
         """A trial that was enqueued again."""

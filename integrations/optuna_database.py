@@ -58,7 +58,9 @@ class DatabaseTrials:
         self._trials: list[FrozenTrial] = []
         self._unfinished: dict[int, int] = {}
 
-    def read(self, study: Study, storage: RDBStorage, asked: FrozenTrial) -> list[FrozenTrial]:
+    def read(
+        self, study: Study, storage: RDBStorage, asked: FrozenTrial | None
+    ) -> list[FrozenTrial]:
         """All trials in the order of their numbers; they must not be changed.
 
         Args:
@@ -66,7 +68,8 @@ class DatabaseTrials:
             storage: where it lies.
             asked: a trial that the caller knows himself: of it nothing new is read.
         """
-        if not (self._trials and self._add_news(study, storage, asked._trial_id)):
+        known = None if asked is None else asked._trial_id
+        if not (self._trials and self._add_news(study, storage, known)):
             self._trials = study.get_trials(deepcopy=False)
             self._unfinished = {
                 trial._trial_id: index
@@ -75,7 +78,7 @@ class DatabaseTrials:
             }
         return self._trials
 
-    def _add_news(self, study: Study, storage: RDBStorage, asked: int) -> bool:
+    def _add_news(self, study: Study, storage: RDBStorage, asked: int | None) -> bool:
         """Adds what trials under way have reported; False where some must be read whole."""
         known = {trial_id: self._trials[index] for trial_id, index in self._unfinished.items()}
         try:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 
 _BAND = (0.05, 0.5, 0.95)
+# Of the runs that were stopped so many are judged again.
+_REMEMBERED = 50
 
 
 class Search:
@@ -335,6 +337,29 @@ class Search:
         paused = [run for run, known in self._under_way.items() if known.state == "paused"]
         return sorted(paused, key=self._despair)
 
+    def worth_resuming(self, margin: float = 4.0) -> list[Hashable]:
+        """Runs that were stopped and would not be now, the most promising first.
+
+        The run in whose favour one was stopped may have turned out worse since. Of those that were
+        stopped the latest 50 are looked at.
+
+        Args:
+            margin: how clearly, at least 1: the probability that the run wins must be so many times
+                the limit under which it would be stopped.
+
+        Raises:
+            InputError: the margin is below 1 or no number.
+        """
+        if not read_number("margin", margin) >= 1:
+            raise InputError(f"margin is {margin}, but must be at least 1")
+        stopped = (run for run, known in reversed(self._ended.items()) if known.state == "stopped")
+        found: list[tuple[float, Hashable]] = []
+        for run in islice(stopped, _REMEMBERED):
+            verdict = self.judge(run)
+            if verdict.action != "stop" and verdict.prob_better >= margin * verdict.limit:
+                found.append((-verdict.prob_better, run))
+        return [run for _, run in sorted(found, key=lambda each: each[0])]
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws all runs and the forecasts of their ends; see `lcpfn.search.plotting`."""
         from lcpfn.search.plotting import plot_search
@@ -571,7 +596,7 @@ class Search:
             others = [
                 value
                 for peer in islice(reversed(self._ended.values()), settings.peers)
-                if (value := self._at(peer, step + shift, length)) is not None
+                if peer is not known and (value := self._at(peer, step + shift, length)) is not None
             ]
             others += [
                 value

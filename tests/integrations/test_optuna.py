@@ -25,7 +25,7 @@ from optuna.trial import TrialState, create_trial
 import lcpfn
 import lcpfn.integrations.optuna as integration
 from lcpfn import InputError, WeightsError
-from lcpfn.integrations.optuna import LCPFNPruner
+from lcpfn.integrations.optuna import CONTINUES, LCPFNPruner, resume_promising
 from tests import postgresql_server
 
 EPOCHS = 50
@@ -639,6 +639,82 @@ def test_trials_under_way_are_not_read_whole_at_each_decision(
     assert len(whole) == 3
 
 
+def pruned_for_a_rival(**where: Any) -> tuple[optuna.Study, optuna.Trial, optuna.Trial]:
+    """A study, a trial that was pruned in favour of one under way, and that one."""
+    study = optuna.create_study(direction="maximize", pruner=LCPFNPruner(EPOCHS), **where)
+    rival, weak = study.ask({"level": uniform()}), study.ask({"level": uniform()})
+    for epoch in range(1, 13):
+        rival.report(accuracy(0.9, epoch), epoch)
+        weak.report(accuracy(0.5, epoch), epoch)
+    assert weak.should_prune()
+    study.tell(weak, state=TrialState.PRUNED)
+    assert resume_promising(study) == []
+    study.add_trial(finished(0.45))
+    return study, weak, rival
+
+
+def uniform() -> optuna.distributions.FloatDistribution:
+    return optuna.distributions.FloatDistribution(0.0, 1.0)
+
+
+@pytest.mark.parametrize("database", [False, True])
+def test_a_trial_goes_on_when_the_one_that_it_was_pruned_for_fails(
+    database: bool, tmp_path: Path
+) -> None:
+    where = {"storage": f"sqlite:///{tmp_path / 'study.db'}"} if database else {}
+    study, weak, rival = pruned_for_a_rival(**where)
+    study.tell(rival, state=TrialState.FAIL)
+    assert resume_promising(study) == [weak.number]
+    assert resume_promising(study) == []
+    again = study.ask({"level": uniform()})
+    assert again.params == weak.params
+    assert again.user_attrs[CONTINUES] == weak.number
+    # From a checkpoint: what came before is remembered, and it is one run, not two.
+    again.report(accuracy(0.5, 13), 13)
+    again.should_prune()
+    runs = study.pruner._views[study].search.runs  # type: ignore[attr-defined]
+    assert runs[again.number].steps == list(range(1, 14))
+    assert weak.number not in runs
+    reopened = LCPFNPruner(EPOCHS)
+    assert reopened.prune(study, again._get_latest_trial()) is False
+    assert reopened._views[study].search.runs[again.number].steps == list(range(1, 14))
+    study.tell(again, 0.5)
+    assert resume_promising(study) == []
+
+
+def test_a_trial_that_goes_on_may_begin_anew() -> None:
+    study, _, rival = pruned_for_a_rival()
+    study.tell(rival, state=TrialState.FAIL)
+    resume_promising(study)
+    again = study.ask({"level": uniform()})
+    for epoch in range(1, 4):
+        again.report(accuracy(0.4, epoch), epoch)
+    again.should_prune()
+    run = study.pruner._views[study].search.runs[again.number]  # type: ignore[attr-defined]
+    assert run.values == [accuracy(0.4, epoch) for epoch in range(1, 4)]
+
+
+def test_a_study_resumes_what_is_worth_it_by_itself() -> None:
+    study, weak, rival = pruned_for_a_rival()
+    study.tell(rival, state=TrialState.FAIL)
+    continued: list[Any] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        continued.append(trial.user_attrs.get(CONTINUES))
+        return trial.suggest_float("level", 0.0, 1.0) / 10
+
+    study.optimize(objective, n_trials=3, callbacks=[resume_promising])
+    assert continued == [None, weak.number, None]
+
+
+def test_only_our_pruner_knows_what_is_worth_resuming() -> None:
+    study = optuna.create_study(pruner=optuna.pruners.MedianPruner())
+    with pytest.raises(InputError, match="pruner is a MedianPruner, but must be an LCPFNPruner"):
+        resume_promising(study)
+    with pytest.raises(InputError, match=r"margin is 0.5, but must be at least 1"):
+        resume_promising(new_study(), margin=0.5)
+
+
 def test_several_objectives() -> None:
     pruner = bold()
     study = optuna.create_study(directions=["maximize", "minimize"], pruner=pruner)
@@ -749,7 +825,7 @@ WORKER = """
     import sys, time, math, pathlib
     import optuna
     import torch
-    from lcpfn.integrations.optuna import LCPFNPruner
+    from lcpfn.integrations.optuna import CONTINUES, LCPFNPruner, resume_promising
 
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -822,7 +898,7 @@ JOURNAL_WORKER = """
     import torch
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
-    from lcpfn.integrations.optuna import LCPFNPruner
+    from lcpfn.integrations.optuna import CONTINUES, LCPFNPruner, resume_promising
 
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -132,6 +132,26 @@ def test_a_rival_that_turns_out_worse_or_fails_no_longer_counts() -> None:
     assert search.judge(0.6).to_beat is None
 
 
+def test_a_run_that_was_stopped_for_a_rival_is_worth_resuming_when_that_fails() -> None:
+    search = new_search(None)
+    together(search, (0.9, 0.6, 0.5, 0.3), 12)
+    for level in (0.6, 0.5, 0.3):
+        assert search.judge(level).action == "stop"
+        search.end(level, "stopped")
+    assert search.worth_resuming() == []
+    search.end(0.9, "failed")
+    assert search.worth_resuming() == [], "nothing to compare with"
+    follow(search, "mid", 0.55, EPOCHS)
+    search.end("mid", "finished")
+    assert search.worth_resuming() == [0.6]
+    assert search.worth_resuming(margin=1e9) == []
+    search.observe(0.6, 13, accuracy(0.6, 13))
+    assert 0.6 not in search.worth_resuming()
+    for margin in (0.9, math.nan):
+        with pytest.raises(InputError, match=r"margin is .*, but must be at least 1"):
+            search.worth_resuming(margin)
+
+
 def test_a_rival_needs_records() -> None:
     search = new_search(best=None, rival_records=6)
     together(search, (0.9, 0.3), 5)
