@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from lcpfn.cli.common import (
     BoundsOption,
     GoalOption,
@@ -24,18 +22,17 @@ from lcpfn.cli.common import (
     WorthOption,
     forecast,
     note_on_rates,
-    number_writer,
     observed_summary,
     output,
     parse_bounds,
     print_json,
     reports_errors,
     show_notes,
-    write_probability,
-    write_step,
 )
+from lcpfn.cli.options import Option
 from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_probability, write_step
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,7 +63,7 @@ def extrapolate(
     observe: ObserveOption = None,
     best: Annotated[
         float | None,
-        typer.Option(
+        Option(
             help="Final value to beat: also print the probability that this run beats it.",
             show_default=False,
         ),
@@ -74,7 +71,7 @@ def extrapolate(
     as_json: JsonOption = False,
     plot: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Also draw the forecast; .png, .pdf or .svg.",
             show_default=False,

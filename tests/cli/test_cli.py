@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
 import lcpfn
 from lcpfn.cli import app
-from lcpfn.cli.common import number_writer, parse_bounds, write_probability, write_step
+from lcpfn.cli.common import parse_bounds
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_probability, write_step
 
 COMMAND = [sys.executable, "-m", "lcpfn.cli"]
 LOSS = ["--metric", "val_loss", "--goal", "minimize", "--horizon", "100"]
@@ -69,12 +69,9 @@ def heeded_interrupts() -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """For networks as small as these, threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
