@@ -17,6 +17,8 @@ from lcpfn.atomic import write_atomically
 from lcpfn.errors import WeightsError
 from lcpfn.forecast.model import LCPFN
 from lcpfn.network.transformer import Network, NetworkConfig
+from lcpfn.peer_weights import NAME as PEERS
+from lcpfn.peer_weights import load_peer_network
 
 FORMAT = 1
 _PREFERENCE = ("default", "reference")
@@ -48,12 +50,12 @@ def load(name_or_path: str | Path | None = None) -> LCPFN:
         network.load_state_dict(parse_tensors(content))
     except (SafetensorError, RuntimeError) as error:
         raise WeightsError(f"{weights} does not hold the network of its card: {error}") from error
-    return LCPFN(network.laid_out(), card)
+    return LCPFN(network.laid_out(), card, load_peer_network)
 
 
 def available() -> list[str]:
     """Names of the bundled models, the one that `load()` gives first."""
-    names = {entry.stem for entry in _bundled().glob("*.safetensors")}
+    names = {entry.stem for entry in _bundled().glob("*.safetensors")} - {PEERS}
     return sorted(names, key=lambda name: (name not in _PREFERENCE, name))
 
 

@@ -4,8 +4,8 @@ A prior draws curves in batches (`Prior.sample`); training turns it into a model
 is the published prior over rising accuracies; `BroadPrior` draws curves of any metric, without
 units, and `RealisticPrior` keeps those of its draws that resemble real ones; `AnnealedPrior` draws
 the long runs of deep networks, `RecordedPrior` varies runs that were recorded, and `MixturePrior`
-joins several; `FAMILIES` holds Domhan's eleven curve families; `CurveBatch` and `Prior` are all
-that a prior of your own needs.
+joins several; `SearchPrior` draws whole searches, runs of one task side by side; `FAMILIES` holds
+Domhan's eleven curve families; `CurveBatch` and `Prior` are all that a prior of your own needs.
 """
 
 from lcpfn.priors.annealed import AnnealedConfig, AnnealedPrior
@@ -19,6 +19,7 @@ from lcpfn.priors.realistic import RealisticPrior
 from lcpfn.priors.recorded import Augmentation, RecordedPrior, RecordedRun
 from lcpfn.priors.reference import ReferencePrior
 from lcpfn.priors.resemblance import Resemblance
+from lcpfn.priors.searches import SearchBatch, SearchPrior, SearchPriorConfig
 
 __all__ = [
     "FAMILIES",
@@ -39,5 +40,8 @@ __all__ = [
     "RecordedRun",
     "ReferencePrior",
     "Resemblance",
+    "SearchBatch",
+    "SearchPrior",
+    "SearchPriorConfig",
     "Uniform",
 ]

@@ -32,6 +32,7 @@ FLOORS: list[set[str]] = [
     {"errors", "atomic"},
     {"network"},
     {"forecast"},
+    {"peer_weights"},
     {"evaluation", "mcmc", "weights"},
     {"training", "search", "logs"},
     {"watching"},

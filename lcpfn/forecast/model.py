@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -17,10 +17,20 @@ from lcpfn.forecast.arguments import Array, read_goal
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of, answered, best_of, read_of
 from lcpfn.forecast.bounds import BoundsLike, read_bounds
+from lcpfn.forecast.company import (
+    Told,
+    accompanied,
+    chosen_peers,
+    correction,
+    read_config,
+    read_peer,
+    read_peers,
+)
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
+from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.scaling import (
     MAPS,
     MapOf,
@@ -33,6 +43,7 @@ from lcpfn.forecast.stream import Stream
 from lcpfn.network.features import Coordinates
 from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
+from lcpfn.network.peers import PeerNetwork
 from lcpfn.network.single_token import SingleToken
 from lcpfn.network.transformer import Cache, Network
 
@@ -52,9 +63,23 @@ class LCPFN:
         card: the model card: prior, training, scores, checksum.
     """
 
-    def __init__(self, network: Network, card: dict[str, Any]):
+    def __init__(
+        self,
+        network: Network,
+        card: dict[str, Any],
+        peer_network: Callable[[], PeerNetwork] | None = None,
+    ):
+        """Made by `lcpfn.load`.
+
+        Args:
+            network: with its weights.
+            card: the model card.
+            peer_network: gives the network that hears peers, when it is first needed; None for a
+                model that hears none.
+        """
         self.network = network.eval()
         self.card = card
+        self._peer_network = peer_network
 
     @property
     def name(self) -> str:
@@ -72,6 +97,8 @@ class LCPFN:
         schedule: Schedule | None = None,
         rates: ArrayLike | None = None,
         of: str = "last",
+        peers: Iterable[Peer] = (),
+        config: Mapping[str, Any] | None = None,
     ) -> Extrapolation:
         """Forecasts the rest of a run from its first records.
 
@@ -107,14 +134,21 @@ class LCPFN:
                 trained with it, as `schedule`.
             of: "last" for the value at a step; "best" for the best value up to it, records
                 included. Only models trained with it answer the second: `default` was.
+            peers: other runs of the search, finished or not, the latest last, of the same metric:
+                what became of the forecasts of them corrects this one. At most 64 are heard, the
+                latest and the most alike; each counts once. What was forecast of a peer is kept in
+                it, so passing the same objects again is cheap.
+            config: this run's hyperparameters by name, for comparison with those of the peers.
 
         Raises:
             InputError: naming the value and the rule it breaks.
+            WeightsError: peers were given, and the weights that hear them are missing or broken.
         """
         asked = self._check(schedule, rates, of)
         curve = read_curve(values, steps, horizon, goal, bounds, schedule, rates)
         at = None if query is None else read_query(query, curve)
-        return Extrapolation(curve, at, self, None, asked)
+        post = Extrapolation(curve, at, self, None, asked)
+        return self.accompanied(post, read_peers(peers), config, bounds, schedule)
 
     def extrapolate_batch(
         self,
@@ -245,6 +279,45 @@ class LCPFN:
         checked = bounds if isinstance(bounds, str) and bounds == "auto" else read_bounds(bounds)
         last = read_horizon(horizon)
         return Stream(self, last, read_goal(goal), checked, read_schedule(schedule, last), asked)
+
+    def accompanied(
+        self,
+        post: Extrapolation,
+        peers: Sequence[Peer],
+        config: Mapping[str, Any] | None = None,
+        bounds: BoundsLike = "auto",
+        schedule: Schedule | None = None,
+    ) -> Extrapolation:
+        """A forecast of this model, corrected by what other runs of the search show.
+
+        Args:
+            post: the forecast.
+            peers, config, bounds, schedule: as for `extrapolate`.
+
+        Returns:
+            the corrected forecast, in which `alone` is `post`; `post` itself where there are no
+            peers that say anything.
+        """
+        checked = read_config(config)
+        if not peers:
+            return post
+        if self._peer_network is None:
+            raise InputError(
+                f"peers has {len(peers)} runs, but model {self.name!r} hears none; load it with "
+                "lcpfn.load"
+            )
+        read = [read_peer(peer, post.curve, bounds, schedule, self.encode) for peer in peers]
+        told = [peer for peer in read if peer is not None]
+        return self.in_company(post, chosen_peers(told, checked), checked)
+
+    def in_company(
+        self, post: Extrapolation, told: Sequence[Told], config: Mapping[str, Any] | None
+    ) -> Extrapolation:
+        """As `accompanied`, with peers that have been read and chosen."""
+        hear = self._peer_network
+        if not told or post.curve.finished or hear is None:
+            return post
+        return accompanied(post, lambda: correction(self.network, hear(), post, told, config))
 
     @torch.inference_mode()
     def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:

@@ -1,0 +1,92 @@
+"""How alike runs are made: distances of hyperparameters, whatever they are.
+
+A hyperparameter is a column of numbers; those that are words have been numbered. Two runs differ in
+one by how many of the runs lie between them, so the unit and the scale of a hyperparameter do not
+matter. Two distances are taken: one in which all hyperparameters count alike, and one in which
+those count more that go along with how well the runs do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcpfn.network.arrays import AnyArray
+
+_LEAST_WEIGHT = 0.02
+
+
+def unlikeness(
+    own: AnyArray,
+    peers: AnyArray,
+    worth: AnyArray,
+    worths: AnyArray,
+    words: NDArray[np.bool_] | None = None,
+) -> AnyArray:
+    """Distances of a run from its peers.
+
+    Args:
+        own: (..., k) hyperparameters of the run, NaN where unknown.
+        peers: (..., n, k) those of its peers.
+        worth: (...,) how well the run does, such as the median of its forecast.
+        worths: (..., n) how well its peers do.
+        words: (k,) which hyperparameters have no order; default none.
+
+    Returns:
+        (..., n, 2), NaN for a peer that shares no known hyperparameter with the run.
+    """
+    everyone = np.concatenate([own[..., None, :], peers], axis=-2)
+    known = ~np.isnan(everyone)
+    ranks = _ranks(np.where(known, everyone, np.inf), known)
+    difference = np.abs(ranks[..., 1:, :] - ranks[..., :1, :])
+    if words is not None and words.any():
+        other = (everyone[..., 1:, :] != everyone[..., :1, :]).astype(np.float64)
+        difference = np.where(words, other, difference)
+    both = known[..., 1:, :] & known[..., :1, :]
+    difference = np.where(both, difference, 0.0)
+    counted = both.sum(-1)
+    plain = np.sqrt((difference**2).sum(-1) / np.maximum(counted, 1))
+    worthy = np.concatenate([worth[..., None], worths], axis=-1)
+    weights = _relevance(ranks, known, worthy, words) * both + 1e-12
+    weighted = np.sqrt((weights * difference**2).sum(-1) / weights.sum(-1))
+    found = np.stack([plain, weighted], axis=-1)
+    return np.where(counted[..., None] > 0, found, np.nan)
+
+
+def _ranks(values: AnyArray, known: AnyArray) -> AnyArray:
+    """Ranks of the known values among the runs, ties alike, in [0, 1]; the others infinite."""
+    count = values.shape[-2]
+    order = np.argsort(values, axis=-2)
+    ordered = np.take_along_axis(values, order, axis=-2)
+    place = np.arange(count)[:, None]
+    begins = np.ones(values.shape, dtype=bool)
+    begins[..., 1:, :] = ordered[..., 1:, :] != ordered[..., :-1, :]
+    first = np.maximum.accumulate(np.where(begins, place, 0), axis=-2)
+    ends = np.ones(values.shape, dtype=bool)
+    ends[..., :-1, :] = begins[..., 1:, :]
+    last = np.where(ends, place, count)[..., ::-1, :]
+    last = np.minimum.accumulate(last, axis=-2)[..., ::-1, :]
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2, axis=-2)
+    counted = known.sum(-2)[..., None, :]
+    return np.where(known, ranks / np.maximum(counted - 1, 1), 0.5)
+
+
+def _relevance(
+    ranks: AnyArray, known: AnyArray, worth: AnyArray, words: NDArray[np.bool_] | None
+) -> AnyArray:
+    """(..., 1, k) squared rank correlation of each hyperparameter with how well the runs do."""
+    counted = ~np.isnan(worth)
+    order = _ranks(np.where(counted, worth, np.inf)[..., None], counted[..., None])
+    use = known & counted[..., None]
+    count = np.maximum(use.sum(-2), 1)[..., None, :]
+    x = np.where(use, ranks - (ranks * use).sum(-2)[..., None, :] / count, 0.0)
+    y = np.where(use, order - (order * use).sum(-2)[..., None, :] / count, 0.0)
+    power = (x**2).sum(-2) * (y**2).sum(-2)
+    squared = (x * y).sum(-2) ** 2 / np.maximum(power, 1e-12)
+    # Chance alone gives as much.
+    chance = 1 / np.maximum(use.sum(-2) - 1, 1)
+    found = np.maximum(squared - chance, 0.0) + _LEAST_WEIGHT
+    if words is not None and words.any():
+        found = np.where(words, np.maximum(found, found.mean(-1, keepdims=True)), found)
+    return found[..., None, :]
