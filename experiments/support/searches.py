@@ -59,10 +59,13 @@ class RecordedSearch:
 
 def fold_of(search: RecordedSearch | SearchTable) -> int:
     """Which half of the sources a search belongs to; those of `UNSEEN` to none."""
-    if search.family == UNSEEN:
-        return FOLDS
-    known = FOLD_OF_WORKLOAD.get(f"{search.family}/{search.source}")
-    return zlib.crc32(search.source.encode()) % FOLDS if known is None else known
+    return FOLDS if search.family == UNSEEN else fold_of_source(search.family, search.source)
+
+
+def fold_of_source(family: str, source: str) -> int:
+    """Which half of the sources one belongs to."""
+    known = FOLD_OF_WORKLOAD.get(f"{family}/{source}")
+    return zlib.crc32(source.encode()) % FOLDS if known is None else known
 
 
 def recorded_searches(data: Path, per_set: int) -> Iterator[RecordedSearch]:

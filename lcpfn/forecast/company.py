@@ -27,7 +27,7 @@ from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, Predictor
 from lcpfn.forecast.landmarks import END, HALF, landmark_of, records_by
 from lcpfn.forecast.peer import Peer
-from lcpfn.forecast.tracks import LEVELS, Track, learn
+from lcpfn.forecast.tracks import LEVELS, Pair, Track, learn
 from lcpfn.network.correction import mirrored
 from lcpfn.network.likeness import unlikeness
 from lcpfn.network.peers import Now, PeerNetwork, RunFacts, features
@@ -36,6 +36,7 @@ from lcpfn.network.transformer import Network
 MOST_PEERS = 64
 """More are not heard: the latest and the most alike."""
 _REMEMBERED = 8
+_UNREAD = object()
 
 
 @dataclass(frozen=True)
@@ -135,30 +136,39 @@ def correction(
     landmark = landmark_of(float(share[-1]))
     if landmark < 0 or curve.finished:
         return None
-    heard = [peer for peer in peers if min(peer.track.last, landmark) >= 0]
-    places = [min(peer.track.last, landmark) for peer in heard]
-    heard = [peer for peer, place in zip(heard, places, strict=True) if peer.track.records[place]]
-    if not heard:
+    places = [min(peer.track.last, landmark) for peer in peers]
+    met = [
+        (peer, place)
+        for peer, place in zip(peers, places, strict=True)
+        if place >= 0 and peer.track.heard_at[place]
+    ]
+    if not met:
         return None
-    places = [min(peer.track.last, landmark) for peer in heard]
-    learn(
-        network,
-        [(peer.track, peer.track.pairs(place)) for peer, place in zip(heard, places, strict=True)],
+    keys = [(place, peer.track.reach) for peer, place in met]
+    unknown = [
+        (peer.track, peer.track.pairs(place))
+        for (peer, place), key in zip(met, keys, strict=True)
+        if key not in peer.track.facts
+    ]
+    if unknown:
+        learn(network, unknown)
+    theirs = np.array(
+        [
+            peer.track.facts.get(key) or _facts(peer.track, key)
+            for (peer, _), key in zip(met, keys, strict=True)
+        ]
     )
     rising = curve.goal == "maximize"
     sign = 1.0 if rising else -1.0
     quantiles = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
     now = Now(share[-1], sign * curve.values[-1], *quantiles)
-    theirs = np.array(
-        [_facts(peer.track, place) for peer, place in zip(heard, places, strict=True)]
-    )
-    facts = RunFacts(*theirs.T)
-    unlike = np.full((len(heard), 2), np.nan)
+    facts = RunFacts(*theirs.T.copy())
+    unlike = np.full((len(met), 2), np.nan)
     if config:
-        table, words = columns([config, *(peer.config for peer in heard)])
+        table, words = columns([config, *(peer.config for peer, _ in met)])
         unlike = unlikeness(table[0], table[1:], now.middle, facts.middle, words)
     own = _own_facts(sign * curve.values, share, landmark, now)
-    seen = features(own, now, facts, unlike, np.ones(len(heard), dtype=bool))
+    seen = features(own, now, facts, unlike, np.ones(len(met), dtype=bool))
     masses = np.exp(peer_network(seen.astype(np.float32)).astype(np.float64))
     masses = masses / masses.sum()
     return masses if rising else mirrored(masses)
@@ -185,28 +195,21 @@ def _own_facts(worth: Array, share: Array, landmark: int, now: Now) -> RunFacts:
     )
 
 
-def _facts(track: Track, landmark: int) -> tuple[float, ...]:
-    """The entries of `RunFacts` of a peer, whose forecasts have been made."""
-    key = landmark, track.reach
-    known = track.facts.get(key)
-    if known is None:
-        known = track.facts[key] = _gathered(track, landmark)
-    return known
+def _facts(track: Track, key: Pair) -> tuple[float, ...]:
+    """The entries of `RunFacts` of a peer at a landmark, whose forecasts have been made."""
+    landmark, reach = key
 
-
-def _gathered(track: Track, landmark: int) -> tuple[float, ...]:
     def value(at: int) -> float:
         return float(track.values[at]) if at >= 0 and track.records[at] else track.first
 
     end = track.answers[landmark, END]
     half = track.answers.get((landmark - HALF, landmark))
-    reach = track.reach
-    later = track.answers.get((landmark, reach))
+    later = track.answers.get(key)
     after: tuple[float, ...] = (math.nan,) * 6
     if later is not None and not math.isnan(later.met):
         share = 1.0 if reach == END else float(track.shares[reach])
         after = (share, float(track.values[reach]), later.low, later.middle, later.high, later.met)
-    return (
+    found = (
         float(track.shares[landmark]),
         track.first,
         value(landmark - 2 * HALF),
@@ -218,6 +221,8 @@ def _gathered(track: Track, landmark: int) -> tuple[float, ...]:
         math.nan if half is None else half.met,
         *after,
     )
+    track.facts[key] = found
+    return found
 
 
 class Accompanied:
@@ -270,35 +275,36 @@ class Accompanied:
         return found
 
 
-def read_peer(
-    peer: Peer, curve: Curve, bounds: BoundsLike, schedule: Any, encode: Callable[[Curve], Encoded]
-) -> Told | None:
-    """A peer as a model knows it; None where it has no usable record.
+def read_peers(
+    peers: Iterable[Peer],
+    curve: Curve,
+    bounds: BoundsLike,
+    schedule: Any,
+    encode: Callable[[Curve], Encoded],
+) -> list[Told]:
+    """Peers as a model knows them, those without a usable record left out.
 
     Args:
-        peer: as the user told it.
+        peers: as the user told them.
         curve: the run at hand.
         bounds, schedule: as for the run at hand.
         encode: gives a curve as the network sees it.
 
     Raises:
-        InputError: its records break a rule.
+        InputError: a peer's records break a rule.
     """
-    horizon = curve.horizon if peer.horizon is None else peer.horizon
-    key = (
-        id(getattr(encode, "__self__", encode)),
-        horizon,
-        curve.goal,
-        _hashable(bounds),
-        _hashable(schedule),
-    )
-    known = peer.remembered.get(key, _REMEMBERED)
-    if known is not _REMEMBERED:
-        return known  # type: ignore[no-any-return]
-    while len(peer.remembered) >= _REMEMBERED:
-        del peer.remembered[next(iter(peer.remembered))]
-    told = peer.remembered[key] = _read(peer, horizon, curve.goal, bounds, schedule, encode)
-    return told
+    model = id(getattr(encode, "__self__", encode))
+    key = (model, curve.horizon, curve.goal, _hashable(bounds), _hashable(schedule))
+    found = []
+    for peer in peers:
+        told = peer.remembered.get(key, _UNREAD)
+        if told is _UNREAD:
+            while len(peer.remembered) >= _REMEMBERED:
+                del peer.remembered[next(iter(peer.remembered))]
+            told = peer.remembered[key] = _read(peer, curve, bounds, schedule, encode)
+        if told is not None:
+            found.append(told)
+    return found
 
 
 def _hashable(argument: Any) -> Any:
@@ -311,12 +317,12 @@ def _hashable(argument: Any) -> Any:
 
 def _read(
     peer: Peer,
-    horizon: float,
-    goal: str,
+    run: Curve,
     bounds: BoundsLike,
     schedule: Any,
     encode: Callable[[Curve], Encoded],
 ) -> Told | None:
+    horizon, goal = run.horizon if peer.horizon is None else peer.horizon, run.goal
     steps = np.asarray(peer.steps, dtype=np.float64)
     values = np.asarray(peer.values, dtype=np.float64).copy()
     kept = steps <= horizon
@@ -342,7 +348,7 @@ def accompanied(post: Extrapolation, masses: Callable[[], Array | None]) -> Extr
     return post.in_company(lambda alone: Accompanied(alone, masses))
 
 
-def read_peers(peers: Iterable[Peer]) -> list[Peer]:
+def check_peers(peers: Iterable[Peer]) -> list[Peer]:
     """Checks what is given as peers.
 
     Raises:

@@ -2,8 +2,7 @@
 
 The correction is learned for the end of the run. A step on the way there goes along with the end
 only in part, so it is corrected in part: as much as a Gaussian copula has it of two moments whose
-normal scores correlate by `togetherness`. At the end that is the whole correction, at the last
-record none.
+normal scores correlate by `togetherness`; at the end that is the whole correction.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from lcpfn.forecast.distribution import Distribution
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(4)
+# Of the normal scores of the next steps and the end, and how fast it becomes one.
+_SOON, _POWER = 0.65, 0.35
 # Correlations that are told apart.
 _LEVELS = 24
 _INNER = 4
@@ -140,10 +141,14 @@ def _at(table: Array, index: Any) -> Array:
 def togetherness(progress: Array) -> Array:
     """How the normal scores of a moment correlate with those of the end.
 
+    A run that does better than forecast soon does so at its end, too: on recorded runs the
+    correlation is 0.7 for the next few steps, 0.8 after a tenth and 0.9 after a third of the way.
+
     Args:
         progress: (m,) share of the way from the last record to the end, in [0, 1].
     """
-    return np.sqrt(np.clip(progress, 0, 1))
+    found: Array = _SOON + (1 - _SOON) * np.clip(progress, 0, 1) ** _POWER
+    return found
 
 
 def carried(masses: Array, progress: Array) -> Array:

@@ -20,10 +20,10 @@ from lcpfn.forecast.bounds import BoundsLike, read_bounds
 from lcpfn.forecast.company import (
     Told,
     accompanied,
+    check_peers,
     chosen_peers,
     correction,
     read_config,
-    read_peer,
     read_peers,
 )
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
@@ -148,7 +148,7 @@ class LCPFN:
         curve = read_curve(values, steps, horizon, goal, bounds, schedule, rates)
         at = None if query is None else read_query(query, curve)
         post = Extrapolation(curve, at, self, None, asked)
-        return self.accompanied(post, read_peers(peers), config, bounds, schedule)
+        return self.accompanied(post, check_peers(peers), config, bounds, schedule)
 
     def extrapolate_batch(
         self,
@@ -306,8 +306,7 @@ class LCPFN:
                 f"peers has {len(peers)} runs, but model {self.name!r} hears none; load it with "
                 "lcpfn.load"
             )
-        read = [read_peer(peer, post.curve, bounds, schedule, self.encode) for peer in peers]
-        told = [peer for peer in read if peer is not None]
+        told = read_peers(peers, post.curve, bounds, schedule, self.encode)
         return self.in_company(post, chosen_peers(told, checked), checked)
 
     def in_company(

@@ -97,6 +97,12 @@ class Track:
         return float(self.curve.values[0] * (1 if self.curve.goal == "maximize" else -1))
 
     @cached_property
+    def heard_at(self) -> list[bool]:
+        """(END + 1,) whether there was a record by each landmark."""
+        found: list[bool] = (self.records > 0).tolist()
+        return found
+
+    @cached_property
     def last(self) -> int:
         """The last landmark that the run has reached, -1 before the first; END at its end."""
         return END if self.curve.finished else landmark_of(float(self.shares[-1]))

@@ -10,7 +10,7 @@ from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal
 from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.forecast.company import MOST_PEERS, Told, chosen_peers, told_of
-from lcpfn.forecast.curve import read_curve
+from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.extrapolation import Extrapolation
 from lcpfn.forecast.landmarks import END, landmark_of
 from lcpfn.forecast.model import LCPFN
@@ -57,6 +57,10 @@ class Company:
         """Drops what is kept of a run."""
         self._known.pop(run, None)
 
+    def forget_all(self) -> None:
+        """Drops what is kept of all runs."""
+        self._known.clear()
+
     def heard(
         self,
         post: Extrapolation,
@@ -102,8 +106,12 @@ class Company:
         except InputError:
             # Of a run that breaks what holds for the others, nobody learns.
             return None
-        told = told_of(curve, self._model.encode(curve), companion.config)
+        told = self.track(companion.run, curve, companion.config)
         if known is not None and known[0][1:] == basis[1:]:
             told.track.take_over(known[1].track)
         self._known[companion.run] = basis, told
         return told
+
+    def track(self, run: Hashable, curve: Curve, config: Mapping[str, Any] | None) -> Told:
+        """What is known of a run that has reached another landmark."""
+        return told_of(curve, self._model.encode(curve), config)

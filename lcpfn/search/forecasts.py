@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -59,6 +59,23 @@ Forecaster = Callable[[Question], FinalForecast]
 """Forecasts the ends of runs: a model, or forecasts that were made before."""
 
 
+@runtime_checkable
+class HearingForecaster(Protocol):
+    """A forecaster that can also listen to the other runs of a search."""
+
+    def heard(
+        self, post: FinalForecast, companions: Sequence[Companion], question: Question
+    ) -> FinalForecast:
+        """A forecast corrected by what became of those of the other runs.
+
+        Args:
+            post: the forecast of the run alone.
+            companions: the other runs, the latest last.
+            question: that it answers.
+        """
+        ...
+
+
 class ModelForecaster:
     """Forecasts by a model, with a stream for each run, so that a record costs one token.
 
@@ -91,13 +108,7 @@ class ModelForecaster:
     def heard(
         self, post: FinalForecast, companions: Sequence[Companion], question: Question
     ) -> FinalForecast:
-        """A forecast corrected by what became of those of the other runs.
-
-        Args:
-            post: the forecast of the run alone.
-            companions: the other runs, the latest last.
-            question: that it answers.
-        """
+        """A forecast corrected by what became of those of the other runs."""
         # What is drawn, as no network answers it, is not corrected either.
         if not companions or not isinstance(post, Extrapolation):
             return post

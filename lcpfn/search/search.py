@@ -22,7 +22,7 @@ from lcpfn.forecast.peer import newest
 from lcpfn.forecast.schedule import check_schedule, shifted
 from lcpfn.search.company import Companion
 from lcpfn.search.divergence import usable
-from lcpfn.search.forecasts import Forecaster, ModelForecaster, Question
+from lcpfn.search.forecasts import Forecaster, HearingForecaster, ModelForecaster, Question
 from lcpfn.search.lengths import Length, Lengths, same_share
 from lcpfn.search.notices import Notices
 from lcpfn.search.outlook import Outlook
@@ -624,6 +624,6 @@ class Search:
         told = bounds, schedule, self.settings.of, known.config
         question = Question(run, records, length, self.goal, *told)
         post = self._forecast(question)
-        if hears and isinstance(self._forecast, ModelForecaster):
+        if hears and isinstance(self._forecast, HearingForecaster):
             return self._forecast.heard(post, self._companions(run), question)
         return post
