@@ -44,6 +44,7 @@ from experiments.real_runs import table
 from experiments.support.recorded_runs import own_accuracies, read_even, read_ragged
 from experiments.support.run_scores import CUTOFFS, RunScores, pool, score_runs
 from lcpfn.forecast.model import LCPFN
+from lcpfn.network.transformer import Network
 from lcpfn.priors import (
     AnnealedPrior,
     Augmentation,
@@ -198,7 +199,7 @@ def _train(
         out,
         execution=Execution(compile=False, validate_every=config.steps),
         observer=report,
-        start=begin.network,
+        start=Network.of(begin.network),
     )
     kept = ("prior", "fitted_to", "resolution")
     card = {key: begin.card[key] for key in kept if key in begin.card}
@@ -217,7 +218,7 @@ def _train(
             "optimiser": config.optimiser,
         },
     }
-    print(save_weights(out, name, result.network, {**card, **made}))
+    print(save_weights(out, name, result.network.engine(), {**card, **made}))
 
 
 @app.command()

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 import lcpfn
-from lcpfn.network.transformer import Network, NetworkConfig
+from lcpfn.network.config import NetworkConfig
+from lcpfn.network.transformer import Network
 from lcpfn.priors import CurveBatch, ReferencePrior
 
 

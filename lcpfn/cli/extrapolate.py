@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from lcpfn.cli.common import (
     BoundsOption,
     GoalOption,
@@ -34,6 +32,7 @@ from lcpfn.cli.common import (
     write_probability,
     write_step,
 )
+from lcpfn.cli.options import Option
 from lcpfn.cli.peers import PeerOption, as_peer, read_peers
 from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
@@ -68,7 +67,7 @@ def extrapolate(
     peer: PeerOption = None,
     best: Annotated[
         float | None,
-        typer.Option(
+        Option(
             help="Final value to beat: also print the probability that this run beats it.",
             show_default=False,
         ),
@@ -76,7 +75,7 @@ def extrapolate(
     as_json: JsonOption = False,
     plot: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Also draw the forecast; .png, .pdf or .svg.",
             show_default=False,

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from lcpfn.cli.options import Option
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 PeerOption = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         metavar="FILE",
         help="Log of another run of the search, finished or not: what became of the forecasts of "
         "it corrects this one. Repeatable; the latest last.",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from lcpfn.cli.common import (
     BoundsOption,
     GoalOption,
@@ -29,6 +27,7 @@ from lcpfn.cli.common import (
     reports_errors,
     show_notes,
 )
+from lcpfn.cli.options import Option
 from lcpfn.cli.peers import peer_records, read_peers
 from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
@@ -45,7 +44,7 @@ def should_stop(
     run: RunArgument,
     best: Annotated[
         float,
-        typer.Option(
+        Option(
             help="Final value of the best finished run; before there is one, inf to minimize and "
             "-inf to maximize.",
             show_default=False,
@@ -56,16 +55,16 @@ def should_stop(
     metric: MetricOption = None,
     steps_column: StepsColumnOption = None,
     threshold: Annotated[
-        float, typer.Option(help="Stop where the probability to beat --best is below this.")
+        float, Option(help="Stop where the probability to beat --best is below this.")
     ] = 0.05,
     min_steps: MinStepsOption = None,
     patience: Annotated[
-        int, typer.Option(help="Records in a row that must say stop; needs no state.")
+        int, Option(help="Records in a row that must say stop; needs no state.")
     ] = 1,
-    min_delta: Annotated[float, typer.Option(help="By how much --best must be beaten.")] = 0.0,
+    min_delta: Annotated[float, Option(help="By how much --best must be beaten.")] = 0.0,
     peer: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Log of another run of the search, to compare with at the same step: a run "
             "that trails is judged sooner, one that leads is spared. Repeatable; counts "
@@ -138,7 +137,7 @@ def should_stop(
     else:
         print(f"{'stop' if verdict.action == 'stop' else 'go on'}: {verdict.reason}", flush=True)
     if verdict.action == "stop":
-        raise typer.Exit(STOP)
+        raise SystemExit(STOP)
 
 
 def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:

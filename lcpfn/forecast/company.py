@@ -29,9 +29,9 @@ from lcpfn.forecast.landmarks import END, HALF, landmark_of, records_by
 from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.tracks import LEVELS, Pair, Track, learn
 from lcpfn.network.correction import mirrored
+from lcpfn.network.engine import Engine
 from lcpfn.network.likeness import unlikeness
 from lcpfn.network.peers import Now, PeerNetwork, RunFacts, features
-from lcpfn.network.transformer import Network
 
 MOST_PEERS = 64
 """More are not heard: the latest and the most alike."""
@@ -113,7 +113,7 @@ def columns(configs: Sequence[Mapping[str, Any] | None]) -> tuple[Array, Any]:
 
 
 def correction(
-    network: Network,
+    network: Engine,
     peer_network: PeerNetwork,
     post: Extrapolation,
     peers: Sequence[Told],

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from lcpfn.errors import InputError
@@ -16,13 +15,13 @@ from lcpfn.forecast.best import Of, best_of, best_so_far
 from lcpfn.forecast.bounds import Bounds
 from lcpfn.forecast.curve import Curve, read_query
 from lcpfn.forecast.distribution import Distribution
+from lcpfn.network.randomness import Generator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _NUMBERS = "one or several numbers"
 
-Generator = torch.Generator | np.random.Generator
 LazyForecast = Callable[[], Distribution]
 """Gives the forecast of one step, batch shape (), when it is first needed."""
 
@@ -38,7 +37,7 @@ class Predictor(Protocol):
         ...
 
     def trajectories(
-        self, curve: Curve, steps: Array, count: int, generator: torch.Generator | None
+        self, curve: Curve, steps: Array, count: int, generator: Generator | None
     ) -> Array:
         """`count` joint draws at increasing `steps` (m,): (count, m)."""
         ...
@@ -227,10 +226,10 @@ class Extrapolation:
 
         Args:
             n: how many, at least 1.
-            generator: torch or numpy source of randomness; None uses torch's global one.
+            generator: numpy's or torch's source of randomness; None draws a fresh one.
         """
         read_count("n", n)
-        drawn = self._predictor.trajectories(self.curve, self.steps, n, _torch_generator(generator))
+        drawn = self._predictor.trajectories(self.curve, self.steps, n, generator)
         return drawn if self.of == "last" else best_so_far(drawn, self.curve)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
@@ -276,9 +275,3 @@ class Extrapolation:
                 f"each of the {len(self.steps)} steps"
             )
         return values
-
-
-def _torch_generator(generator: Generator | None) -> torch.Generator | None:
-    if isinstance(generator, np.random.Generator):
-        return torch.Generator().manual_seed(int(generator.integers(2**63)))
-    return generator

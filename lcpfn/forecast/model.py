@@ -8,9 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, read_goal
@@ -40,14 +38,14 @@ from lcpfn.forecast.scaling import (
 )
 from lcpfn.forecast.schedule import Schedule, check_told, read_schedule
 from lcpfn.forecast.stream import Stream
-from lcpfn.network.features import Coordinates
+from lcpfn.network.engine import Cache, Engine
 from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.peers import PeerNetwork
-from lcpfn.network.single_token import SingleToken
-from lcpfn.network.transformer import Cache, Network
+from lcpfn.network.randomness import Generator, uniform_draws
 
-# Curves that go through the network together: enough to fill two cores, small enough for caches.
+# Curves whose features are computed together, and copies of a curve that are drawn together: enough
+# for arrays to pay, few enough for memory.
 _CHUNK = 64
 # The forecast of a step already observed: its value, this sharp in relation to it.
 _KNOWN_SHARPNESS = 1e-9
@@ -60,12 +58,13 @@ class LCPFN:
     Get one with `lcpfn.load()`.
 
     Attributes:
+        network: what computes its forecasts.
         card: the model card: prior, training, scores, checksum.
     """
 
     def __init__(
         self,
-        network: Network,
+        network: Engine,
         card: dict[str, Any],
         peer_network: Callable[[], PeerNetwork] | None = None,
     ):
@@ -77,7 +76,7 @@ class LCPFN:
             peer_network: gives the network that hears peers, when it is first needed; None for a
                 model that hears none.
         """
-        self.network = network.eval()
+        self.network = network
         self.card = card
         self._peer_network = peer_network
 
@@ -318,19 +317,17 @@ class LCPFN:
             return post
         return accompanied(post, lambda: correction(self.network, hear(), post, told, config))
 
-    @torch.inference_mode()
     def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:
         """Marginal forecasts of a checked curve at `steps` (m,); see `Predictor`."""
         if curve.finished:
             return _known(curve, self.network.config.bins, of).expand(len(steps))
         encoded = self.encode(curve)
         asked = encoded.questions(steps, curve.steps[-1], of)
-        unit, _ = self.network.extend(None, encoded.observations, asked)
+        unit = self.network.extend(None, encoded.observations, asked)
         return answered(to_metric(unit[0], encoded.metric, curve.bounds), curve, of)
 
-    @torch.inference_mode()
     def trajectories(
-        self, curve: Curve, steps: Array, count: int, generator: torch.Generator | None
+        self, curve: Curve, steps: Array, count: int, generator: Generator | None
     ) -> Array:
         """Joint draws by predictive resampling: draw a step, append it, go on; see `Predictor`.
 
@@ -338,22 +335,31 @@ class LCPFN:
         """
         if curve.finished:
             return np.full((count, len(steps)), curve.values[-1])
+        uniform = uniform_draws((len(steps), count), generator)
+        parts = [uniform[:, begin : begin + _CHUNK] for begin in range(0, count, _CHUNK)]
+        return np.concatenate([self._drawn(curve, steps, part) for part in parts])
+
+    def _drawn(self, curve: Curve, steps: Array, uniform: Array) -> Array:
+        """Joint draws (copies, m) from uniform numbers (m, copies)."""
+        count = uniform.shape[1]
         encoded = self.encode(curve)
         cells = encoded.axis.cells(np.append(curve.steps[-1], steps))
+        seen = encoded.observations.length
+        cache = self.network.cache(seen + len(np.unique(cells)))
         observations = encoded.observations.copies(count)
-        cache: Cache | None = None
         last = curve.steps[-1]
         drawn = np.empty((count, len(steps)))
         for index, step in enumerate(steps):
             asked = encoded.questions(np.array([step]), last)
-            if cache is None:
-                first, cache = self.network.extend(None, encoded.observations, asked)
+            if index == 0:
+                first = self.network.extend(cache, encoded.observations, asked)
                 forecast, cache = first.expand(count, 1), cache.repeat(count)
             else:
-                known = cache.first(min(cache.length, observations.length - 1))
-                forecast, cache = self.network.extend(known, observations, asked.copies(count))
+                # Of a cell that is drawn again, nothing new is known.
+                cache.length = min(cache.length, observations.length - 1)
+                forecast = self.network.extend(cache, observations, asked.copies(count))
             margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds)
-            draw = margin.sample(generator=generator)
+            draw = margin.quantile(uniform[index])
             drawn[:, index] = draw
             if cells[index + 1] > cells[index]:
                 last = step
@@ -374,22 +380,18 @@ class LCPFN:
         axis = StepAxis(curve.horizon, int(self.card["resolution"]), curve.shift)
         return Encoded.of(curve, metric, axis)
 
-    @torch.inference_mode()
     def remember(self, encoded: Encoded) -> Cache:
-        """What the network remembers of a curve: keys and values of all its observations."""
-        _, cache = self.network.extend(None, encoded.observations, encoded.about_horizon())
+        """What the network remembers of a curve: all its observations but the last, with room."""
+        known = encoded.observations.length - 1
+        cache = self.network.cache(capacity=encoded.axis.resolution)
+        if known:
+            self.network.remember(cache, encoded.observations.first(known))
         return cache
-
-    @cached_property
-    def single_token(self) -> SingleToken:
-        """The network laid out for streams."""
-        return SingleToken(self.network)
 
     @property
     def _map_of(self) -> MapOf:
         return MAPS[self.network.config.frame]
 
-    @torch.inference_mode()
     def _final_forecasts(self, curves: Sequence[Curve], of: Of) -> list[LazyForecast]:
         """Forecasts of the horizon of many curves, batched by length."""
         encoded = [self.encode(curve) for curve in curves]
@@ -407,16 +409,13 @@ class LCPFN:
         told = sum(encoded[index].observations.rates is not None for index in running)
         for chosen in (*_chunks(running[:told]), *_chunks(running[told:])):
             observations = Observations.padded([encoded[i].observations for i in chosen])
-            prefixes = torch.tensor([[encoded[i].observations.length] for i in chosen])
+            lengths = np.array([encoded[i].observations.length for i in chosen])
             asked = Questions.stacked([encoded[i].about_horizon(of) for i in chosen])
-            context = self.network.view.observe(observations)
-            unit = self.network(context, observations, prefixes, asked)
-            unit = unit.numpy().double()
+            unit = self.network.forecast_batch(observations, lengths, asked)
             for row, i in enumerate(chosen):
                 finals[i] = partial(_in_metric, unit[row, 0], encoded[i].metric, curves[i], of)
         return finals
 
-    @torch.inference_mode()
     def _prefix_forecasts(self, curve: Curve, of: Of) -> list[LazyForecast]:
         """Forecasts of the horizon from every prefix, in one pass where they share a view."""
         encoded, records = self.encode(curve), len(curve.values)
@@ -427,13 +426,8 @@ class LCPFN:
         shared = shared and same_map_throughout(curve, self._map_of)
         if encoded.observations.length < records or not shared or not count:
             return self._final_forecasts([curve.first(seen) for seen in range(1, records + 1)], of)
-        context = self.network.view.observe(encoded.observations)
-        asked = self.network.view.ask(
-            encoded.observations.first(count), encoded.about_horizon(of).repeated(count)
-        )
-        out = self.network.answer(torch.from_numpy(context.tokens), torch.from_numpy(asked))
-        coordinates = context.coordinates.first(count)
-        answers = _Answers(self.network, out, coordinates, encoded.metric, curve, of)
+        units = self.network.backtest(encoded.observations, encoded.about_horizon(of), count)
+        answers = _Answers(units, encoded.metric, curve, of)
         finals: list[LazyForecast] = [partial(answers.forecast, row) for row in range(count)]
         if curve.finished:
             finals.append(partial(_known, curve, self.network.config.bins, of))
@@ -465,17 +459,15 @@ def _known(curve: Curve, bins: int, of: Of) -> BinnedDistribution:
     best = best_of(curve.values, curve.goal)
     value = np.float64(best if of == "best" else curve.values[-1])
     scale = np.maximum(abs(value) * _KNOWN_SHARPNESS, _LEAST_SCALE)
-    known = BinnedDistribution(value, scale, starting_log_masses(bins).numpy())
+    known = BinnedDistribution(value, scale, starting_log_masses(bins))
     return known.truncate(*curve.bounds)
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """The network's outputs (1, m, outputs) on one curve, interpreted when first asked for."""
+    """Forecasts (1, m) of one curve in units, computed when first asked for."""
 
-    network: Network
-    out: Tensor
-    coordinates: Coordinates
+    units: Callable[[], BinnedDistribution]
     metric: MetricMap
     curve: Curve
     of: Of
@@ -489,5 +481,4 @@ class _Answers:
 
     @cached_property
     def _margins(self) -> BinnedDistribution:
-        unit = self.network.interpret(self.out.double().numpy(), self.coordinates)
-        return to_metric(unit[0], self.metric, self.curve.bounds)
+        return to_metric(self.units()[0], self.metric, self.curve.bounds)

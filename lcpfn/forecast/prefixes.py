@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.scaling import to_metric
+from lcpfn.network.engine import Engine
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import Observations, Questions
-from lcpfn.network.transformer import Network
 
 # Tokens that go through the network together: enough to keep it busy, few enough for caches.
 _TOKENS = 4096
@@ -36,8 +35,7 @@ class Asked(NamedTuple):
     steps: Array
 
 
-@torch.inference_mode()
-def forecast_after(network: Network, asked: Sequence[Asked]) -> list[BinnedDistribution]:
+def forecast_after(network: Engine, asked: Sequence[Asked]) -> list[BinnedDistribution]:
     """Answers questions after prefixes of curves.
 
     Prefixes are seen on the scale of their whole curve, and a log that is thinned is cut where the
@@ -66,7 +64,7 @@ def _tokens(one: Asked) -> int:
     return one.encoded.observations.length + len(one.steps)
 
 
-def _pass(network: Network, asked: Sequence[Asked]) -> list[BinnedDistribution]:
+def _pass(network: Engine, asked: Sequence[Asked]) -> list[BinnedDistribution]:
     most = max(len(one.steps) for one in asked)
     prefixes, questions = [], []
     for one in asked:
@@ -90,13 +88,7 @@ def _pass(network: Network, asked: Sequence[Asked]) -> list[BinnedDistribution]:
             )
         )
     observations = Observations.padded([one.encoded.observations for one in asked])
-    unit = network(
-        network.view.observe(observations),
-        observations,
-        torch.from_numpy(np.stack(prefixes)),
-        Questions.stacked(questions),
-    )
-    unit = unit.numpy().double()
+    unit = network.answer_after(observations, np.stack(prefixes), Questions.stacked(questions))
     return [
         to_metric(unit[row, : len(one.steps)], one.encoded.metric, one.curve.bounds)
         for row, one in enumerate(asked)

@@ -20,7 +20,7 @@ from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.landmarks import END, HALF, landmark_of, reach_of, records_by
 from lcpfn.forecast.prefixes import Asked, forecast_after
-from lcpfn.network.transformer import Network
+from lcpfn.network.engine import Engine
 
 LEVELS = np.array([0.1, 0.5, 0.9])
 """Levels at which forecasts are compared."""
@@ -150,7 +150,7 @@ class Track:
         return float(self.curve.steps[self.records[landmark] - 1])
 
 
-def learn(network: Network, wanted: Sequence[tuple[Track, Iterable[Pair]]]) -> None:
+def learn(network: Engine, wanted: Sequence[tuple[Track, Iterable[Pair]]]) -> None:
     """Makes the forecasts of some runs that have not been made before.
 
     Args:

@@ -15,11 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lcpfn.network.arrays import AnyArray, ArrayModule, array_module
+from lcpfn.network.arrays import AnyArray, ArrayModule, array_module, clipped
 from lcpfn.network.correction import BINS, WIDTHS
 
 _MASKED = -1e9
@@ -28,6 +30,7 @@ _LEAST_RATIO = 1e-9
 _LEAST_SIZE = 1e-290
 _FAR = 1e200
 _LEAST_CHANCE = 1e-5
+_LOG_WIDTHS = np.log(WIDTHS).astype(np.float32)
 FEATURES = 38
 
 
@@ -287,7 +290,7 @@ class PeerNetwork:
             present: (..., tokens) which tokens there are; None for all.
         """
         xp, weights = array_module(table), self.weights
-        hidden = _positive(table @ weights["embed.weight"] + weights["embed.bias"])
+        hidden = clipped(table @ weights["embed.weight"] + weights["embed.bias"], 0.0)
         x = hidden @ weights["embed.out"]
         mask = None
         if present is not None:
@@ -297,7 +300,7 @@ class PeerNetwork:
             x = self._block(xp, layer, x, mask)
         x = _normed(xp, x, weights["norm"])
         logits = (x @ weights["head"])[..., 0, :] + weights["head_bias"]
-        logits = logits + _constant(xp, np.log(WIDTHS), logits)
+        logits = logits + _constant(xp, _LOG_WIDTHS, logits)
         top = xp.max(logits, axis=-1)[..., None]
         return logits - top - xp.log(xp.sum(xp.exp(logits - top), axis=-1))[..., None]
 
@@ -305,41 +308,43 @@ class PeerNetwork:
         def weight(name: str) -> AnyArray:
             return self.weights[f"{layer}.{name}"]
 
-        width, heads = self.config.width, self.config.heads
+        heads = self.config.heads
         normed = _normed(xp, x, weight("norm"))
-        keys_values = normed @ weight("key_value")
+        key, value = _heads(xp, normed @ weight("key_value"), 2, heads)
         if layer == self.config.layers - 1:
             # Nobody reads the others after the last keys and values.
             x, normed = x[..., :1, :], normed[..., :1, :]
-        query = _split(xp, normed @ weight("query"), heads)
-        key = _split(xp, keys_values[..., :width], heads)
-        value = _split(xp, keys_values[..., width:], heads)
-        scores = query @ xp.moveaxis(key, -1, -2) * (width // heads) ** -0.5
+        (query,) = _heads(xp, normed @ weight("query"), 1, heads)
+        scores = query @ xp.swapaxes(key, -1, -2) * (self.config.width // heads) ** -0.5
         if mask is not None:
             scores = scores + mask
         scores = xp.exp(scores - xp.max(scores, axis=-1)[..., None])
-        scores = scores / xp.sum(scores, axis=-1)[..., None]
-        mixed = xp.moveaxis(scores @ value, -3, -2)
-        x = x + xp.reshape(mixed, x.shape) @ weight("mix")
+        # The sums of weights divide what is read, of which there is less.
+        mixed = scores @ value / xp.sum(scores, axis=-1)[..., None]
+        x = x + xp.reshape(xp.swapaxes(mixed, -2, -3), x.shape) @ weight("mix")
         hidden = _normed(xp, x, weight("norm_feed")) @ weight("expand") + weight("expand_bias")
-        return x + _positive(hidden) @ weight("contract")
+        return x + clipped(hidden, 0.0) @ weight("contract")
 
 
-def _split(xp: ArrayModule, x: AnyArray, heads: int) -> AnyArray:
-    parts = xp.reshape(x, (*x.shape[:-1], heads, x.shape[-1] // heads))
-    return xp.moveaxis(parts, -2, -3)
-
-
-def _positive(x: AnyArray) -> AnyArray:
-    return x * (x > 0)
+def _heads(xp: ArrayModule, x: AnyArray, parts: int, heads: int) -> list[AnyArray]:
+    """The parts of tokens (..., n, parts width), each (..., heads, n, head width)."""
+    width = x.shape[-1] // parts
+    split = xp.reshape(x, (*x.shape[:-1], parts * heads, width // heads))
+    split = xp.swapaxes(split, -2, -3)
+    return [split[..., part * heads : (part + 1) * heads, :, :] for part in range(parts)]
 
 
 def _normed(xp: ArrayModule, x: AnyArray, gain: AnyArray) -> AnyArray:
     """Tokens of unit mean square, times a gain for each channel."""
-    # A product with ones is the fastest of sums.
-    square = (x * x) @ _constant(xp, np.full((x.shape[-1], 1), 1 / x.shape[-1]), x)
-    return x / xp.sqrt(square + 1e-5) * gain
+    # A product with a column is the fastest of sums.
+    square = (x * x) @ _constant(xp, _averaging(x.shape[-1]), x)
+    return x * (gain / xp.sqrt(square + 1e-5))
 
 
-def _constant(xp: ArrayModule, table: AnyArray, like: AnyArray) -> AnyArray:
-    return xp.asarray(table, dtype=like.dtype, device=like.device)
+@lru_cache(maxsize=4)
+def _averaging(width: int) -> NDArray[np.float32]:
+    return np.full((width, 1), 1 / width, np.float32)
+
+
+def _constant(xp: ArrayModule, table: NDArray[np.float32], like: AnyArray) -> AnyArray:
+    return table if isinstance(like, np.ndarray) else xp.asarray(table, device=like.device)

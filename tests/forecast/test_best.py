@@ -24,18 +24,18 @@ def _model() -> LCPFN:
     trained = lcpfn.load()
     config = replace(trained.network.config, rates=True, best=True)
     network = Network(config).initialise(torch.Generator().manual_seed(0))
-    network.take_over(trained.network)
+    network.take_over(Network.of(trained.network))
     told = 0.05 * torch.randn(
         network.embed_query.weight.shape[0], generator=torch.Generator().manual_seed(1)
     )
     with torch.no_grad():
         network.embed_query.weight[:, -1] += told
         network.embed_context.weight[:, -5:] += told[:, None]
-    return LCPFN(network, {**trained.card, "network": config.as_dict()})
+    return LCPFN(network.engine(), {**trained.card, "network": config.as_dict()})
 
 
 def _margin(location: float, scale: float = 0.1) -> BinnedDistribution:
-    masses = starting_log_masses(64).numpy()
+    masses = starting_log_masses(64)
     return BinnedDistribution(np.float64(location), np.float64(scale), masses)
 
 

@@ -1,0 +1,30 @@
+"""What the numbers mean that the network's head puts out."""
+
+from __future__ import annotations
+
+from lcpfn.network.arrays import AnyArray, array_module, clipped, constant_like
+from lcpfn.network.features import AVERAGES, Coordinates
+from lcpfn.network.histogram import BinnedDistribution, log_softmax, starting_log_masses
+
+
+def outputs_of(bins: int) -> int:
+    """How many numbers stand for one forecast: offset, scale, a mix of averages, and the bins."""
+    return 2 + AVERAGES + bins
+
+
+def interpret(out: AnyArray, coordinates: Coordinates) -> BinnedDistribution:
+    """The forecasts that outputs (curves, m, outputs) stand for in their coordinates.
+
+    Outputs and coordinates are both torch tensors or both numpy arrays.
+    """
+    xp = array_module(out)
+    offset, log_scale = out[..., 0], out[..., 1]
+    mix, logits = out[..., 2 : 2 + AVERAGES], out[..., 2 + AVERAGES :]
+    location = (
+        coordinates.last
+        + (mix * coordinates.averages).sum(-1)
+        + coordinates.unit * xp.sinh(clipped(offset, -12, 12))
+    )
+    scale = coordinates.unit * xp.exp(clipped(log_scale + 1, -8, 12))
+    start = constant_like(starting_log_masses(logits.shape[-1]), logits)
+    return BinnedDistribution(location, scale, log_softmax(logits + start))
