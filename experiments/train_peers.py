@@ -50,7 +50,7 @@ from experiments.support.searches import (
 )
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
 from lcpfn.network.peers import PeerConfig, PeerNetwork
-from lcpfn.peer_weights import save_peer_network
+from lcpfn.peer_weights import load_peer_network, save_peer_network
 
 # How often a family is asked about.
 _WEIGHTS = {
@@ -105,7 +105,8 @@ def train(
     out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
     tables: Tables,
     leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
-    steps: int = 3000,
+    start: Annotated[Path | None, typer.Option(help="weights to begin with")] = None,
+    steps: int = 4000,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-3,
     seed: int = 0,
 ) -> None:
@@ -125,11 +126,9 @@ def train(
         for made in loaded
     ]
     rng = np.random.default_rng(seed)
-    config = PeerConfig()
-    weights = {
-        name: torch.from_numpy(drawn).requires_grad_()
-        for name, drawn in config.initialise(rng).items()
-    }
+    config = PeerConfig() if start is None else load_peer_network(start).config
+    drawn = config.initialise(rng) if start is None else load_peer_network(start).weights
+    weights = {name: torch.tensor(weight, requires_grad=True) for name, weight in drawn.items()}
     average = {name: weight.detach().clone() for name, weight in weights.items()}
     network = PeerNetwork(config, weights)
     optimiser = torch.optim.AdamW(weights.values(), rate, betas=(0.9, 0.98), weight_decay=1e-2)
@@ -142,7 +141,8 @@ def train(
         wanted, count, _ = _BATCHES[rng.choice(len(_BATCHES), p=chances)]
         questions = draw(pools[rng.integers(len(pools))], _WEIGHTS, count, wanted, rng)
         surprise, score = objective(network, questions)
-        loss = surprise.mean() + _SCORE_WEIGHT * score.clamp(max=_MOST_SCORE).mean()
+        weighted = score.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
+        loss = surprise.mean() + _SCORE_WEIGHT * weighted.mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)

@@ -32,6 +32,7 @@ class Episodes:
         edges: (n, BINS + 1) quantiles of the forecast, for the score in the metric's own unit.
         final: (n,) the final value.
         wide: (n,) width of the forecast.
+        weight: (n,) of its score: more for runs of which less is known than of others.
     """
 
     tokens: Array
@@ -40,6 +41,13 @@ class Episodes:
     edges: Array
     final: Array
     wide: Array
+    weight: Array
+
+
+def _spread(finals: Array) -> float:
+    return float(
+        np.median(np.abs(finals - np.median(finals))) + 1e-6 * np.abs(finals).max() + 1e-290
+    )
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,10 @@ class Pool:
         self.shares, self.values = together("shares"), together("values")
         self.ends, self.halves, self.later = together("ends"), together("halves"), together("later")
         self.edges = together("edges")
+        # How much the finals of its search differ.
+        self.spread = np.concatenate(
+            [np.full(len(table.final), _spread(table.final)) for table in tables]
+        )
         self.settings = np.full((self.begin[-1], _SETTINGS), np.nan)
         for table, begin in zip(tables, self.begin[:-1], strict=True):
             known = min(table.settings.shape[1], _SETTINGS)
@@ -205,13 +217,15 @@ class Pool:
                 self.settings[runs[rows]], told, own.middle[rows], facts.middle[rows]
             )
         table = features(own, newest, facts, unlike, present)
+        wide = np.maximum(ends[:, 2] - ends[:, 0], 1e-12 * np.abs(ends[:, 1]) + 1e-290)
         return Episodes(
             table.astype(np.float32),
             np.concatenate([np.ones((len(runs), 1), bool), present], 1),
             ends[:, 3],
             edges,
             self.final[runs],
-            np.maximum(ends[:, 2] - ends[:, 0], 1e-12 * np.abs(ends[:, 1]) + 1e-290),
+            wide,
+            np.clip(np.sqrt(wide / self.spread[runs]), 0.3, 3.0),
         )
 
 
@@ -245,7 +259,7 @@ def draw(
     wanted = np.exp(rng.uniform(np.log(fewest), np.log(most + 1), count)).astype(int)
     # Peers of the same task, of others, or mixed.
     kind = rng.random(count)
-    foreign_share = np.where(kind < 0.7, 0.0, np.where(kind < 0.85, 1.0, rng.random(count)))
+    foreign_share = np.where(kind < 0.5, 0.0, np.where(kind < 0.8, 1.0, rng.random(count)))
     foreign = rng.random((count, most)) < foreign_share[:, None]
     alien = _foreign(pool, search, rng)
     others = np.where(foreign, alien[:, None], search[:, None])

@@ -294,14 +294,16 @@ def read_peers(
         InputError: a peer's records break a rule.
     """
     model = id(getattr(encode, "__self__", encode))
-    key = (model, curve.horizon, curve.goal, _hashable(bounds), _hashable(schedule))
+    read_with = (curve.goal, _hashable(bounds), _hashable(schedule))
     found = []
     for peer in peers:
+        horizon = curve.horizon if peer.horizon is None else peer.horizon
+        key = (model, horizon, read_with)
         told = peer.remembered.get(key, _UNREAD)
         if told is _UNREAD:
             while len(peer.remembered) >= _REMEMBERED:
                 del peer.remembered[next(iter(peer.remembered))]
-            told = peer.remembered[key] = _read(peer, curve, bounds, schedule, encode)
+            told = peer.remembered[key] = _read(peer, horizon, curve.goal, bounds, schedule, encode)
         if told is not None:
             found.append(told)
     return found
@@ -317,12 +319,12 @@ def _hashable(argument: Any) -> Any:
 
 def _read(
     peer: Peer,
-    run: Curve,
+    horizon: float,
+    goal: str,
     bounds: BoundsLike,
     schedule: Any,
     encode: Callable[[Curve], Encoded],
 ) -> Told | None:
-    horizon, goal = run.horizon if peer.horizon is None else peer.horizon, run.goal
     steps = np.asarray(peer.steps, dtype=np.float64)
     values = np.asarray(peer.values, dtype=np.float64).copy()
     kept = steps <= horizon

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -160,6 +160,8 @@ class LCPFN:
         schedule: Schedule | None = None,
         rates: Sequence[ArrayLike | None] | None = None,
         of: str = "last",
+        peers: Iterable[Peer] | Literal["batch"] = (),
+        configs: Sequence[Mapping[str, Any] | None] | None = None,
     ) -> list[Extrapolation]:
         """Forecasts many runs at once; lengths may differ.
 
@@ -172,13 +174,22 @@ class LCPFN:
             horizon: one for all, or one per run.
             goal, bounds, query, schedule, of: as for `extrapolate`, shared by all runs.
             rates: one sequence of learning rates per run, None where unknown.
+            peers: as for `extrapolate`, heard for every run; or "batch", where the curves are runs
+                of one search, of one metric, and each hears all others.
+            configs: hyperparameters of each run, None where unknown.
         """
         asked = self._check(schedule, rates, of)
         listed = list(curves)
         all_steps = [None] * len(listed) if steps is None else list(steps)
         horizons = [horizon] * len(listed) if np.ndim(horizon) == 0 else list(horizon)  # type: ignore[arg-type]
+        all_configs = [None] * len(listed) if configs is None else list(configs)
         all_rates = [None] * len(listed) if rates is None else list(rates)
-        for name, entries in (("steps", all_steps), ("horizon", horizons), ("rates", all_rates)):
+        for name, entries in (
+            ("steps", all_steps),
+            ("horizon", horizons),
+            ("rates", all_rates),
+            ("configs", all_configs),
+        ):
             if len(entries) != len(listed):
                 raise InputError(
                     f"{name} has {len(entries)} entries, but must have one for each of the "
@@ -193,11 +204,16 @@ class LCPFN:
             except InputError as error:
                 raise InputError(f"curve {index}: {error}") from None
         finals = self._final_forecasts(checked, asked)
-        return [
+        posts = [
             Extrapolation(
                 curve, None if query is None else read_query(query, curve), self, final, asked
             )
             for curve, final in zip(checked, finals, strict=True)
+        ]
+        heard = _heard_by_each(peers, checked, all_configs)
+        return [
+            self.accompanied(post, others, config, bounds, schedule)
+            for post, others, config in zip(posts, heard, all_configs, strict=True)
         ]
 
     def backtest(
@@ -444,6 +460,24 @@ class LCPFN:
                 "alone; leave it 'last'"
             )
         return asked
+
+
+def _heard_by_each(
+    peers: Iterable[Peer] | str,
+    curves: Sequence[Curve],
+    configs: Sequence[Mapping[str, Any] | None],
+) -> list[list[Peer]]:
+    """The peers of each curve of a batch."""
+    if not isinstance(peers, str):
+        shared = check_peers(peers)
+        return [shared] * len(curves)
+    if peers != "batch":
+        raise InputError(f"peers is {peers!r}, but must be lcpfn.Peer objects or 'batch'")
+    everyone = [
+        Peer(curve.steps, curve.recorded, not curve.finished, config, curve.horizon)
+        for curve, config in zip(curves, configs, strict=True)
+    ]
+    return [[*everyone[:index], *everyone[index + 1 :]] for index in range(len(everyone))]
 
 
 def _chunks(indices: Sequence[int]) -> list[Sequence[int]]:

@@ -251,3 +251,19 @@ def test_hyperparameters_may_be_of_any_kind():
     assert words.tolist() == [False, True, False]
     assert np.isnan(table[2]).all()
     assert table[0, 1] != table[1, 1]
+
+
+def test_curves_of_a_batch_hear_each_other(model):
+    curves = [curve(0.5 + 0.02 * number, seed=number)[: 8 + number] for number in range(5)]
+    configs = [{"rate": number} for number in range(5)]
+    heard = model.extrapolate_batch(curves, **KEYWORDS, peers="batch", configs=configs)
+    others = [
+        lcpfn.Peer(range(1, len(values) + 1), values, True, config)
+        for values, config in zip(curves[1:], configs[1:], strict=True)
+    ]
+    post = model.extrapolate(curves[0], **KEYWORDS, peers=others, config=configs[0])
+    assert np.allclose(heard[0].at_horizon().median, post.at_horizon().median, rtol=1e-5)
+    shared = model.extrapolate_batch(curves[:1], **KEYWORDS, peers=others, configs=configs[:1])
+    assert np.allclose(shared[0].at_horizon().median, post.at_horizon().median, rtol=1e-5)
+    with pytest.raises(InputError, match="peers is 'all', but must be"):
+        model.extrapolate_batch(curves, **KEYWORDS, peers="all")
