@@ -151,7 +151,7 @@ class SearchDraws(Draws):
     def uniform(self, low: float = 0.0, high: float = 1.0, columns: int = 1) -> Tensor:
         if columns > _MOST_COLUMNS:
             return super().uniform(low, high, columns)
-        unit = torch.special.ndtr(self._correlated(columns))
+        unit: Tensor = torch.special.ndtr(self._correlated(columns))
         return unit.mul_(high - low).add_(low)
 
     def normal(self, columns: int = 1) -> Tensor:
@@ -178,12 +178,13 @@ class SearchDraws(Draws):
         phases = 2 * math.pi * torch.rand((count, 1, _FEATURES), generator=self.generator)
         heights = torch.randn((count, _FEATURES, 1), generator=self.generator)
         table = torch.cos(2 * (known @ waves) + phases) @ heights
-        found = table * math.sqrt(2 / _FEATURES)
-        return found.reshape(count * runs, 1)
+        found: Tensor = (table * math.sqrt(2 / _FEATURES)).reshape(count * runs, 1)
+        return found
 
     def _choice(self) -> Tensor:
         """(curves, 1) uniform numbers that decide what kind of run it is."""
-        return torch.special.ndtr(self._column(self.config.alike_rate))
+        chances: Tensor = torch.special.ndtr(self._column(self.config.alike_rate))
+        return chances
 
     def _correlated(self, columns: int) -> Tensor:
         """(curves, columns) standard normal numbers."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import Array, shortened
+from lcpfn.forecast.arguments import Array, Goal, shortened
 from lcpfn.forecast.best import Of
 from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold
 from lcpfn.forecast.corrected import Corrected, carried
@@ -180,7 +180,9 @@ def _own_facts(worth: Array, share: Array, landmark: int, now: Now) -> RunFacts:
     nan = np.float64(math.nan)
 
     def value(at: int) -> np.float64:
-        return np.float64(worth[records[at] - 1] if at >= 0 and records[at] else worth[0])
+        index = records[at] - 1 if at >= 0 and records[at] else 0
+        found: np.float64 = np.float64(worth[index])
+        return found
 
     return RunFacts(
         np.float64(share[max(records[landmark], 1) - 1]),
@@ -251,16 +253,14 @@ class Accompanied:
         if masses is None or curve.finished:
             return forecast
         last = curve.steps[-1]
-        return Corrected.at_edges(
-            forecast, carried(masses, (steps - last) / (curve.horizon - last))
-        )
+        return Corrected(forecast, carried(masses, (steps - last) / (curve.horizon - last)))
 
     def end(self, forecast: Distribution, curve: Curve) -> Distribution:
         """The forecast of the end that was made without peers, batch shape (), corrected."""
         masses = self._masses
         if masses is None or curve.finished:
             return forecast
-        return Corrected.at_edges(forecast, masses)
+        return Corrected(forecast, masses)
 
     def trajectories(self, curve: Curve, steps: Array, count: int, generator: Any) -> Array:
         """Joint draws (count, m): those made without peers, each step moved to its correction."""
@@ -320,7 +320,7 @@ def _hashable(argument: Any) -> Any:
 def _read(
     peer: Peer,
     horizon: float,
-    goal: str,
+    goal: Goal,
     bounds: BoundsLike,
     schedule: Any,
     encode: Callable[[Curve], Encoded],

@@ -25,7 +25,8 @@ _SOON, _POWER = 0.65, 0.35
 # Correlations that are told apart.
 _LEVELS = 24
 _INNER = 4
-_LEAST_INSIDE = 1e-12
+_LEAST_MASS = 1e-24
+_LEAST_JUMP = 1e-9
 
 
 @dataclass(frozen=True)
@@ -34,31 +35,19 @@ class Corrected:
 
     Args:
         base: (...,) the distributions as they were.
-        masses: (..., bins) probability that the value comes within each bin of the base's own
+        masses: (..., BINS) probability that the value comes within each bin of the base's own
             probabilities.
-        edges: (..., bins + 1) or (bins + 1,) of these bins, from 0 to 1.
     """
 
     base: Distribution
     masses: Array
-    edges: Array
-
-    @staticmethod
-    def at_edges(base: Distribution, masses: Array) -> Corrected:
-        """A correction with the bins that the network has."""
-        return Corrected(base, masses, EDGES)
 
     def __getitem__(self, index: Any) -> Corrected:
-        edges = self.edges if self.edges.ndim == 1 else self.edges[index]
-        return Corrected(self.base[index], self.masses[index], edges)
+        return Corrected(self.base[index], self.masses[index])
 
     def expand(self, *shape: int) -> Corrected:
         """The distribution broadcast to another batch shape."""
-        edges = self.edges
-        if edges.ndim > 1:
-            edges = np.broadcast_to(edges, (*shape, edges.shape[-1]))
-        masses = np.broadcast_to(self.masses, (*shape, self.masses.shape[-1]))
-        return Corrected(self.base.expand(*shape), masses, edges)
+        return Corrected(self.base.expand(*shape), np.broadcast_to(self.masses, (*shape, BINS)))
 
     @property
     def mean(self) -> Array:
@@ -81,61 +70,54 @@ class Corrected:
 
     def cdf(self, y: Any) -> Array:
         """P(Y <= y), broadcast against (...,)."""
-        below = np.asarray(self.base.cdf(y))
-        index = self._bin(below, self.edges)
-        left, width = _at(self.edges[..., :-1], index), _at(np.diff(self.edges), index)
-        inside = np.clip((below - left) / np.maximum(width, _LEAST_INSIDE), 0, 1)
-        return np.minimum(_at(self._before, index) + inside * _at(self.masses, index), 1.0)
+        return self._corrected(np.asarray(self.base.cdf(y)))
 
     def log_prob(self, y: Any) -> Array:
         """Log-density at y, broadcast against (...,); -inf outside the bounds."""
         below = np.asarray(self.base.cdf(y))
-        index = self._bin(below, self.edges)
+        before = np.asarray(self.base.cdf(np.nextafter(y, -np.inf)))
+        index = _bin_of(below)
         with np.errstate(divide="ignore"):
-            density = np.log(_at(self.masses, index) / _at(np.diff(self.edges), index))
-        found: Array = np.asarray(self.base.log_prob(y)) + density
-        return found
+            density = np.log(_at(self.masses, index) / WIDTHS[index])
+            # A value that has a probability of its own, as the best record so far.
+            jump = np.log(self._corrected(below) - self._corrected(before))
+        found = np.asarray(self.base.log_prob(y)) + density
+        return np.where(below - before > _LEAST_JUMP, jump, found)
 
     def uncorrected(self, q: Array) -> Array:
         """The base's probability at a corrected one, broadcast against (...,)."""
-        before = self._before
-        ends = np.concatenate([before, np.ones((*before.shape[:-1], 1))], -1)
-        index = self._bin(q, ends)
-        mass = np.maximum(_at(self.masses, index), _LEAST_INSIDE**2)
-        inside = np.clip((q - _at(before, index)) / mass, 0, 1)
-        found: Array = _at(self.edges[..., :-1], index) + inside * _at(np.diff(self.edges), index)
+        upto = np.cumsum(self.masses, -1)
+        index = np.minimum((q[..., None] >= upto).sum(-1), BINS - 1)
+        mass = np.maximum(_at(self.masses, index), _LEAST_MASS)
+        left = q - (_at(upto, index) - _at(self.masses, index))
+        found: Array = EDGES[index] + np.clip(left / mass, 0, 1) * WIDTHS[index]
         return np.clip(found, 0, 1)
 
-    @property
-    def _before(self) -> Array:
-        """(..., bins) probability below each bin."""
-        before = np.cumsum(self.masses, -1)
-        return np.concatenate([np.zeros((*before.shape[:-1], 1)), before[..., :-1]], -1)
-
-    @staticmethod
-    def _bin(place: Array, edges: Array) -> Any:
-        if edges.ndim == 1:
-            return np.clip(np.searchsorted(edges, place, "right") - 1, 0, len(edges) - 2)
-        return np.minimum((place[..., None] >= edges[..., 1:]).sum(-1), edges.shape[-1] - 2)
+    def _corrected(self, below: Array) -> Array:
+        """The corrected probability at one of the base's, broadcast against (...,)."""
+        index = _bin_of(below)
+        before = _at(np.cumsum(self.masses, -1), index) - _at(self.masses, index)
+        inside = (below - EDGES[index]) / WIDTHS[index] * _at(self.masses, index)
+        return np.clip(before + inside, 0, 1)
 
     @property
     def _nodes(self) -> tuple[Array, Array]:
         """Values and weights (k, ...) of a quadrature over the bins."""
-        shape = self.masses.shape[:-1]
-        left, width = self.edges[..., :-1], np.diff(self.edges)
-        inside = left[..., None] + width[..., None] * (1 + _NODES) / 2
-        inside = np.broadcast_to(inside, (*shape, *inside.shape[-2:])).reshape(*shape, -1)
-        weights = (self.masses[..., None] * _NODE_WEIGHTS / 2).reshape(*shape, -1)
-        values = np.asarray(self.base.quantile(np.moveaxis(inside, -1, 0)))
-        return values, np.moveaxis(weights, -1, 0)
+        inside = (EDGES[:-1, None] + WIDTHS[:, None] * (1 + _NODES) / 2).ravel()
+        batch = self.masses.ndim - 1
+        values = np.asarray(self.base.quantile(inside.reshape(-1, *[1] * batch)))
+        weights = np.moveaxis(self.masses, -1, 0)[:, None] * _NODE_WEIGHTS.reshape(-1, *[1] * batch)
+        return values, weights.reshape(values.shape) / 2
+
+
+def _bin_of(chance: Array) -> Any:
+    return np.clip(np.searchsorted(EDGES, chance, "right") - 1, 0, BINS - 1)
 
 
 def _at(table: Array, index: Any) -> Array:
-    """The entries of rows (..., n), or of one row for all, at (..., ) indices."""
-    if table.ndim == 1:
-        return table[index]
-    rows = np.broadcast_to(table, (*np.shape(index), table.shape[-1]))
-    return np.take_along_axis(rows, index[..., None], -1)[..., 0]
+    """The entries of rows (..., BINS) at indices, broadcast against (...,)."""
+    rows = np.broadcast_to(table, (*np.shape(index), BINS))
+    return np.take_along_axis(rows, np.asarray(index)[..., None], -1)[..., 0]
 
 
 def togetherness(progress: Array) -> Array:

@@ -474,7 +474,13 @@ def _heard_by_each(
     if peers != "batch":
         raise InputError(f"peers is {peers!r}, but must be lcpfn.Peer objects or 'batch'")
     everyone = [
-        Peer(curve.steps, curve.recorded, not curve.finished, config, curve.horizon)
+        Peer(
+            curve.steps.tolist(),
+            curve.recorded.tolist(),
+            not curve.finished,
+            config,
+            curve.horizon,
+        )
         for curve, config in zip(curves, configs, strict=True)
     ]
     return [[*everyone[:index], *everyone[index + 1 :]] for index in range(len(everyone))]

@@ -294,18 +294,16 @@ class Search:
         return verdict
 
     def forecast(self, run: Hashable) -> FinalForecast | None:
-        """The forecast of the end of a run under way; None where nothing can be said of it.
+        """The forecast by which a run under way is judged; None where nothing can be said of it.
 
         Args:
             run: the run's key.
-
-        Other runs are heard as in the outlook.
         """
         known = self._runs[run]
         length = self._lengths.of(known)
         if known.ended or length is None or not known.usable or known.trouble is not None:
             return None
-        hears = self.settings.hears != "nothing"
+        hears = self.settings.hears == "always"
         return self._ask(run, known, self._records(known), length, hears)
 
     def outlook(self) -> list[Outlook]:

@@ -173,6 +173,8 @@ def test_the_best_value_is_corrected_and_never_lost(model):
     assert post.median[-1] > post.alone.median[-1]
     assert np.isfinite(post.log_prob(post.median[-1])[-1])
     assert post.mean[-1] >= RUN.max()
+    kept = np.exp(post.log_prob(RUN.max())[-1])
+    assert kept == pytest.approx(float(post.cdf(RUN.max())[-1]), abs=1e-9)
 
 
 def test_a_finished_run_is_known(model):

@@ -39,11 +39,12 @@ def test_the_outlook_hears_the_other_runs():
     assert all(heard[run] > alone[run] + 0.03 for run in heard)
 
 
-def test_the_forecast_of_a_run_is_that_of_the_outlook():
-    found = search()
+@pytest.mark.parametrize("hears", ["outlook", "always"])
+def test_the_forecast_of_a_run_is_the_one_it_is_judged_by(hears: str):
+    found = search(hears=hears)
     post = found.forecast("a")
     assert post is not None
-    assert post.quantile([0.5])[0, -1] == pytest.approx(medians(found)["a"], rel=1e-6)
+    assert post.quantile([0.5])[0, -1] == pytest.approx(found.judge("a").median, rel=1e-6)
 
 
 def test_decisions_hear_nothing_unless_asked_to():
