@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
@@ -17,13 +17,27 @@ from lcpfn.errors import WeightsError
 from lcpfn.forecast.arguments import read_count
 from lcpfn.forecast.model import LCPFN
 from lcpfn.network.config import NetworkConfig
-from lcpfn.network.engine import Engine
+from lcpfn.network.engine import Engine, Weights
 from lcpfn.peer_weights import NAME as PEERS
 from lcpfn.peer_weights import load_peer_network
 
 FORMAT = 1
 _PREFERENCE = ("default", "reference")
 _REQUIRED = ("format", "name", "sha256", "network", "resolution")
+
+
+class Trained(Protocol):
+    """A network that can be saved: in torch, or an engine."""
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Its shape."""
+        ...
+
+    @property
+    def weights(self) -> Weights:
+        """Its parameters by name, in numpy."""
+        ...
 
 
 def load(name_or_path: str | Path | None = None, threads: int = 1) -> LCPFN:
@@ -73,32 +87,33 @@ def read_card(name_or_path: str | Path | None = None) -> dict[str, Any]:
     return _read_card(_find(name_or_path))
 
 
-def save_weights(folder: Path, name: str, network: Engine, card: dict[str, Any]) -> Path:
+def save_weights(folder: Path, name: str, network: Trained, card: dict[str, Any]) -> Path:
     """Writes `name`.safetensors and its card `name`.json.
 
     Args:
         folder: where to; made if missing.
         name: of the model.
-        network: with its trained weights.
+        network: with its trained weights, a `Network` of torch or an `Engine`.
         card: what to say of it; must hold "resolution". Name, network shape, format
             and checksum are added.
 
     Returns:
         the path of the weights, for `load`.
     """
-    content = serialise_tensors(dict(network.weights))
+    weights = dict(network.weights)
+    content = serialise_tensors(weights)
     full = {
         "format": FORMAT,
         "name": name,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "parameters": sum(weight.size for weight in network.weights.values()),
+        "parameters": sum(weight.size for weight in weights.values()),
         "network": network.config.as_dict(),
         **card,
     }
-    weights = folder / f"{name}.safetensors"
-    write_atomically(weights, content)
-    write_atomically(weights.with_suffix(".json"), (json.dumps(full, indent=2) + "\n").encode())
-    return weights
+    path = folder / f"{name}.safetensors"
+    write_atomically(path, content)
+    write_atomically(path.with_suffix(".json"), (json.dumps(full, indent=2) + "\n").encode())
+    return path
 
 
 def _bundled() -> Path:

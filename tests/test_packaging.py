@@ -30,6 +30,7 @@ ORDER = list(LAYERS)
 # package. Modules of one floor do not know each other.
 FLOORS: list[set[str]] = [
     {"errors", "atomic"},
+    {"extras"},
     {"network"},
     {"forecast"},
     {"peer_weights"},
@@ -43,7 +44,6 @@ import lcpfn
 post = lcpfn.load().extrapolate([0.31, 0.52, 0.58, 0.63], horizon=50)
 low, high = post.quantile([0.06, 0.94])[:, -1]
 assert 0.5 < low < high < 1, (low, high)
-from lcpfn.priors import ReferencePrior
 import lcpfn.integrations
 print(lcpfn.__file__, lcpfn.integrations.__file__, sep="\\n")
 """
@@ -64,15 +64,16 @@ def run(code: str, cwd: Path = ROOT, **environment: str) -> str:
     return result.stdout
 
 
+UNWANTED = "{'optuna', 'ray', 'pymc', 'matplotlib', 'pandas', 'typer', 'rich', 'torch'}"
+
+
 def test_import_is_light():
-    unwanted = "{'optuna', 'ray', 'pymc', 'matplotlib', 'pandas', 'typer'}"
-    code = f"import sys, lcpfn; print(sorted({unwanted} & set(sys.modules)))"
+    code = f"import sys, lcpfn; print(sorted({UNWANTED} & set(sys.modules)))"
     assert run(code).strip() == "[]"
 
 
 def test_forecast_does_not_import_optional_packages():
-    unwanted = "{'optuna', 'ray', 'pymc', 'matplotlib', 'pandas', 'typer'}"
-    code = f"import sys{FORECAST}\nprint(sorted({unwanted} & set(sys.modules)))"
+    code = f"import sys{FORECAST}\nprint(sorted({UNWANTED} & set(sys.modules)))"
     assert run(code).splitlines()[-1] == "[]"
 
 
@@ -307,7 +308,13 @@ def test_wheel_is_complete(wheel: Path):
     assert not [name for name in names if name.startswith(("tests/", "experiments/", "runs/"))]
     assert metadata["Name"] == "lcpfn-stopping"
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert {"optuna", "ray", "mcmc", "plot", "logs", "all", "dev"} <= set(
+    needed = {
+        re.split(r"[^\w.-]", each)[0]
+        for each in metadata.get_all("Requires-Dist", [])
+        if "extra" not in each
+    }
+    assert needed == {"numpy", "rich", "safetensors", "typer"}
+    assert {"train", "optuna", "ray", "mcmc", "plot", "logs", "all", "dev"} <= set(
         metadata.get_all("Provides-Extra", [])
     )
 
@@ -317,6 +324,7 @@ def test_wheel_works_elsewhere(wheel: Path, tmp_path: Path):
     elsewhere.mkdir()
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
     subprocess.run([*command, "--target", installed, wheel], check=True, cwd=elsewhere)
-    core, integrations = run(FORECAST, cwd=elsewhere, PYTHONPATH=str(installed)).splitlines()
+    code = f"from lcpfn.priors import ReferencePrior{FORECAST}"
+    core, integrations = run(code, cwd=elsewhere, PYTHONPATH=str(installed)).splitlines()
     assert Path(core) == installed / "lcpfn" / "__init__.py"
     assert Path(integrations) == installed / "lcpfn" / "integrations" / "__init__.py"

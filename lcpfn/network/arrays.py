@@ -6,8 +6,6 @@ API standard defines, which numpy has itself. Nothing here imports torch before 
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -26,10 +24,11 @@ def array_module(x: AnyArray) -> ArrayModule:
     return np if isinstance(x, np.ndarray) else _torch_module()
 
 
-@lru_cache(maxsize=1)
 def _torch_module() -> ArrayModule:
     # Torch's own names differ from the standard's.
-    return import_module("array_api_compat.torch")
+    from array_api_compat import torch
+
+    return torch
 
 
 def constant_like(table: NDArray[np.float64], like: AnyArray) -> AnyArray:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
 
 # OpenBLAS as scipy-openblas (numpy's wheels) and as systems' packages name it.
@@ -25,47 +23,50 @@ _NAMES = (
 )
 
 
-@dataclass
 class _Switch:
     """The library's own count of threads, shared by all who change it at a time."""
 
-    read: Callable[[], int]
-    write: Callable[[int], None]
-    lock: threading.Lock
-    inside: int = 0
-    before: int = 0
+    def __init__(self, read: Callable[[], int], write: Callable[[int], None]):
+        self._read = read
+        self._write = write
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0
 
     def enter(self, threads: int) -> None:
-        with self.lock:
-            if not self.inside:
-                self.before = self.read()
-                if self.before != threads:
-                    self.write(threads)
-            self.inside += 1
+        with self._lock:
+            if not self._inside:
+                self._before = self._read()
+                if self._before != threads:
+                    self._write(threads)
+            self._inside += 1
 
     def leave(self) -> None:
         # The last one out gives back what the first one found.
-        with self.lock:
-            self.inside -= 1
-            if not self.inside and self.before != self.read():
-                self.write(self.before)
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._before != self._read():
+                self._write(self._before)
 
 
-@contextmanager
-def blas_threads(threads: int) -> Iterator[None]:
-    """Within this, products of matrices use so many threads, where the library can be asked.
+class BlasThreads:
+    """Within this context products of matrices use so many threads, where that can be asked for.
 
     Threads of this process that are inside at the same time share what the first one asked for.
     """
-    switch = _switch()
-    if switch is None:
-        yield
-        return
-    switch.enter(threads)
-    try:
-        yield
-    finally:
-        switch.leave()
+
+    def __init__(self, threads: int):
+        self._threads = threads
+
+    def __enter__(self) -> None:
+        switch = _switch()
+        if switch is not None:
+            switch.enter(self._threads)
+
+    def __exit__(self, *raised: object) -> None:
+        switch = _switch()
+        if switch is not None:
+            switch.leave()
 
 
 @lru_cache(maxsize=1)
@@ -85,5 +86,5 @@ def _switch() -> _Switch | None:
         if read is not None and write is not None:
             read.restype, read.argtypes = ctypes.c_int, []
             write.restype, write.argtypes = None, [ctypes.c_int]
-            return _Switch(read, write, threading.Lock())
+            return _Switch(read, write)
     return None

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.errors import WeightsError
-from lcpfn.network.blas import blas_threads
+from lcpfn.network.blas import BlasThreads
 from lcpfn.network.config import NetworkConfig
-from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.features import Coordinates
+from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.outputs import interpret, outputs_of
 
@@ -116,6 +117,7 @@ class Engine:
             _BlockWeights.of(weights, f"blocks.{layer}.", config.heads)
             for layer in range(config.layers)
         ]
+        self._start = starting_log_masses(config.bins)
         self._head = _behind_norm(weights, "norm", weights["head.weight"], weights["head.bias"])
 
     def cache(self, capacity: int, curves: int = 1) -> Cache:
@@ -142,19 +144,20 @@ class Engine:
         """
         length = observations.length
         start = 0 if cache is None else cache.length
-        context = self.view.observe(observations, start)
-        asked = self.view.ask(observations.last(), questions)
-        curves, new = context.tokens.shape[:2]
-        mask = None if new == 1 else _seen_by_all(start, length, asked.shape[1])
-        embedded = self._embed_context(context.tokens.reshape(curves * new, -1))
-        embedded = embedded.reshape(curves, new, 2, -1)
-        queries = asked @ self._embed_query
-        queries += embedded[:, -1:, 1]
-        x = np.concatenate([embedded[:, :, 0], queries], 1)
-        with blas_threads(self.threads):
-            answers = self._run(x, new, mask, cache)
-            out = self._head(_normalise(answers)).astype(np.float64)
-        return interpret(out.reshape(curves, asked.shape[1], -1), context.coordinates.last_only())
+        with BlasThreads(self.threads):
+            context = self.view.observe(observations, start)
+            asked = self.view.ask(observations.last(), questions)
+            curves, new = context.tokens.shape[:2]
+            mask = None if new == 1 else _seen_by_all(start, length, asked.shape[1])
+            embedded = self._embed_context(context.tokens.reshape(curves * new, -1))
+            embedded = embedded.reshape(curves, new, 2, -1)
+            queries = asked @ self._embed_query
+            queries += embedded[:, -1:, 1]
+            x = np.concatenate([embedded[:, :, 0], queries], 1)
+            out = self._head(_normalise(self._run(x, new, mask, cache))).astype(np.float64)
+        return self._interpret(
+            out.reshape(curves, asked.shape[1], -1), context.coordinates.last_only()
+        )
 
     def forecast_batch(
         self, observations: Observations, lengths: NDArray[np.int64], questions: Questions
@@ -170,27 +173,19 @@ class Engine:
             the forecasts (curves, 1), in float64.
         """
         last = lengths[:, None] - 1
-        context = self.view.observe(observations)
-        asked = self.view.ask(observations.at(last), questions)
-        curves, length = context.tokens.shape[:2]
-        queries = asked[:, 0] @ self._embed_query
-        size = max(1, _TOKENS_AT_ONCE // (length + 1))
-        parts = [slice(begin, begin + size) for begin in range(0, curves, size)]
+        with BlasThreads(1):
+            context = self.view.observe(observations)
+            asked = self.view.ask(observations.at(last), questions)
+            queries = asked[:, 0] @ self._embed_query
+            curves, length = context.tokens.shape[:2]
+            size = max(1, _TOKENS_AT_ONCE // (length + 1))
+            parts = [slice(begin, begin + size) for begin in range(0, curves, size)]
 
-        def answer(part: slice) -> Float32Array:
-            return self._answer_part(context.tokens[part], queries[part], lengths[part])
+            def answer(part: slice) -> Float32Array:
+                return self._answer_part(context.tokens[part], queries[part], lengths[part])
 
-        if self.threads == 1:
-            with blas_threads(1):
-                outs = [answer(part) for part in parts]
-        else:
-            # Its import takes as long as a forecast, which one thread need not wait for.
-            from concurrent.futures import ThreadPoolExecutor
-
-            with blas_threads(1), ThreadPoolExecutor(self.threads) as pool:
-                outs = list(pool.map(answer, parts))
-        out = np.concatenate(outs).astype(np.float64)[:, None]
-        return interpret(out, context.coordinates.at(last))
+            out = np.concatenate(_mapped(answer, parts, self.threads)).astype(np.float64)
+        return self._interpret(out[:, None], context.coordinates.at(last))
 
     def _answer_part(
         self, tokens: Float32Array, queries: Float32Array, lengths: NDArray[np.int64]
@@ -260,19 +255,18 @@ class Engine:
         Returns:
             gives the forecasts (1, count), in float64, when they are first needed.
         """
-        context = self.view.observe(observations)
-        asked = self.view.ask(observations.first(count), question.repeated(count))
         length = observations.length
-        with blas_threads(self.threads):
+        with BlasThreads(self.threads):
+            context = self.view.observe(observations)
+            asked = self.view.ask(observations.first(count), question.repeated(count))
             embedded = self._embed_context(context.tokens[0]).reshape(length, 2, -1)
             x = np.empty((1, length + count, self.config.width), np.float32)
             x[0, :length] = embedded[:, 0]
             np.add(asked[0] @ self._embed_query, embedded[:count, 1], out=x[0, length:])
             hidden = _causal(length)
             mask = np.concatenate([hidden, hidden[:count]])
-            out = self._head(_normalise(self._run(x, length, mask, None)))
-        out = out[None].astype(np.float64)
-        return partial(interpret, out, context.coordinates.first(count))
+            out = self._head(_normalise(self._run(x, length, mask, None)))[None]
+        return partial(self._interpret, out.astype(np.float64), context.coordinates.first(count))
 
     def advance(
         self, cache: Cache, observations: Observations, question: Questions
@@ -287,22 +281,24 @@ class Engine:
         Returns:
             gives the forecast (1, 1) when it is first needed.
         """
-        context = self.view.observe(observations, observations.length - 1)
-        x = self._embed_context(context.tokens[0]).reshape(1, 2, -1)
-        x[0, 1] += self._asked(observations.last(), question)
-        with blas_threads(self.threads):
-            answer = self._run(x, 1, None, cache)
-            out = self._head(_normalise(answer))
-        return partial(interpret, out[None].astype(np.float64), context.coordinates)
+        with BlasThreads(self.threads):
+            context = self.view.observe(observations, observations.length - 1)
+            x = self._embed_context(context.tokens[0]).reshape(1, 2, -1)
+            x[0, 1] += self._asked(observations.last(), question)
+            out = self._head(_normalise(self._run(x, 1, None, cache)))[None]
+        return partial(self._interpret, out.astype(np.float64), context.coordinates)
 
     def remember(self, cache: Cache, observations: Observations) -> None:
         """Adds all observations of one curve, (1, n), that are not in the cache to it."""
-        context = self.view.observe(observations, cache.length)
-        new = context.tokens.shape[1]
-        x = self._embed_context(context.tokens[0])[:, : self.config.width]
-        with blas_threads(self.threads):
+        with BlasThreads(self.threads):
+            context = self.view.observe(observations, cache.length)
+            new = context.tokens.shape[1]
             mask = None if new == 1 else _seen_by_all(cache.length, observations.length, 0)
+            x = self._embed_context(context.tokens[0])[:, : self.config.width]
             self._run(np.ascontiguousarray(x)[None], new, mask, cache)
+
+    def _interpret(self, out: NDArray[np.float64], coordinates: Coordinates) -> BinnedDistribution:
+        return interpret(out, coordinates, self._start)
 
     def _run(
         self, x: Float32Array, new: int, mask: Float32Array | None, cache: Cache | None
@@ -336,6 +332,18 @@ class Engine:
                 self._questions.clear()
             self._questions[key] = embedded
         return embedded
+
+
+def _mapped(
+    answer: Callable[[slice], Float32Array], parts: list[slice], threads: int
+) -> list[Float32Array]:
+    if threads == 1:
+        return [answer(part) for part in parts]
+    # Its import takes as long as a forecast, which one thread need not wait for.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(answer, parts))
 
 
 @dataclass(frozen=True)

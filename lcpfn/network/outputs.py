@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lcpfn.network.arrays import AnyArray, array_module, clipped, constant_like
+from lcpfn.network.arrays import AnyArray, array_module, clipped
 from lcpfn.network.features import AVERAGES, Coordinates
-from lcpfn.network.histogram import BinnedDistribution, log_softmax, starting_log_masses
+from lcpfn.network.histogram import BinnedDistribution, log_softmax
 
 
 def outputs_of(bins: int) -> int:
@@ -12,10 +12,15 @@ def outputs_of(bins: int) -> int:
     return 2 + AVERAGES + bins
 
 
-def interpret(out: AnyArray, coordinates: Coordinates) -> BinnedDistribution:
-    """The forecasts that outputs (curves, m, outputs) stand for in their coordinates.
+def interpret(out: AnyArray, coordinates: Coordinates, start: AnyArray) -> BinnedDistribution:
+    """The forecasts that a network's outputs stand for.
 
-    Outputs and coordinates are both torch tensors or both numpy arrays.
+    All arguments are torch tensors or all are numpy arrays.
+
+    Args:
+        out: (curves, m, outputs).
+        coordinates: that the forecasts are in, (curves, m) or (curves, 1).
+        start: (bins,) the logarithms of the masses that training started from.
     """
     xp = array_module(out)
     offset, log_scale = out[..., 0], out[..., 1]
@@ -26,5 +31,4 @@ def interpret(out: AnyArray, coordinates: Coordinates) -> BinnedDistribution:
         + coordinates.unit * xp.sinh(clipped(offset, -12, 12))
     )
     scale = coordinates.unit * xp.exp(clipped(log_scale + 1, -8, 12))
-    start = constant_like(starting_log_masses(logits.shape[-1]), logits)
     return BinnedDistribution(location, scale, log_softmax(logits + start))

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from lcpfn.errors import InputError
 from lcpfn.network.config import NetworkConfig
-from lcpfn.network.engine import Engine
+from lcpfn.network.engine import Engine, Weights
 from lcpfn.network.features import ContextFeatures
-from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.outputs import interpret, outputs_of
 
@@ -78,6 +78,8 @@ class Block(nn.Module):
 class Network(nn.Module):
     """The network in torch, for training; `Engine` forecasts with its weights."""
 
+    start: Tensor
+
     def __init__(self, config: NetworkConfig):
         super().__init__()
         self.config = config
@@ -88,6 +90,9 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, outputs_of(config.bins))
+        # No parameter: it is the same for all networks of so many bins.
+        start = torch.from_numpy(starting_log_masses(config.bins))
+        self.register_buffer("start", start, persistent=False)
 
     def initialise(self, generator: torch.Generator) -> Network:
         """Draws starting weights; an untrained network forecasts a wide normal everywhere."""
@@ -110,11 +115,15 @@ class Network(nn.Module):
         )
         return network.eval()
 
+    @property
+    def weights(self) -> Weights:
+        """A copy of its parameters as they are now, by name, in numpy."""
+        state = self.state_dict()
+        return {name: weight.cpu().float().numpy().copy() for name, weight in state.items()}
+
     def engine(self) -> Engine:
         """The network as it is now, laid out for forecasts without torch."""
-        state = self.state_dict()
-        weights = {name: weight.detach().cpu().float().numpy() for name, weight in state.items()}
-        return Engine(self.config, {name: weight.copy() for name, weight in weights.items()})
+        return Engine(self.config, self.weights)
 
     @torch.no_grad()
     def take_over(self, start: Network) -> Network:
@@ -178,7 +187,7 @@ class Network(nn.Module):
         queries = self.embed_query(asked).add_(self.embed_prefix(tokens[rows, last]))
         x = torch.cat([self.embed_context(tokens), queries], 1)
         out = self.head(self.norm(self._run(x, tokens.shape[1], mask))).float()
-        return interpret(out, context.coordinates.at(last))
+        return interpret(out, context.coordinates.at(last), self.start.to(out))
 
     def _run(self, x: Tensor, observed: int, mask: Tensor) -> Tensor:
         """Runs the blocks over tokens whose first `observed` are observations; gives the others."""

@@ -673,10 +673,8 @@ def test_a_study_reopened_goes_on_deciding_the_same(database: str) -> None:
 WORKER = """
     import sys, time, math, pathlib
     import optuna
-    import torch
     from lcpfn.integrations.optuna import LCPFNPruner
 
-    torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     database, flag, role, *levels = sys.argv[1:]
 
@@ -744,12 +742,10 @@ def test_processes_on_one_database_one_of_them_killed(tmp_path: Path, database: 
 JOURNAL_WORKER = """
     import sys
     import optuna
-    import torch
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
     from lcpfn.integrations.optuna import LCPFNPruner
 
-    torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial):

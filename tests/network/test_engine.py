@@ -7,7 +7,7 @@ import torch
 
 import lcpfn
 from lcpfn.errors import WeightsError
-from lcpfn.network.blas import blas_threads
+from lcpfn.network.blas import BlasThreads
 from lcpfn.network.engine import Engine
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import Observations, Questions
@@ -239,7 +239,7 @@ def test_the_host_gets_its_threads_back() -> None:
         before = threads()
         if not before:
             pytest.skip("numpy has no OpenBLAS here")
-        with blas_threads(1), blas_threads(1):
+        with BlasThreads(1), BlasThreads(1):
             assert threads() == [1]
         lcpfn.load().extrapolate([0.1, 0.2], horizon=9).quantile(0.5)
         assert threads() == before == [2]

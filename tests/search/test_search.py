@@ -312,6 +312,7 @@ def test_the_outlook_orders_all_runs() -> None:
 
 
 def test_the_plot_shows_every_run() -> None:
+    pytest.importorskip("matplotlib")
     search = new_search()
     together(search, (0.95, 0.7), 12)
     search.pause(0.7)
