@@ -5,8 +5,8 @@ is the published prior over rising accuracies; `BroadPrior` draws curves of any 
 units, and `RealisticPrior` keeps those of its draws that resemble real ones; `AnnealedPrior` draws
 the long runs of deep networks, `RecordedPrior` varies runs that were recorded, and `MixturePrior`
 joins several; `SearchPrior` draws whole searches, runs of one task side by side; `FAMILIES` holds
-Domhan's eleven curve families; `CurveBatch` and `Prior` are all that a prior of your own needs. They
-draw with torch: the extra `train`.
+Domhan's eleven curve families; `CurveBatch` and `Prior` are all that a prior of your own needs.
+They draw with torch: the extra `train`.
 """
 
 try:

@@ -225,7 +225,7 @@ class Engine:
         queries = asked @ self._embed_query
         size = max(1, _TOKENS_AT_ONCE // (length + count))
         outs = []
-        with blas_threads(self.threads):
+        with BlasThreads(self.threads):
             for begin in range(0, curves, size):
                 part = slice(begin, begin + size)
                 tokens = context.tokens[part]
