@@ -240,7 +240,7 @@ class Engine:
                 out = self._head(_normalise(self._run(x, length, mask, None)))
                 outs.append(out.reshape(len(tokens), count, -1))
         out = np.concatenate(outs).astype(np.float64)
-        return interpret(out, context.coordinates.at(last))
+        return self._interpret(out, context.coordinates.at(last))
 
     def backtest(
         self, observations: Observations, question: Questions, count: int
