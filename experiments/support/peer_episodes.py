@@ -14,7 +14,7 @@ from experiments.support.searches import SearchTable
 from lcpfn.forecast.landmarks import END, HALF, REACHES
 from lcpfn.network.correction import EDGES
 from lcpfn.network.likeness import unlikeness
-from lcpfn.network.peers import Now, RunFacts, features
+from lcpfn.network.peers import Now, RunFacts, features, trust
 
 Array = NDArray[Any]
 MOST_PEERS = 64
@@ -33,6 +33,7 @@ class Episodes:
         final: (n,) the final value.
         wide: (n,) width of the forecast.
         weight: (n,) of its score: more for runs of which less is known than of others.
+        trusted: (n,) how far the peers are trusted, see `lcpfn.network.peers.trust`.
     """
 
     tokens: Array
@@ -42,6 +43,7 @@ class Episodes:
     final: Array
     wide: Array
     weight: Array
+    trusted: Array
 
 
 def _spread(finals: Array) -> float:
@@ -226,6 +228,7 @@ class Pool:
             self.final[runs],
             wide,
             np.clip(np.sqrt(wide / self.spread[runs]), 0.3, 3.0),
+            trust(newest, facts, present),
         )
 
 

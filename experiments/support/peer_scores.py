@@ -13,7 +13,7 @@ from experiments.support.peer_episodes import Pool
 from experiments.support.searches import SearchTable
 from lcpfn.forecast.landmarks import END, SHARES
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
-from lcpfn.network.peers import PeerNetwork
+from lcpfn.network.peers import PeerNetwork, tempered
 
 Array = NDArray[Any]
 
@@ -123,7 +123,7 @@ def corrections(case: Case, pool: Pool, network: PeerNetwork, settings: bool) ->
     told = np.full((len(case.runs), pool.settings.shape[1]), settings)
     present = np.ones(case.peers.shape, dtype=bool)
     asked = pool.episodes(case.runs + case.begin, now, now, case.peers, present, case.reach, told)
-    return np.asarray(network(asked.tokens, asked.present), dtype=np.float64)
+    return tempered(network(asked.tokens, asked.present), asked.trusted)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from lcpfn.forecast.tracks import LEVELS, Pair, Track, learn
 from lcpfn.network.correction import mirrored
 from lcpfn.network.engine import Engine
 from lcpfn.network.likeness import unlikeness
-from lcpfn.network.peers import Now, PeerNetwork, RunFacts, features
+from lcpfn.network.peers import Now, PeerNetwork, RunFacts, features, tempered, trust
 
 MOST_PEERS = 64
 """More are not heard: the latest and the most alike."""
@@ -168,9 +168,12 @@ def correction(
         table, words = columns([config, *(peer.config for peer, _ in met)])
         unlike = unlikeness(table[0], table[1:], now.middle, facts.middle, words)
     own = _own_facts(sign * curve.values, share, landmark, now)
-    seen = features(own, now, facts, unlike, np.ones(len(met), dtype=bool))
-    masses = np.exp(peer_network(seen.astype(np.float32)).astype(np.float64))
-    masses = masses / masses.sum()
+    everyone = np.ones(len(met), dtype=bool)
+    power = trust(now, facts, everyone)
+    if not power:
+        return None
+    seen = features(own, now, facts, unlike, everyone)
+    masses = np.exp(tempered(peer_network(seen.astype(np.float32)), power))
     return masses if rising else mirrored(masses)
 
 

@@ -28,10 +28,15 @@ _MASKED = -1e9
 _MOST = 12.0
 _LEAST_RATIO = 1e-9
 _LEAST_SIZE = 1e-290
-_FAR = 1e200
+_FAR_AWAY = 1e200
 _LEAST_CHANCE = 1e-5
 _LOG_WIDTHS = np.log(WIDTHS).astype(np.float32)
 FEATURES = 38
+# By how much one peer is trusted less than many, and how fast that fades with their number.
+_DOUBT, _DOUBT_FADES = 0.35, 0.4
+# From where to where trust fades: distances from the middle of the peers, in widths of the forecast
+# and their spread together; from the nearest, in widths; and from the middle in spreads alone.
+_OFF, _ALONE, _OUTLYING = (1.0, 4.0), (1.0, 6.0), (10.0, 50.0)
 
 
 class RunFacts(NamedTuple):
@@ -198,6 +203,51 @@ def features(
     )
     table = xp.where(xp.isnan(table), 0.0, table)
     return xp.clip(table, -_MOST, _MOST)
+
+
+def trust(now: Now, peers: RunFacts, present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How far what peers say may be trusted, in [0, 1]: a power of the density that is answered.
+
+    The network was trained on a few dozen tasks, and is surer of what it says about others than it
+    may be, the more so the fewer peers there are. And of a run that lies far from all of its peers
+    they can say nothing: most often they are of another task.
+    The constants were set on sources left out of training, see `experiments/peers.py`.
+
+    Args:
+        now: (...,) the newest of the run at hand.
+        peers: (..., n) its peers.
+        present: (..., n) which there are.
+    """
+    count = present.sum(-1)
+    middles = np.where(present, peers.middle, np.inf)
+    # Where there is nobody, the run is far from everybody.
+    centre = np.where(count > 0, _median(np, middles, np.maximum(count, 1)), _FAR_AWAY)
+    apart = np.where(present, np.abs(np.where(present, middles, 0.0) - centre[..., None]), np.inf)
+    widths = np.where(present, peers.high - peers.low, np.inf)
+    spread = np.maximum(
+        _median(np, apart, np.maximum(count, 1)), _median(np, widths, np.maximum(count, 1))
+    )
+    spread = np.where(count > 0, spread, 0.0)
+    wide = np.maximum(now.high - now.low, _LEAST_SIZE)
+    nearest = np.abs(middles - np.asarray(now.middle)[..., None]).min(-1) / wide
+    distance = np.abs(now.middle - centre)
+    off = distance / (spread + wide)
+    outlying = distance / np.maximum(spread, _LEAST_RATIO * distance + _LEAST_SIZE)
+    few = 1 - _DOUBT * np.maximum(count, 1.0) ** -_DOUBT_FADES
+    return few * _fading(off, *_OFF) * _fading(nearest, *_ALONE) * _fading(outlying, *_OUTLYING)
+
+
+def _fading(size: NDArray[np.float64], begin: float, end: float) -> NDArray[np.float64]:
+    """One up to a size, falling to zero with its logarithm."""
+    place = np.log(np.clip(size, begin, end) / begin) / math.log(end / begin)
+    return np.asarray(1 - place)
+
+
+def tempered(log_masses: AnyArray, power: AnyArray) -> NDArray[np.float64]:
+    """Log-masses (..., BINS) whose density is raised to a power (...,)."""
+    logits = np.asarray(power)[..., None] * (log_masses - _LOG_WIDTHS) + np.log(WIDTHS)
+    masses = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(np.log(masses / masses.sum(-1, keepdims=True)))
 
 
 def _inside(xp: ArrayModule, chance: AnyArray) -> AnyArray:
