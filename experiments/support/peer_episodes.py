@@ -210,15 +210,20 @@ class Pool:
         newest = Now(
             self.shares[runs, now], self.values[runs, now], ends[:, 0], ends[:, 1], ends[:, 2]
         )
+        every = RunFacts(
+            *(
+                np.concatenate([mine[:, None], theirs], axis=1)
+                for mine, theirs in zip(own, facts, strict=True)
+            )
+        )
         unlike = np.full((*peers.shape, 2), np.nan)
         rows = np.flatnonzero((settings & ~np.isnan(self.settings[runs])).any(1))
         if len(rows):
             known = present[rows][..., None] & settings[rows][:, None]
             told = np.where(known, self.settings[peers[rows]], np.nan)
-            unlike[rows] = unlikeness(
-                self.settings[runs[rows]], told, own.middle[rows], facts.middle[rows]
-            )
-        table = features(own, newest, facts, unlike, present)
+            told = np.concatenate([self.settings[runs[rows]][:, None], told], axis=1)
+            unlike[rows] = unlikeness(told, every.middle[rows])
+        table = features(newest, every, unlike, present)
         wide = np.maximum(ends[:, 2] - ends[:, 0], 1e-12 * np.abs(ends[:, 1]) + 1e-290)
         return Episodes(
             table.astype(np.float32),
@@ -228,7 +233,7 @@ class Pool:
             self.final[runs],
             wide,
             np.clip(np.sqrt(wide / self.spread[runs]), 0.3, 3.0),
-            trust(newest, facts, present),
+            trust(newest, every, present),
         )
 
 

@@ -84,8 +84,8 @@ def chosen_peers(
     latest = once[-(most // 2) :]
     others = once[: -(most // 2)]
     table, words = columns([config, *(peer.config for peer in others)])
-    nothing = np.zeros(len(others))
-    far = unlikeness(table[0], table[1:], np.float64(0), nothing, words)[:, 0]
+    nothing = np.zeros(len(others) + 1)
+    far = unlikeness(table, nothing, words)[:, 0]
     nearest = np.sort(np.argsort(np.where(np.isnan(far), np.inf, far), kind="stable")[: most // 2])
     return [*(others[index] for index in nearest), *latest]
 
@@ -152,51 +152,48 @@ def correction(
     ]
     if unknown:
         learn(network, unknown)
-    theirs = np.array(
-        [
-            peer.track.facts.get(key) or _facts(peer.track, key)
-            for (peer, _), key in zip(met, keys, strict=True)
-        ]
-    )
     rising = curve.goal == "maximize"
     sign = 1.0 if rising else -1.0
-    quantiles = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
-    now = Now(share[-1], sign * curve.values[-1], *quantiles)
-    facts = RunFacts(*theirs.T.copy())
+    low, middle, high = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
+    now = Now(share[-1], sign * curve.values[-1], low, middle, high)
+    rows = [
+        _own_facts(sign * curve.values, share, landmark, now),
+        *(
+            peer.track.facts.get(key) or _facts(peer.track, key)
+            for (peer, _), key in zip(met, keys, strict=True)
+        ),
+    ]
+    every = RunFacts(*np.array(rows).T.copy())
+    everyone = np.ones(len(met), dtype=bool)
+    power = trust(now, every, everyone)
+    if not power:
+        return None
     unlike = np.full((len(met), 2), np.nan)
     if config:
         table, words = columns([config, *(peer.config for peer, _ in met)])
-        unlike = unlikeness(table[0], table[1:], now.middle, facts.middle, words)
-    own = _own_facts(sign * curve.values, share, landmark, now)
-    everyone = np.ones(len(met), dtype=bool)
-    power = trust(now, facts, everyone)
-    if not power:
-        return None
-    seen = features(own, now, facts, unlike, everyone)
+        unlike = unlikeness(table, every.middle, words)
+    seen = features(now, every, unlike, everyone)
     masses = np.exp(tempered(peer_network(seen.astype(np.float32)), power))
     return masses if rising else mirrored(masses)
 
 
-def _own_facts(worth: Array, share: Array, landmark: int, now: Now) -> RunFacts:
-    """The run at hand at its landmark; it is compared by its newest forecast."""
+def _own_facts(worth: Array, share: Array, landmark: int, now: Now) -> tuple[float, ...]:
+    """The entries of `RunFacts` of the run at hand; it is compared by its newest forecast."""
     records = records_by(share)
-    nan = np.float64(math.nan)
 
-    def value(at: int) -> np.float64:
-        index = records[at] - 1 if at >= 0 and records[at] else 0
-        found: np.float64 = np.float64(worth[index])
-        return found
+    def value(at: int) -> float:
+        return float(worth[records[at] - 1 if at >= 0 and records[at] else 0])
 
-    return RunFacts(
-        np.float64(share[max(records[landmark], 1) - 1]),
-        np.float64(worth[0]),
+    return (
+        float(share[max(records[landmark], 1) - 1]),
+        float(worth[0]),
         value(landmark - 2 * HALF),
         value(landmark - HALF),
         value(landmark),
-        now.low,
-        now.middle,
-        now.high,
-        *(nan,) * 7,
+        float(now.low),
+        float(now.middle),
+        float(now.high),
+        *(math.nan,) * 7,
     )
 
 

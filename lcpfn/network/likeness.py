@@ -8,52 +8,48 @@ those count more that go along with how well the runs do.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from lcpfn.network.arrays import AnyArray
+Array = NDArray[Any]
 
 _LEAST_WEIGHT = 0.02
 
 
-def unlikeness(
-    own: AnyArray,
-    peers: AnyArray,
-    worth: AnyArray,
-    worths: AnyArray,
-    words: NDArray[np.bool_] | None = None,
-) -> AnyArray:
+def unlikeness(settings: Array, worths: Array, words: NDArray[np.bool_] | None = None) -> Array:
     """Distances of a run from its peers.
 
     Args:
-        own: (..., k) hyperparameters of the run, NaN where unknown.
-        peers: (..., n, k) those of its peers.
-        worth: (...,) how well the run does, such as the median of its forecast.
-        worths: (..., n) how well its peers do.
+        settings: (..., 1 + n, k) hyperparameters of the run and, behind it, of its peers; NaN where
+            unknown.
+        worths: (..., 1 + n) how well they do, such as the medians of their forecasts.
         words: (k,) which hyperparameters have no order; default none.
 
     Returns:
         (..., n, 2), NaN for a peer that shares no known hyperparameter with the run.
     """
-    everyone = np.concatenate([own[..., None, :], peers], axis=-2)
-    known = ~np.isnan(everyone)
-    ranks = _ranks(np.where(known, everyone, np.inf), known)
+    table = np.concatenate([settings, worths[..., None]], axis=-1)
+    known = ~np.isnan(table)
+    ranks = _ranks(np.where(known, table, np.inf), known)
+    relevance = _relevance(ranks, known, words)
+    ranks, known = ranks[..., :-1], known[..., :-1]
     difference = np.abs(ranks[..., 1:, :] - ranks[..., :1, :])
     if words is not None and words.any():
-        other = (everyone[..., 1:, :] != everyone[..., :1, :]).astype(np.float64)
+        other = (settings[..., 1:, :] != settings[..., :1, :]).astype(np.float64)
         difference = np.where(words, other, difference)
     both = known[..., 1:, :] & known[..., :1, :]
-    difference = np.where(both, difference, 0.0)
+    squared = np.where(both, difference * difference, 0.0)
     counted = both.sum(-1)
-    plain = np.sqrt((difference**2).sum(-1) / np.maximum(counted, 1))
-    worthy = np.concatenate([worth[..., None], worths], axis=-1)
-    weights = _relevance(ranks, known, worthy, words) * both + 1e-12
-    weighted = np.sqrt((weights * difference**2).sum(-1) / weights.sum(-1))
+    plain = np.sqrt(squared.sum(-1) / np.maximum(counted, 1))
+    weights = relevance * both + 1e-12
+    weighted = np.sqrt((weights * squared).sum(-1) / weights.sum(-1))
     found = np.stack([plain, weighted], axis=-1)
     return np.where(counted[..., None] > 0, found, np.nan)
 
 
-def _ranks(values: AnyArray, known: AnyArray) -> AnyArray:
+def _ranks(values: Array, known: Array) -> Array:
     """Ranks of the known values among the runs, ties alike, in [0, 1]; the others infinite."""
     count = values.shape[-2]
     order = np.argsort(values, axis=-2)
@@ -72,20 +68,17 @@ def _ranks(values: AnyArray, known: AnyArray) -> AnyArray:
     return np.where(known, ranks / np.maximum(counted - 1, 1), 0.5)
 
 
-def _relevance(
-    ranks: AnyArray, known: AnyArray, worth: AnyArray, words: NDArray[np.bool_] | None
-) -> AnyArray:
-    """(..., 1, k) squared rank correlation of each hyperparameter with how well the runs do."""
-    counted = ~np.isnan(worth)
-    order = _ranks(np.where(counted, worth, np.inf)[..., None], counted[..., None])
-    use = known & counted[..., None]
+def _relevance(ranks: Array, known: Array, words: NDArray[np.bool_] | None) -> Array:
+    """(..., 1, k) squared rank correlation of each hyperparameter with the last column."""
+    use = known[..., :-1] & known[..., -1:]
     count = np.maximum(use.sum(-2), 1)[..., None, :]
-    x = np.where(use, ranks - (ranks * use).sum(-2)[..., None, :] / count, 0.0)
-    y = np.where(use, order - (order * use).sum(-2)[..., None, :] / count, 0.0)
-    power = (x**2).sum(-2) * (y**2).sum(-2)
+    x, y = np.where(use, ranks[..., :-1], 0.0), np.where(use, ranks[..., -1:], 0.0)
+    x = np.where(use, x - x.sum(-2)[..., None, :] / count, 0.0)
+    y = np.where(use, y - y.sum(-2)[..., None, :] / count, 0.0)
+    power = (x * x).sum(-2) * (y * y).sum(-2)
     squared = (x * y).sum(-2) ** 2 / np.maximum(power, 1e-12)
     # Chance alone gives as much.
-    chance = 1 / np.maximum(use.sum(-2) - 1, 1)
+    chance = 1 / np.maximum(count[..., 0, :] - 1, 1)
     found = np.maximum(squared - chance, 0.0) + _LEAST_WEIGHT
     if words is not None and words.any():
         found = np.where(words, np.maximum(found, found.mean(-1, keepdims=True)), found)

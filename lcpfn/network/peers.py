@@ -88,19 +88,13 @@ class Now(NamedTuple):
     high: AnyArray
 
 
-def features(
-    own: RunFacts,
-    now: Now,
-    peers: RunFacts,
-    unlike: AnyArray,
-    present: AnyArray,
-) -> AnyArray:
+def features(now: Now, every: RunFacts, unlike: AnyArray, present: AnyArray) -> AnyArray:
     """What the network sees.
 
     Args:
-        own: (...,) the run at hand at its last landmark.
-        now: (...,) the newest of it.
-        peers: (..., n) other runs at the same landmark, or at the last that they have reached.
+        now: (...,) the newest of the run at hand.
+        every: (..., 1 + n) the run at hand at its last landmark, and behind it its peers at the
+            same, or at the last that they have reached.
         unlike: (..., n, 2) how differently they are made, see `lcpfn.network.likeness`; NaN where
             unknown.
         present: (..., n) which peers there are; True or False.
@@ -108,22 +102,15 @@ def features(
     Returns:
         (..., 1 + n, FEATURES), the run at hand first.
     """
-    xp = array_module(peers.middle)
+    xp = array_module(every.middle)
     wide = _size(xp, now.high - now.low, now.middle)
-    count = xp.sum(xp.astype(present, peers.middle.dtype), axis=-1)
-    middles = xp.where(present, peers.middle, math.inf)
-    middles = xp.concat([own.middle[..., None], middles], axis=-1)
+    count = xp.sum(xp.astype(present, every.middle.dtype), axis=-1)
+    middles = xp.where(present, every.middle[..., 1:], math.inf)
+    middles = xp.concat([every.middle[..., :1], middles], axis=-1)
     distance = abs(middles - _median(xp, middles, count + 1)[..., None])
     spread = xp.maximum(_median(xp, distance, count + 1), 0.01 * wide)[..., None]
     wide = wide[..., None]
-    # The run's own numbers stand before those of its peers.
-    every = RunFacts(
-        *(
-            xp.concat([mine[..., None], theirs], axis=-1)
-            for mine, theirs in zip(own, peers, strict=True)
-        )
-    )
-    middle, value = own.middle[..., None], own.value[..., None]
+    middle, value = every.middle[..., :1], every.value[..., :1]
     newest, forecast = now.value[..., None], now.middle[..., None]
     none = 0 * middles[..., :1]
     # What is the same for all of them is said to all of them.
@@ -141,9 +128,9 @@ def features(
     in_spread = (
         every.middle - middle,
         every.value - value,
-        every.half - own.half[..., None],
-        every.quarter - own.quarter[..., None],
-        every.first - own.first[..., None],
+        every.half - every.half[..., :1],
+        every.quarter - every.quarter[..., :1],
+        every.first - every.first[..., :1],
         every.value - every.half,
         every.half - every.quarter,
         every.middle - every.value,
@@ -168,7 +155,7 @@ def features(
             met / (1 - met),
             became_met / (1 - became_met),
             (every.became_high - every.became_low) / wide,
-            every.share / own.share[..., None],
+            every.share / every.share[..., :1],
             zero + spread / wide,
             zero + share,
             zero + (own_up / xp.clip(own_down, _LEAST_SIZE, None))[..., None],
@@ -205,7 +192,7 @@ def features(
     return xp.clip(table, -_MOST, _MOST)
 
 
-def trust(now: Now, peers: RunFacts, present: NDArray[np.bool_]) -> NDArray[np.float64]:
+def trust(now: Now, every: RunFacts, present: NDArray[np.bool_]) -> NDArray[np.float64]:
     """How far what peers say may be trusted, in [0, 1]: a power of the density that is answered.
 
     The network was trained on a few dozen tasks, and is surer of what it says about others than it
@@ -215,18 +202,18 @@ def trust(now: Now, peers: RunFacts, present: NDArray[np.bool_]) -> NDArray[np.f
 
     Args:
         now: (...,) the newest of the run at hand.
-        peers: (..., n) its peers.
-        present: (..., n) which there are.
+        every: (..., 1 + n) the run and its peers, as for `features`.
+        present: (..., n) which peers there are.
     """
     count = present.sum(-1)
-    middles = np.where(present, peers.middle, np.inf)
+    some = np.maximum(count, 1)
+    peers = every.middle[..., 1:]
+    middles = np.where(present, peers, np.inf)
     # Where there is nobody, the run is far from everybody.
-    centre = np.where(count > 0, _median(np, middles, np.maximum(count, 1)), _FAR_AWAY)
-    apart = np.where(present, np.abs(np.where(present, middles, 0.0) - centre[..., None]), np.inf)
-    widths = np.where(present, peers.high - peers.low, np.inf)
-    spread = np.maximum(
-        _median(np, apart, np.maximum(count, 1)), _median(np, widths, np.maximum(count, 1))
-    )
+    centre = np.where(count > 0, _median(np, middles, some), _FAR_AWAY)
+    apart = np.where(present, np.abs(peers - centre[..., None]), np.inf)
+    widths = np.where(present, every.high[..., 1:] - every.low[..., 1:], np.inf)
+    spread = np.maximum(_median(np, apart, some), _median(np, widths, some))
     spread = np.where(count > 0, spread, 0.0)
     wide = np.maximum(now.high - now.low, _LEAST_SIZE)
     nearest = np.abs(middles - np.asarray(now.middle)[..., None]).min(-1) / wide

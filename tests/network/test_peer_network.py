@@ -59,9 +59,9 @@ def test_torch_and_numpy_agree():
 
 
 def test_runs_that_are_made_alike_are_near():
-    own = np.array([1.0, 10.0, np.nan])
-    peers = np.array([[1.0, 10.0, 5.0], [2.0, 1000.0, 5.0], [1e6, 1e9, 5.0], [np.nan] * 3])
-    far = unlikeness(own, peers, np.float64(0.0), np.arange(4.0))
+    own = [1.0, 10.0, np.nan]
+    peers = [[1.0, 10.0, 5.0], [2.0, 1000.0, 5.0], [1e6, 1e9, 5.0], [np.nan] * 3]
+    far = unlikeness(np.array([own, *peers]), np.arange(5.0))
     assert far[0, 0] == 0
     assert far[0, 0] < far[1, 0] < far[2, 0]
     assert np.isnan(far[3]).all()
@@ -69,12 +69,11 @@ def test_runs_that_are_made_alike_are_near():
 
 def test_scales_of_hyperparameters_do_not_matter():
     rng = np.random.default_rng(0)
-    own, peers, worths = rng.uniform(size=3), rng.uniform(size=(7, 3)), rng.uniform(size=7)
-    plain = unlikeness(own, peers, np.float64(0.5), worths)
-    assert np.allclose(plain, unlikeness(np.exp(own), np.exp(peers), np.float64(0.5), worths))
+    settings, worths = rng.uniform(size=(8, 3)), rng.uniform(size=8)
+    assert np.allclose(unlikeness(settings, worths), unlikeness(np.exp(settings), worths))
 
 
 def test_words_differ_or_not():
-    own, peers = np.array([0.0]), np.array([[0.0], [1.0], [7.0]])
-    far = unlikeness(own, peers, np.float64(0), np.zeros(3), np.array([True]))
+    settings = np.array([[0.0], [0.0], [1.0], [7.0]])
+    far = unlikeness(settings, np.zeros(4), np.array([True]))
     assert far[:, 0].tolist() == [0.0, 1.0, 1.0]
