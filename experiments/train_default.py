@@ -252,7 +252,9 @@ def average(
     loaded = [lcpfn.load(path) for path in model]
     # What a network is not told it begins by ignoring, so all can have the shape of the first.
     shape = Network(loaded[0].network.config)
-    states = [copy.deepcopy(shape).take_over(one.network).state_dict() for one in loaded]
+    states = [
+        copy.deepcopy(shape).take_over(Network.of(one.network)).state_dict() for one in loaded
+    ]
     shape.load_state_dict(
         {key: sum(s * of[key] for s, of in zip(share, states, strict=True)) for key in states[0]}
     )
