@@ -40,7 +40,7 @@ from lcpfn.search.forecasts import Question
 from lcpfn.search.rule import FinalForecast
 
 WORKERS = (1, 8, 32, 100)
-THRESHOLDS = (0.01, 0.02, 0.05, 0.1)
+THRESHOLDS = (0.02, 0.05, 0.1)
 
 
 class RememberingCompany(Company):

@@ -104,6 +104,39 @@ def pooled_power_law(case: Case, search: RecordedSearch, place: int) -> Array:
     return np.asarray(end + np.quantile(misses, PROBABILITIES))
 
 
+def latent_kronecker(case: Case, search: RecordedSearch, place: int) -> Array:
+    """A Gaussian process over hyperparameters and steps on all curves (Lin et al. 2025).
+
+    Its covariance is a Kronecker product with rows left out: BoTorch's `LatentKroneckerGP`, fitted
+    in at most 50 iterations; 256 draws of the end.
+    """
+    import torch
+    from botorch.fit import fit_gpytorch_mll
+    from botorch.models.latent_kronecker_gp import LatentKroneckerGP
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+
+    sign = 1.0 if search.goal == "maximize" else -1.0
+    rows = np.append(case.runs[place], _numbers(case, place))
+    curves = np.array([sign * search.values[row] for row in rows])
+    curves = np.where(np.isfinite(curves), curves, np.nan)
+    shares, _ = _whole(search, int(rows[0]), sign)
+    curves[0, (shares > case.table.shares[rows[0], case.landmark] + 1e-6)] = np.nan
+    order = search.settings[rows].argsort(0).argsort(0) / max(1, len(rows) - 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = LatentKroneckerGP(
+            train_X=torch.tensor(order),
+            train_T=torch.tensor(shares)[:, None],
+            train_Y=torch.tensor(curves),
+        )
+        likelihood = ExactMarginalLogLikelihood(model.likelihood, model)
+        fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": 50}})
+        with torch.no_grad():
+            end = torch.ones(1, 1, dtype=torch.float64)
+            drawn = model.posterior(torch.tensor(order[:1]), end).rsample(torch.Size([256]))
+    return np.quantile(drawn.numpy().ravel(), PROBABILITIES)
+
+
 def _law_at_end(shares: Array, values: Array, exponent: float) -> float:
     table = np.column_stack([np.ones(len(shares)), -(shares**-exponent)])
     (level, gain), *_ = np.linalg.lstsq(table, values, rcond=None)

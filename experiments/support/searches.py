@@ -243,11 +243,14 @@ def make_table(model: LCPFN, search: RecordedSearch) -> SearchTable:
     )
 
 
-def _tracks(model: LCPFN, search: RecordedSearch) -> list[Track]:
+def bounds_of(search: RecordedSearch) -> BoundsLike:
+    """What the metric can never pass, as guessed from all runs of a search."""
     extremes = finite_extremes(np.concatenate(search.values).tolist())
-    bounds: BoundsLike = bounds_that_hold(
-        "auto", search.values[0][:1].tolist(), search.goal, extremes
-    )
+    return bounds_that_hold("auto", search.values[0][:1].tolist(), search.goal, extremes)
+
+
+def _tracks(model: LCPFN, search: RecordedSearch) -> list[Track]:
+    bounds = bounds_of(search)
     curves = [
         read_curve(values, steps, float(steps[-1]), search.goal, bounds)
         for steps, values in zip(search.steps, search.values, strict=True)

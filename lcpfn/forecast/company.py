@@ -25,7 +25,7 @@ from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, Predictor
-from lcpfn.forecast.landmarks import END, HALF, landmark_of, records_by
+from lcpfn.forecast.landmarks import END, HALF, expected, landmark_of, records_by
 from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.tracks import LEVELS, Pair, Track, learn
 from lcpfn.network.correction import mirrored
@@ -133,7 +133,7 @@ def correction(
     """
     curve = post.curve
     share = (curve.steps + curve.shift) / (curve.horizon + curve.shift)
-    landmark = landmark_of(float(share[-1]))
+    landmark = landmark_of(float(share[-1]), expected(share[-2:].tolist()))
     if landmark < 0 or curve.finished:
         return None
     places = [min(peer.track.last, landmark) for peer in peers]

@@ -82,7 +82,8 @@ class Corrected:
             # A value that has a probability of its own, as the best record so far.
             jump = np.log(self._corrected(below) - self._corrected(before))
         found = np.asarray(self.base.log_prob(y)) + density
-        return np.where(below - before > _LEAST_JUMP, jump, found)
+        density = np.where(below - before > _LEAST_JUMP, jump, found)
+        return density
 
     def uncorrected(self, q: Array) -> Array:
         """The base's probability at a corrected one, broadcast against (...,)."""
@@ -91,14 +92,15 @@ class Corrected:
         mass = np.maximum(_at(self.masses, index), _LEAST_MASS)
         left = q - (_at(upto, index) - _at(self.masses, index))
         found: Array = EDGES[index] + np.clip(left / mass, 0, 1) * WIDTHS[index]
-        return np.clip(found, 0, 1)
+        return found.clip(0, 1)
 
     def _corrected(self, below: Array) -> Array:
         """The corrected probability at one of the base's, broadcast against (...,)."""
         index = _bin_of(below)
         before = _at(np.cumsum(self.masses, -1), index) - _at(self.masses, index)
         inside = (below - EDGES[index]) / WIDTHS[index] * _at(self.masses, index)
-        return np.clip(before + inside, 0, 1)
+        corrected: Array = np.clip(before + inside, 0, 1)
+        return corrected
 
     @property
     def _nodes(self) -> tuple[Array, Array]:

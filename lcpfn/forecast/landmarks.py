@@ -7,7 +7,8 @@ run alone: four for each doubling. What is known of a run there never changes, a
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,17 +33,31 @@ REACHES: tuple[int, ...] = tuple(range(0, END, 2))
 """Landmarks at which it is looked up what became of a run that has not ended."""
 
 _ALLOWED = [share * _LATE for share in SHARES]
+_REACHED = [share / _LATE for share in SHARES]
 
 
-def landmark_of(share: float) -> int:
-    """The number of the last landmark that a share of the run has reached; -1 before the first."""
-    return bisect_right([bound / _LATE**2 for bound in _ALLOWED], share) - 1
+def landmark_of(share: float, following: float = 0.0) -> int:
+    """The number of the landmark that a run has reached; -1 before the first.
+
+    Args:
+        share: of the run that its newest record has seen.
+        following: where its next record is to be expected: a landmark that comes before that is
+            reached as well, as nothing more will be known there.
+    """
+    ahead = bisect_left(_ALLOWED, share)
+    if ahead < END and _ALLOWED[ahead] < following:
+        return ahead
+    return bisect_right(_REACHED, share) - 1
 
 
-def reach_of(share: float) -> int:
-    """The last landmark among `REACHES` that a share of the run has reached; -1 before any."""
-    number = landmark_of(share)
-    return number - number % 2 if number >= 0 else -1
+def expected(shares: Sequence[float]) -> float:
+    """Where the record after some at increasing shares of the run is to be expected."""
+    return shares[-1] + (shares[-1] - shares[-2] if len(shares) > 1 else shares[-1])
+
+
+def reach_of(landmark: int) -> int:
+    """The last among `REACHES` up to a landmark; -1 before any."""
+    return landmark - landmark % 2 if landmark >= 0 else -1
 
 
 def records_by(shares: Array) -> NDArray[np.int64]:

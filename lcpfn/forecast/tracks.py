@@ -18,7 +18,7 @@ from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
-from lcpfn.forecast.landmarks import END, HALF, landmark_of, reach_of, records_by
+from lcpfn.forecast.landmarks import END, HALF, expected, landmark_of, reach_of, records_by
 from lcpfn.forecast.prefixes import Asked, forecast_after
 from lcpfn.network.engine import Engine
 
@@ -55,6 +55,7 @@ class Track:
             the first; at the end, those of its newest record.
         values: (END + 1,) the newest record by each landmark, NaN before the first.
         records: (END + 1,) how many there were.
+        following: share at which its next record is to be expected.
         answers: forecasts by landmarks, as far as they have been asked for.
         facts: what the second network is told, by landmark and reach, as far as it has been asked.
     """
@@ -64,6 +65,7 @@ class Track:
     shares: Array
     values: Array
     records: Array
+    following: float
     answers: dict[Pair, Answer] = field(default_factory=dict, compare=False, repr=False)
     facts: dict[Pair, tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -89,6 +91,7 @@ class Track:
             np.where(missing, np.nan, shares[records - 1]),
             np.where(missing, np.nan, worth[records - 1]),
             records,
+            expected(shares[-2:].tolist()),
         )
 
     @cached_property
@@ -105,12 +108,12 @@ class Track:
     @cached_property
     def last(self) -> int:
         """The last landmark that the run has reached, -1 before the first; END at its end."""
-        return END if self.curve.finished else landmark_of(float(self.shares[-1]))
+        return END if self.curve.finished else landmark_of(float(self.shares[-1]), self.following)
 
     @cached_property
     def reach(self) -> int:
         """The last landmark at which it is looked up what became of the run, -1 before any."""
-        return END if self.curve.finished else reach_of(float(self.shares[-1]))
+        return END if self.curve.finished else reach_of(self.last)
 
     def take_over(self, earlier: Track) -> None:
         """Takes over the forecasts of the same run, made when it had fewer records."""

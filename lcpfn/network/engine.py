@@ -239,8 +239,8 @@ class Engine:
                 mask[:, 0, length:] = (np.arange(length) > last[part][..., None]) * _MASKED
                 out = self._head(_normalise(self._run(x, length, mask, None)))
                 outs.append(out.reshape(len(tokens), count, -1))
-        out = np.concatenate(outs).astype(np.float64)
-        return self._interpret(out, context.coordinates.at(last))
+        joined = np.concatenate(outs).astype(np.float64)
+        return self._interpret(joined, context.coordinates.at(last))
 
     def backtest(
         self, observations: Observations, question: Questions, count: int

@@ -82,4 +82,5 @@ def _relevance(ranks: Array, known: Array, words: NDArray[np.bool_] | None) -> A
     found = np.maximum(squared - chance, 0.0) + _LEAST_WEIGHT
     if words is not None and words.any():
         found = np.where(words, np.maximum(found, found.mean(-1, keepdims=True)), found)
-    return found[..., None, :]
+    relevance: Array = found[..., None, :]
+    return relevance

@@ -221,7 +221,8 @@ def trust(now: Now, every: RunFacts, present: NDArray[np.bool_]) -> NDArray[np.f
     off = distance / (spread + wide)
     outlying = distance / np.maximum(spread, _LEAST_RATIO * distance + _LEAST_SIZE)
     few = 1 - _DOUBT * np.maximum(count, 1.0) ** -_DOUBT_FADES
-    return few * _fading(off, *_OFF) * _fading(nearest, *_ALONE) * _fading(outlying, *_OUTLYING)
+    near = _fading(off, *_OFF) * _fading(nearest, *_ALONE) * _fading(outlying, *_OUTLYING)
+    return np.asarray(few * near)
 
 
 def _fading(size: NDArray[np.float64], begin: float, end: float) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.forecast.company import MOST_PEERS, Told, chosen_peers, told_of
 from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.extrapolation import Extrapolation
-from lcpfn.forecast.landmarks import END, landmark_of
+from lcpfn.forecast.landmarks import END, expected, landmark_of
 from lcpfn.forecast.model import LCPFN
 from lcpfn.forecast.schedule import Schedule
 from lcpfn.search.run import Record
@@ -90,7 +90,10 @@ class Company:
         last = companion.records[-1][0] + companion.shift
         share = last / companion.horizon
         # Nothing is looked up between two landmarks, so the records there need not be known.
-        landmark = END if share >= 1 else landmark_of(share)
+        before = [
+            (step + companion.shift) / companion.horizon for step, _ in companion.records[-2:]
+        ]
+        landmark = END if share >= 1 else landmark_of(share, expected(before))
         if landmark < 0:
             return None
         told_with = (companion.horizon, companion.shift, bounds, id(schedule))

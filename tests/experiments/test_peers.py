@@ -8,8 +8,14 @@ import pytest
 import lcpfn
 from experiments import peers, train_peers
 from experiments.support.peer_episodes import Bias, Pool, draw
-from experiments.support.peer_scores import cases, corrections, pooled, score
-from experiments.support.searches import drawn_searches, load_tables, make_table, save_tables
+from experiments.support.peer_scores import cases, corrections, cumulated, pooled, score
+from experiments.support.searches import (
+    bounds_of,
+    drawn_searches,
+    load_tables,
+    make_table,
+    save_tables,
+)
 from lcpfn.network.correction import EDGES
 from lcpfn.peer_weights import load_peer_network
 
@@ -35,6 +41,7 @@ def test_tables_hold_what_became_of_forecasts(made: Path):
 def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     out = tmp_path / "peers.safetensors"
     monkeypatch.setattr(train_peers, "_BATCHES", (((1, 4), 4, 0.5), ((5, 8), 2, 0.5)))
+    monkeypatch.setattr(peers, "COUNTS", (0, 2))
     train_peers.train(out, [made], steps=3)
     network = load_peer_network(out)
     tables = load_tables(made)
@@ -50,6 +57,37 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     report = tmp_path / "peers.md"
     peers.judge(made, [out, out], runs=2, markdown=report)
     assert "finished peers" in report.read_text()
+
+
+def test_tables_say_what_the_model_says():
+    (search, *_) = drawn_searches(1, 6, seed=5)
+    model, network = lcpfn.load(), load_peer_network()
+    table = make_table(model, search)
+    pool = Pool([table])
+    for _, case in cases(table, pool, (4,)):
+        answers = cumulated(corrections(case, pool, network, settings=False))
+        for place, run in enumerate(case.runs.tolist()):
+            steps, values = search.steps[run], search.values[run]
+            shares = steps / steps[-1]
+            seen = int((shares <= table.shares[run, case.landmark] + 1e-6).sum())
+            post = model.extrapolate(
+                values[:seen],
+                steps=steps[:seen],
+                horizon=steps[-1],
+                goal=search.goal,
+                bounds=bounds_of(search),
+                peers=[
+                    lcpfn.Peer(search.steps[peer], search.values[peer], stopped=False)
+                    for peer in case.peers[place]
+                ],
+            )
+            levels = np.array([0.1, 0.5, 0.9])
+            inside = np.interp(levels, answers[place], EDGES)
+            expected = np.interp(inside, EDGES, case.edges[place])
+            sign = 1 if search.goal == "maximize" else -1
+            found = sign * post.at_horizon().quantile(levels if sign > 0 else 1 - levels)[:, 0]
+            size = expected[2] - expected[0]
+            assert np.allclose(found, expected, atol=0.25 * size)
 
 
 def test_no_question_is_about_its_own_peer(made: Path):
