@@ -9,7 +9,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help test demo lint format pytest bare clean
+.PHONY: help test demo docs lint format pytest bare clean
 
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
@@ -26,6 +26,9 @@ test: lint bare pytest  ## Check style and types, run the tests (sets up what is
 
 demo: $(VENV)/.demo-ready  ## Forecast a real training run (sets up what is missing)
 	$(BIN)/python experiments/demo.py
+
+docs: $(VENV)/.docs-ready  ## Build the documentation into site/ (sets up what is missing)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(VENV)/.dev-ready  ## ruff check, ruff format --check, mypy
 	$(BIN)/ruff check .
@@ -58,7 +61,7 @@ format: $(VENV)/.dev-ready  ## Fix style where it can be fixed mechanically
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything built
-	rm -rf $(VENV) .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .make build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # The requirements of the wheel come from the index; the wheel itself is built here.

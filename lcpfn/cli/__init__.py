@@ -1,4 +1,4 @@
-"""The command line: `lcpfn extrapolate`, `should-stop`, `watch`, `train`, `evaluate` and `info`.
+"""The command line: `lcpfn extrapolate`, `should-stop`, `watch`, `report`, `train`, ...
 
 Exit codes: 0 done (for `should-stop`: go on), 10 stop, 2 bad input with one line on standard error
 that names the value and the rule, 130 interrupted.
@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any
 
 # In the order in which `lcpfn --help` lists them; each is the function of its name in its module.
-COMMANDS = ("extrapolate", "should-stop", "watch", "train", "evaluate", "info")
+COMMANDS = ("extrapolate", "should-stop", "watch", "report", "train", "evaluate", "info")
 # What shell loops call: a plain command line of these does not wait for typer.
 _QUICK = ("extrapolate", "should-stop")
 _INTERRUPTED = 130

@@ -14,17 +14,16 @@ from lcpfn.cli.common import (
     MetricOption,
     ModelOption,
     StepsColumnOption,
-    number_writer,
     output,
     parse_bounds,
     print_json,
     reports_errors,
     show_notes,
-    write_step,
 )
 from lcpfn.cli.question import settle_goal
 from lcpfn.cli.train import PriorOption, load_prior
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_step
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -22,20 +22,18 @@ from lcpfn.cli.common import (
     WorthOption,
     forecast,
     note_on_rates,
-    number_writer,
     observed_summary,
     output,
     parse_bounds,
     print_json,
     reports_errors,
     show_notes,
-    write_probability,
-    write_step,
 )
 from lcpfn.cli.options import Option
 from lcpfn.cli.peers import PeerOption, as_peer, read_peers
 from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_probability, write_step
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -19,8 +19,9 @@ from typer.testing import CliRunner, Result
 
 import lcpfn
 from lcpfn.cli import app
-from lcpfn.cli.common import number_writer, parse_bounds, write_probability, write_step
+from lcpfn.cli.common import parse_bounds
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_probability, write_step
 
 COMMAND = [sys.executable, "-m", "lcpfn.cli"]
 LOSS = ["--metric", "val_loss", "--goal", "minimize", "--horizon", "100"]
