@@ -13,9 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.benchmarks.folder import OWN_CURVES
-from experiments.support.recorded_runs import COUNTED
-from experiments.train_default import _FOLD_OF_WORKLOAD as FOLD_OF_WORKLOAD
-from experiments.train_default import FOLDS
+from experiments.support.recorded_runs import COUNTED, FOLD_OF_WORKLOAD, FOLDS
 from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, finite_extremes
 from lcpfn.forecast.curve import read_curve
 from lcpfn.forecast.landmarks import END, HALF, REACHES
