@@ -15,8 +15,8 @@ one that has not seen it, so that forecasts err as they do on runs of users. The
 
 and, with --leave-out 0 and 1, twice without a half of the sources, to be judged by
 `experiments/peers.py` on the half that neither network has seen. The bundled weights were made in
-three stages, with --start from one to the next, as the card says. Their tables also held those of an
-earlier model that had seen no recorded runs, and so errs more.
+three stages, with --start from one to the next, as the card says. Their tables also held those of
+an earlier model that had seen no recorded runs, and so errs more.
 
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
 anyhow far; of the same search, of others, or mixed. In six of ten questions all forecasts of a
