@@ -25,7 +25,7 @@ class Remembered:
     """A forecast that computes what it is asked once."""
 
     def __init__(self, post: lcpfn.Extrapolation) -> None:
-        self._post = post
+        self.forecast = self._post = post
         self._quantiles: dict[tuple[float, ...], Array] = {}
         self._chances: dict[float, float] = {}
 

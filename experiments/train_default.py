@@ -47,7 +47,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
 from experiments.real_runs import table
-from experiments.support.recorded_runs import own_accuracies, read_even, read_ragged
+from experiments.support.recorded_runs import (
+    FOLD_OF_WORKLOAD,
+    FOLDS,
+    own_accuracies,
+    read_even,
+    read_ragged,
+)
 from experiments.support.run_scores import CUTOFFS, RunScores, pool, score_runs
 from lcpfn.forecast.model import LCPFN
 from lcpfn.network.transformer import Network
@@ -63,16 +69,6 @@ from lcpfn.priors.recorded import RecordedRun
 from lcpfn.training import Execution, Progress, TrainingConfig, train
 from lcpfn.weights import save_weights
 
-FOLDS = 2
-# Workloads are few and large; these are spread by hand, all other sources by their names.
-_FOLD_OF_WORKLOAD = {
-    "world/imagenet_resnet": 0,
-    "world/gpt": 0,
-    "world/rl": 0,
-    "world/wmt": 1,
-    "world/fastmri": 1,
-    "world/librispeech_deepspeech": 1,
-}
 # How often recorded runs of a family are drawn among those of their kind.
 _FAMILY_WEIGHTS = {
     "lcbench": 0.48,
@@ -123,7 +119,7 @@ def recorded_runs(data: Path) -> list[RecordedRun]:
 
 def fold_of(run: RecordedRun) -> int:
     """Which half of the sources a run belongs to."""
-    return _FOLD_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % FOLDS)
+    return FOLD_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % FOLDS)
 
 
 def is_ragged(run: RecordedRun) -> bool:

@@ -18,6 +18,8 @@ from lcpfn.forecast.arguments import read_count
 from lcpfn.forecast.model import LCPFN
 from lcpfn.network.config import NetworkConfig
 from lcpfn.network.engine import Engine, Weights
+from lcpfn.peer_weights import NAME as PEERS
+from lcpfn.peer_weights import load_peer_network
 
 FORMAT = 1
 _PREFERENCE = ("default", "reference")
@@ -67,12 +69,12 @@ def load(name_or_path: str | Path | None = None, threads: int = 1) -> LCPFN:
         engine = Engine(config, parse_tensors(content), threads)
     except (SafetensorError, WeightsError) as error:
         raise WeightsError(f"{weights} does not hold the network of its card: {error}") from error
-    return LCPFN(engine, card)
+    return LCPFN(engine, card, load_peer_network)
 
 
 def available() -> list[str]:
     """Names of the bundled models, the one that `load()` gives first."""
-    names = {entry.stem for entry in _bundled().glob("*.safetensors")}
+    names = {entry.stem for entry in _bundled().glob("*.safetensors")} - {PEERS}
     return sorted(names, key=lambda name: (name not in _PREFERENCE, name))
 
 

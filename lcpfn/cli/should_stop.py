@@ -30,6 +30,7 @@ from lcpfn.cli.common import (
     told_rates,
 )
 from lcpfn.cli.options import Option
+from lcpfn.cli.peers import peer_records, read_peers
 from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
 
@@ -95,7 +96,7 @@ def should_stop(
     if stated != "auto":
         # Stated ones that the log passes are an error, which the model tells.
         forecast(loaded, log, asked.horizon, asked.goal, stated, schedule)
-    others = [other for path in peer or () for other in _read_peers(path, log, asked.horizon)]
+    others = read_peers(peer or (), log, asked.horizon)
     # Of several logs of one search, one that lacks its step 0 does not show that they count so.
     counted = max((log, *others), key=lambda each: each.shift)
     search = lcpfn.Search(
@@ -157,30 +158,9 @@ def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
     return [f"{count_as} as missing; where that means divergence, say --nan stop"]
 
 
-def _read_peers(path: str, run: RunLog, horizon: float) -> list[RunLog]:
-    """Logs of other runs of the search, in the columns of the one that is asked about."""
-    from lcpfn.logs.run import read_runs
-
-    logs = read_runs(path, run.metric, run.steps_column)
-    # An export may hold the run itself beside its peers.
-    others = [log for log in logs if log.run is None or log.run != run.run]
-    try:
-        for log in others:
-            log.model_horizon(horizon)
-    except InputError as error:
-        raise InputError(f"--peer {path}: {error}") from None
-    return others
-
-
 def _add_peer(search: Search, number: int, log: RunLog, shift: float) -> None:
     """Tells the search of a peer; one that has not reached the end was stopped."""
-    steps = log.own_steps(log.model_steps) + shift
-    present = [
-        (step, value)
-        for step, value in zip(steps.tolist(), log.values.tolist(), strict=True)
-        if not math.isnan(value)
-    ]
-    search.set_records(number, present)
+    search.set_records(number, peer_records(log, shift))
     # Of finished runs only --best is to beat.
     search.end(number, "finished" if search.complete(number) else "stopped", counts=False)
 

@@ -43,6 +43,14 @@ class Predictor(Protocol):
         ...
 
 
+class Companion(Predictor, Protocol):
+    """A predictor that corrects the forecasts of another."""
+
+    def end(self, forecast: Distribution, curve: Curve) -> Distribution:
+        """The other's forecast of the horizon, batch shape (), corrected."""
+        ...
+
+
 class Extrapolation:
     """The posterior predictive of a run's future, given what was observed.
 
@@ -57,6 +65,7 @@ class Extrapolation:
         predictor: Predictor,
         final: LazyForecast | None = None,
         of: Of = "last",
+        alone: Extrapolation | None = None,
     ):
         """Made by a model; see `LCPFN.extrapolate`.
 
@@ -67,8 +76,10 @@ class Extrapolation:
             predictor: computes the forecasts when they are first asked for.
             final: gives the forecast of the horizon, where it has been computed already.
             of: "last" for the value at a step, "best" for the best one up to it.
+            alone: the forecast without peers, where this one has heard some.
         """
         self.of = of
+        self._without_peers = alone
         self._curve = curve
         self._asked = steps
         self._predictor = predictor
@@ -172,17 +183,38 @@ class Extrapolation:
         # To equal the value to beat is not to beat it, and a best record may keep its place.
         return float(forecast.cdf(np.nextafter(threshold, -np.inf)))
 
+    @property
+    def alone(self) -> Extrapolation:
+        """The forecast that hears no other runs of the search; itself where there were none."""
+        return self if self._without_peers is None else self._without_peers
+
+    def in_company(self, company: Callable[[Predictor], Companion]) -> Extrapolation:
+        """The same forecast, corrected by what other runs of the search show.
+
+        Args:
+            company: gives what corrects the forecasts of a predictor.
+        """
+        corrected = company(self._predictor)
+        return Extrapolation(
+            self._curve,
+            self._asked,
+            corrected,
+            lambda: corrected.end(self._final, self.curve),
+            self.of,
+            self,
+        )
+
     def at_horizon(self) -> Extrapolation:
         """The same forecast of the horizon alone: its arrays have one entry, cheap to compute."""
-        return Extrapolation(
-            self.curve, np.array([self.horizon]), self._predictor, lambda: self._final, self.of
-        )
+        alone = None if self._without_peers is None else self._without_peers.at_horizon()
+        at = np.array([self.horizon])
+        return Extrapolation(self.curve, at, self._predictor, lambda: self._final, self.of, alone)
 
     def at_steps(self, query: ArrayLike) -> Extrapolation:
         """The same forecast at other steps, (m,) increasing ones after the last observed step."""
-        return Extrapolation(
-            self.curve, read_query(query, self.curve), self._predictor, None, self.of
-        )
+        alone = None if self._without_peers is None else self._without_peers.at_steps(query)
+        at = read_query(query, self.curve)
+        return Extrapolation(self.curve, at, self._predictor, None, self.of, alone)
 
     def sample(self, n: int, generator: Generator | None = None) -> Array:
         """Joint trajectories through all steps, (n, m).

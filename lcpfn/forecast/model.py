@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,10 +15,20 @@ from lcpfn.forecast.arguments import Array, read_goal
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of, answered, best_of, read_of
 from lcpfn.forecast.bounds import BoundsLike, read_bounds
+from lcpfn.forecast.company import (
+    Told,
+    accompanied,
+    check_peers,
+    chosen_peers,
+    correction,
+    read_config,
+    read_peers,
+)
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
+from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.scaling import (
     MAPS,
     MapOf,
@@ -31,6 +41,7 @@ from lcpfn.forecast.stream import Stream
 from lcpfn.network.engine import Cache, Engine
 from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
+from lcpfn.network.peers import PeerNetwork
 from lcpfn.network.randomness import Generator, uniform_draws
 
 # Curves whose features are computed together, and copies of a curve that are drawn together: enough
@@ -51,9 +62,23 @@ class LCPFN:
         card: the model card: prior, training, scores, checksum.
     """
 
-    def __init__(self, network: Engine, card: dict[str, Any]):
+    def __init__(
+        self,
+        network: Engine,
+        card: dict[str, Any],
+        peer_network: Callable[[], PeerNetwork] | None = None,
+    ):
+        """Made by `lcpfn.load`.
+
+        Args:
+            network: with its weights.
+            card: the model card.
+            peer_network: gives the network that hears peers, when it is first needed; None for a
+                model that hears none.
+        """
         self.network = network
         self.card = card
+        self._peer_network = peer_network
 
     @property
     def name(self) -> str:
@@ -71,6 +96,8 @@ class LCPFN:
         schedule: Schedule | None = None,
         rates: ArrayLike | None = None,
         of: str = "last",
+        peers: Iterable[Peer] = (),
+        config: Mapping[str, Any] | None = None,
     ) -> Extrapolation:
         """Forecasts the rest of a run from its first records.
 
@@ -106,14 +133,21 @@ class LCPFN:
                 trained with it, as `schedule`.
             of: "last" for the value at a step; "best" for the best value up to it, records
                 included. Only models trained with it answer the second: `default` was.
+            peers: other runs of the search, finished or not, the latest last, of the same metric:
+                what became of the forecasts of them corrects this one. At most 64 are heard, the
+                latest and the most alike; each counts once. What was forecast of a peer is kept in
+                it, so passing the same objects again is cheap.
+            config: this run's hyperparameters by name, for comparison with those of the peers.
 
         Raises:
             InputError: naming the value and the rule it breaks.
+            WeightsError: peers were given, and the weights that hear them are missing or broken.
         """
         asked = self._check(schedule, rates, of)
         curve = read_curve(values, steps, horizon, goal, bounds, schedule, rates)
         at = None if query is None else read_query(query, curve)
-        return Extrapolation(curve, at, self, None, asked)
+        post = Extrapolation(curve, at, self, None, asked)
+        return self.accompanied(post, check_peers(peers), config, bounds, schedule)
 
     def extrapolate_batch(
         self,
@@ -126,6 +160,8 @@ class LCPFN:
         schedule: Schedule | None = None,
         rates: Sequence[ArrayLike | None] | None = None,
         of: str = "last",
+        peers: Iterable[Peer] | Literal["batch"] = (),
+        configs: Sequence[Mapping[str, Any] | None] | None = None,
     ) -> list[Extrapolation]:
         """Forecasts many runs at once; lengths may differ.
 
@@ -138,13 +174,22 @@ class LCPFN:
             horizon: one for all, or one per run.
             goal, bounds, query, schedule, of: as for `extrapolate`, shared by all runs.
             rates: one sequence of learning rates per run, None where unknown.
+            peers: as for `extrapolate`, heard for every run; or "batch", where the curves are runs
+                of one search, of one metric, and each hears all others.
+            configs: hyperparameters of each run, None where unknown.
         """
         asked = self._check(schedule, rates, of)
         listed = list(curves)
         all_steps = [None] * len(listed) if steps is None else list(steps)
         horizons = [horizon] * len(listed) if np.ndim(horizon) == 0 else list(horizon)  # type: ignore[arg-type]
+        all_configs = [None] * len(listed) if configs is None else list(configs)
         all_rates = [None] * len(listed) if rates is None else list(rates)
-        for name, entries in (("steps", all_steps), ("horizon", horizons), ("rates", all_rates)):
+        for name, entries in (
+            ("steps", all_steps),
+            ("horizon", horizons),
+            ("rates", all_rates),
+            ("configs", all_configs),
+        ):
             if len(entries) != len(listed):
                 raise InputError(
                     f"{name} has {len(entries)} entries, but must have one for each of the "
@@ -159,11 +204,16 @@ class LCPFN:
             except InputError as error:
                 raise InputError(f"curve {index}: {error}") from None
         finals = self._final_forecasts(checked, asked)
-        return [
+        posts = [
             Extrapolation(
                 curve, None if query is None else read_query(query, curve), self, final, asked
             )
             for curve, final in zip(checked, finals, strict=True)
+        ]
+        heard = _heard_by_each(peers, checked, all_configs)
+        return [
+            self.accompanied(post, others, config, bounds, schedule)
+            for post, others, config in zip(posts, heard, all_configs, strict=True)
         ]
 
     def backtest(
@@ -244,6 +294,44 @@ class LCPFN:
         checked = bounds if isinstance(bounds, str) and bounds == "auto" else read_bounds(bounds)
         last = read_horizon(horizon)
         return Stream(self, last, read_goal(goal), checked, read_schedule(schedule, last), asked)
+
+    def accompanied(
+        self,
+        post: Extrapolation,
+        peers: Sequence[Peer],
+        config: Mapping[str, Any] | None = None,
+        bounds: BoundsLike = "auto",
+        schedule: Schedule | None = None,
+    ) -> Extrapolation:
+        """A forecast of this model, corrected by what other runs of the search show.
+
+        Args:
+            post: the forecast.
+            peers, config, bounds, schedule: as for `extrapolate`.
+
+        Returns:
+            the corrected forecast, in which `alone` is `post`; `post` itself where there are no
+            peers that say anything.
+        """
+        checked = read_config(config)
+        if not peers:
+            return post
+        if self._peer_network is None:
+            raise InputError(
+                f"peers has {len(peers)} runs, but model {self.name!r} hears none; load it with "
+                "lcpfn.load"
+            )
+        told = read_peers(peers, post.curve, bounds, schedule, self.encode)
+        return self.in_company(post, chosen_peers(told, checked), checked)
+
+    def in_company(
+        self, post: Extrapolation, told: Sequence[Told], config: Mapping[str, Any] | None
+    ) -> Extrapolation:
+        """As `accompanied`, with peers that have been read and chosen."""
+        hear = self._peer_network
+        if not told or post.curve.finished or hear is None:
+            return post
+        return accompanied(post, lambda: correction(self.network, hear(), post, told, config))
 
     def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:
         """Marginal forecasts of a checked curve at `steps` (m,); see `Predictor`."""
@@ -372,6 +460,30 @@ class LCPFN:
                 "alone; leave it 'last'"
             )
         return asked
+
+
+def _heard_by_each(
+    peers: Iterable[Peer] | str,
+    curves: Sequence[Curve],
+    configs: Sequence[Mapping[str, Any] | None],
+) -> list[list[Peer]]:
+    """The peers of each curve of a batch."""
+    if not isinstance(peers, str):
+        shared = check_peers(peers)
+        return [shared] * len(curves)
+    if peers != "batch":
+        raise InputError(f"peers is {peers!r}, but must be lcpfn.Peer objects or 'batch'")
+    everyone = [
+        Peer(
+            curve.steps.tolist(),
+            curve.recorded.tolist(),
+            not curve.finished,
+            config,
+            curve.horizon,
+        )
+        for curve, config in zip(curves, configs, strict=True)
+    ]
+    return [[*everyone[:index], *everyone[index + 1 :]] for index in range(len(everyone))]
 
 
 def _chunks(indices: Sequence[int]) -> list[Sequence[int]]:

@@ -205,6 +205,43 @@ class Engine:
             mask[:, 0, -1] = (np.arange(length) >= lengths[:, None]) * _MASKED
         return self._head(_normalise(self._run(x, length, mask, None)))
 
+    def answer_after(
+        self, observations: Observations, prefixes: NDArray[np.int64], questions: Questions
+    ) -> BinnedDistribution:
+        """Answers questions about many curves, each after its own number of observations.
+
+        Args:
+            observations: (curves, n), padded at the end.
+            prefixes: (curves, m) how many observations each question knows of, 1..n.
+            questions: (curves, m).
+
+        Returns:
+            the forecasts (curves, m), in float64.
+        """
+        last = prefixes - 1
+        context = self.view.observe(observations)
+        asked = self.view.ask(observations.at(last), questions)
+        (curves, length), count = context.tokens.shape[:2], asked.shape[1]
+        queries = asked @ self._embed_query
+        size = max(1, _TOKENS_AT_ONCE // (length + count))
+        outs = []
+        with BlasThreads(self.threads):
+            for begin in range(0, curves, size):
+                part = slice(begin, begin + size)
+                tokens = context.tokens[part]
+                rows = np.arange(len(tokens))[:, None]
+                embedded = self._embed_context(tokens.reshape(-1, tokens.shape[-1]))
+                embedded = embedded.reshape(len(tokens), length, 2, -1)
+                asking = queries[part] + embedded[rows, last[part], 1]
+                x = np.concatenate([embedded[:, :, 0], asking], 1)
+                mask = np.empty((len(tokens), 1, length + count, length), np.float32)
+                mask[:, :, :length] = _causal(length)
+                mask[:, 0, length:] = (np.arange(length) > last[part][..., None]) * _MASKED
+                out = self._head(_normalise(self._run(x, length, mask, None)))
+                outs.append(out.reshape(len(tokens), count, -1))
+        joined = np.concatenate(outs).astype(np.float64)
+        return self._interpret(joined, context.coordinates.at(last))
+
     def backtest(
         self, observations: Observations, question: Questions, count: int
     ) -> Callable[[], BinnedDistribution]:

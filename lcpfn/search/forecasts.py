@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from lcpfn.forecast.extrapolation import Extrapolation
 from lcpfn.forecast.model import LCPFN
 from lcpfn.forecast.schedule import Schedule
 from lcpfn.forecast.stream import Stream
+from lcpfn.search.company import Companion, Company
 from lcpfn.search.rule import FinalForecast
 from lcpfn.search.run import Record
 from lcpfn.weights import load
@@ -42,6 +43,7 @@ class Question:
         schedule: learning rate over the run, None where unknown.
         of: whether the value of its last record or of its best one is asked.
         rates: learning rates at the records, NaN where unknown; None where all are.
+        config: its hyperparameters, None where unknown.
     """
 
     run: Hashable
@@ -52,10 +54,28 @@ class Question:
     schedule: Schedule | None
     of: Of = "last"
     rates: list[float] | None = None
+    config: Mapping[str, Any] | None = None
 
 
 Forecaster = Callable[[Question], FinalForecast]
 """Forecasts the ends of runs: a model, or forecasts that were made before."""
+
+
+@runtime_checkable
+class HearingForecaster(Protocol):
+    """A forecaster that can also listen to the other runs of a search."""
+
+    def heard(
+        self, post: FinalForecast, companions: Sequence[Companion], question: Question
+    ) -> FinalForecast:
+        """A forecast corrected by what became of those of the other runs.
+
+        Args:
+            post: the forecast of the run alone.
+            companions: the other runs, the latest last.
+            question: that it answers.
+        """
+        ...
 
 
 class ModelForecaster:
@@ -70,6 +90,7 @@ class ModelForecaster:
         self._named = model
         self._loaded: LCPFN | None = None
         self._streams: dict[Hashable, _Followed] = {}
+        self._company: Company | None = None
 
     def __call__(self, question: Question) -> FinalForecast:
         """The forecast of the run's end."""
@@ -86,6 +107,18 @@ class ModelForecaster:
         while len(self._streams) > _MOST_STREAMS:
             del self._streams[next(iter(self._streams))]
         return _final(post, question.of)
+
+    def heard(
+        self, post: FinalForecast, companions: Sequence[Companion], question: Question
+    ) -> FinalForecast:
+        """A forecast corrected by what became of those of the other runs."""
+        # What is drawn, as no network answers it, is not corrected either.
+        if not companions or not isinstance(post, Extrapolation):
+            return post
+        if self._company is None:
+            self._company = Company(self._model(), question.goal)
+        told = question.bounds, question.schedule
+        return self._company.heard(post, companions, question.config, *told)
 
     def warm_up(self, goal: Goal) -> None:
         """Loads the weights and makes a first forecast."""

@@ -18,9 +18,11 @@ from lcpfn.forecast.bounds import (
     finite_extremes,
     guess_from_extremes,
 )
+from lcpfn.forecast.peer import newest
 from lcpfn.forecast.schedule import check_schedule, shifted
+from lcpfn.search.company import Companion
 from lcpfn.search.divergence import usable
-from lcpfn.search.forecasts import Forecaster, ModelForecaster, Question
+from lcpfn.search.forecasts import Forecaster, HearingForecaster, ModelForecaster, Question
 from lcpfn.search.lengths import Length, Lengths, same_share
 from lcpfn.search.notices import Notices
 from lcpfn.search.outlook import Outlook
@@ -28,7 +30,7 @@ from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
 from lcpfn.search.run import Belief, Fate, Record, Run, read_rates
 from lcpfn.search.settings import SearchSettings
-from lcpfn.search.standing import newest, share_better
+from lcpfn.search.standing import share_better
 from lcpfn.search.verdict import Verdict
 from lcpfn.weights import read_card
 
@@ -309,7 +311,7 @@ class Search:
         return verdict
 
     def forecast(self, run: Hashable) -> FinalForecast | None:
-        """The forecast of the end of a run under way; None where nothing can be said of it.
+        """The forecast by which a run under way is judged; None where nothing can be said of it.
 
         Args:
             run: the run's key.
@@ -318,7 +320,8 @@ class Search:
         length = self._lengths.of(known)
         if known.ended or length is None or not known.usable or known.trouble is not None:
             return None
-        return self._ask(run, known, self._records(known), length)
+        hears = self.settings.hears == "always"
+        return self._ask(run, known, self._records(known), length, hears)
 
     def outlook(self) -> list[Outlook]:
         """What is known of every run, the most promising first.
@@ -441,11 +444,15 @@ class Search:
         told = replace(told, horizon=length)
         if waiting is not None and not self._can_be_relied_on(known, length):
             return told
-        post = self._ask(run, known, records, length)
+        hears = settings.hears == "always"
+        post = self._ask(run, known, records, length, hears)
         decision = Decision(False, math.nan, waiting or "", math.nan, standing)
         if waiting is None:
             decision = rule.decide_replayed(
-                post, to_beat, lambda count: self._ask(run, known, records[:count], length), places
+                post,
+                to_beat,
+                lambda count: self._ask(run, known, records[:count], length, hears),
+                places,
             )
         belief = self._believe(known, post, length, decision.stop)
         return replace(
@@ -522,18 +529,21 @@ class Search:
         if known.usable[-1][0] + self.shift >= length:
             final = known.worths[1][-1]
             return Belief((known.last,), *(final,) * 5)
-        post = self._ask(run, known, self._records(known), length)
+        hears = self.settings.hears == "always"
+        post = self._ask(run, known, self._records(known), length, hears)
         return self._believe(known, post, length, False)
 
     def _believe(self, known: Run, post: FinalForecast, length: float, stopped: bool) -> Belief:
+        known.belief = self._belief_of(known, post, length, stopped)
+        return known.belief
+
+    def _belief_of(self, known: Run, post: FinalForecast, length: float, stopped: bool) -> Belief:
         caution, hope = self.settings.caution, self.settings.hope
         levels = [caution, *_BAND, hope]
         if self.goal == "minimize":
             levels = [1 - level for level in levels]
         reach, low, median, high, hoped = (float(value) for value in post.quantile(levels)[:, -1])
-        belief = Belief(self._basis(known, length), reach, low, median, high, hoped, stopped)
-        known.belief = belief
-        return belief
+        return Belief(self._basis(known, length), reach, low, median, high, hoped, stopped)
 
     def _basis(self, known: Run, length: float | None) -> tuple[Any, ...]:
         """What a belief rests on."""
@@ -564,7 +574,7 @@ class Search:
             belief = Belief((), *(math.nan if final is None else final,) * 5)
         elif not known.ended:
             self._despair(run)
-            belief = self._belief(run, known)
+            belief = self._listened(run, known, self._belief(run, known))
         belief = belief or Belief((), math.nan)
         return Outlook(
             run,
@@ -577,6 +587,23 @@ class Search:
             belief.high,
             belief.hope,
         )
+
+    def _listened(self, run: Hashable, known: Run, belief: Belief | None) -> Belief | None:
+        """What is believed of the end of a run under way, told what became of the others."""
+        length = self._lengths.of(known)
+        if belief is None or length is None or self.settings.hears != "outlook":
+            return belief
+        post = self._ask(run, known, self._records(known), length, hears=True)
+        return self._belief_of(known, post, length, belief.stopped)
+
+    def _companions(self, run: Hashable) -> list[Companion]:
+        """The other runs that something can be learned from, the latest last."""
+        shift = self.shift
+        return [
+            Companion(other, known.usable, shift, length, known.config)
+            for other, known in (*self._ended.items(), *self._under_way.items())
+            if other != run and known.usable and (length := self._lengths.of(known)) is not None
+        ]
 
     def _records(self, known: Run) -> list[Record]:
         """What a forecast is made of; it knows no step 0."""
@@ -632,11 +659,20 @@ class Search:
         )
 
     def _ask(
-        self, run: Hashable, known: Run, records: list[Record], length: float
+        self,
+        run: Hashable,
+        known: Run,
+        records: list[Record],
+        length: float,
+        hears: bool = False,
     ) -> FinalForecast:
         bounds = self._bounds(known)
         if bounds is None and self.settings.bounds is not None:
             self._notices.passed_bounds(run, str(self.settings.bounds))
         schedule = shifted(self.settings.schedule, self.shift)
-        told = schedule, self.settings.of, known.rates_at(len(records))
-        return self._forecast(Question(run, records, length, self.goal, bounds, *told))
+        told = bounds, schedule, self.settings.of, known.rates_at(len(records)), known.config
+        question = Question(run, records, length, self.goal, *told)
+        post = self._forecast(question)
+        if hears and isinstance(self._forecast, HearingForecaster):
+            return self._forecast.heard(post, self._companions(run), question)
+        return post

@@ -270,6 +270,26 @@ class TestWhatTheLogSays:
         assert answer(*asked, "-m", "val_loss")["standing"] == 0.0
         assert answer(*asked, "-m", "run-5 - val_loss")["standing"] == 1.0
 
+    def test_what_became_of_peers_corrects_the_forecast(self, tmp_path: Path) -> None:
+        def logged(level: float, epochs: int) -> str:
+            losses = (level * epoch**-0.3 - 0.06 * max(0, epoch - 24) for epoch in range(1, 31))
+            rows = [f"{epoch},{loss}" for epoch, loss in enumerate(losses, 1)]
+            return "\n".join(["epoch,val_loss", *rows[:epochs]]) + "\n"
+
+        run = tmp_path / "run.csv"
+        run.write_text(logged(2.0, 8))
+        peers: list[str | Path] = []
+        for index in range(6):
+            path = tmp_path / f"peer{index}.csv"
+            path.write_text(logged(1.8 + 0.1 * index, 30))
+            peers += ["--peer", path]
+        asked = ("extrapolate", run, "-n", "30", "-g", "minimize")
+        alone, heard = answer(*asked), answer(*asked, *peers)
+        assert (alone["peers"], heard["peers"]) == (0, 6)
+        assert heard["median"][-1] < alone["median"][-1]
+        assert "8 records and 6 peers, the last one" in call(*asked, *peers).stdout
+        assert "--peer" in call("extrapolate", "--help").stdout
+
     def test_messages_fit_on_a_screen(self) -> None:
         log = json.dumps({f"metric number {index}": index for index in range(900)}) + "\n"
         line = complaint("extrapolate", "-", "-m", "val_loss", "-n", "9", given=log)
