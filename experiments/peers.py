@@ -290,7 +290,7 @@ def draw(
     data: Annotated[Path, typer.Option(help="an .npz of LCBench")] = Path(
         "../shared/data/lcbench/segment.npz"
     ),
-    run: int = 2,
+    run: int = 18,
     observed: int = 6,
 ) -> None:
     """Draws one run forecast with 0, 1, 4 and 16 finished peers."""
@@ -313,7 +313,7 @@ def draw(
         later = steps[observed:], curves[run, observed:]
         post.plot(panel, metric="val_loss", step_name="epoch", truth=later)
         panel.set_title(f"{count} peer{'' if count == 1 else 's'}")
-        panel.set_ylim(0.9 * curves[run].min(), 1.05 * curves[run].max())
+        panel.set_ylim(0.4, 2.2)
     figure.savefig(out, dpi=110)
 
 

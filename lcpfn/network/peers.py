@@ -355,7 +355,7 @@ class PeerNetwork:
             # Nobody reads the others after the last keys and values.
             x, normed = x[..., :1, :], normed[..., :1, :]
         (query,) = _heads(xp, normed @ weight("query"), 1, heads)
-        scores = query @ xp.swapaxes(key, -1, -2) * (self.config.width // heads) ** -0.5
+        scores = (query * (self.config.width // heads) ** -0.5) @ xp.swapaxes(key, -1, -2)
         if mask is not None:
             scores = scores + mask
         scores = xp.exp(scores - xp.max(scores, axis=-1)[..., None])
