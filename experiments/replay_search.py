@@ -119,8 +119,9 @@ class Foreseen:
 
 
 def _number(run: Hashable) -> int:
-    assert isinstance(run, int)
-    return run
+    """The number of a run, by which Ray knows it as a text."""
+    assert isinstance(run, int | str)
+    return int(run)
 
 
 class SearchTrials:

@@ -288,8 +288,9 @@ class Watch:
         log, search = entry.log, self._search
         if entry.horizon is not None:
             search.describe(entry.key, {}, entry.horizon)
-        records = zip(log.model_steps.tolist(), log.values.tolist(), strict=True)
-        search.set_records(entry.key, records)
+        steps = log.model_steps.tolist()
+        rates = {} if log.rates is None else dict(zip(steps, log.rates.tolist(), strict=True))
+        search.set_records(entry.key, zip(steps, log.values.tolist(), strict=True), rates)
         if search.complete(entry.key):
             search.end(entry.key, "finished")
             entry.followed.done()

@@ -22,10 +22,12 @@ from lcpfn.cli.common import (
     Worth,
     WorthOption,
     forecast,
+    note_on_rates,
     parse_bounds,
     print_json,
     reports_errors,
     show_notes,
+    told_rates,
 )
 from lcpfn.cli.options import Option
 from lcpfn.cli.peers import peer_records, read_peers
@@ -114,9 +116,12 @@ def should_stop(
     search.end("best", "finished", value=best)
     for number, other in enumerate(others):
         _add_peer(search, number, other, log.shift)
-    search.set_records("run", zip(log.model_steps.tolist(), log.values.tolist(), strict=True))
+    steps, rates = log.model_steps.tolist(), told_rates(loaded, log, schedule)
+    by_step = {} if rates is None else dict(zip(steps, rates.tolist(), strict=True))
+    search.set_records("run", zip(steps, log.values.tolist(), strict=True), by_step)
     verdict = search.judge("run")
-    show_notes((*asked.notes, *_note_on_missing(log, nan)))
+    notes = *_note_on_missing(log, nan), *note_on_rates(loaded, log, schedule)
+    show_notes((*asked.notes, *notes))
     if as_json:
         print_json(
             {

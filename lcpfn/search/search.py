@@ -28,7 +28,7 @@ from lcpfn.search.notices import Notices
 from lcpfn.search.outlook import Outlook
 from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
-from lcpfn.search.run import Belief, Fate, Record, Run
+from lcpfn.search.run import Belief, Fate, Record, Run, read_rates
 from lcpfn.search.settings import SearchSettings
 from lcpfn.search.standing import share_better
 from lcpfn.search.verdict import Verdict
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 
 _BAND = (0.05, 0.5, 0.95)
+# Of the runs that were stopped so many are judged again.
+_REMEMBERED = 50
 
 
 class Search:
@@ -113,7 +115,7 @@ class Search:
         self._extremes: Sequence[float] = ()
         self._allowed: BoundsLike = self.settings.bounds
 
-    def observe(self, run: Hashable, step: float, value: float) -> None:
+    def observe(self, run: Hashable, step: float, value: float, rate: float | None = None) -> None:
         """Adds a record to a run.
 
         A record at a step that was there before means that the run went back, to a checkpoint or
@@ -123,25 +125,40 @@ class Search:
             run: the run's key; a new one begins.
             step: at least 0.
             value: NaN where missing, infinite where the run diverged.
+            rate: learning rate at the record, in any unit; None where unknown. What a model can be
+                told of it makes forecasts sharper; where `schedule` says it all, it is not needed.
 
         Raises:
-            InputError: the step is negative or not finite, or one of the two no number.
+            InputError: the step is negative or not finite, the rate negative, or one no number.
         """
         at, number = read_number("step", step), read_number("value", value)
         if not (at >= 0 and math.isfinite(at)):
             raise InputError(f"step is {at:g}, but must be at least 0 and finite")
+        told = {} if rate is None else read_rates({at: rate})
         known = self._begin(run)
+        known.rates.update(told)
         back = known.add(at, number)
         self._heard(run, known, [number], back)
 
-    def set_records(self, run: Hashable, records: Mapping[int, float] | Iterable[Record]) -> None:
+    def set_records(
+        self,
+        run: Hashable,
+        records: Mapping[int, float] | Iterable[Record],
+        rates: Mapping[float, float] | None = None,
+    ) -> None:
         """Says what a run has reported so far, all of it, in any order.
 
         Args:
             run: the run's key; a new one begins.
             records: values by step, or (step, value) pairs.
+            rates: learning rates by step, where they are known; see `observe`.
+
+        Raises:
+            InputError: a rate is negative or no number.
         """
+        told = read_rates(rates or {})
         known = self._begin(run)
+        known.rates = told
         listed = list(records.items() if isinstance(records, Mapping) else records)
         before = len(known.steps)
         back = known.replace(listed)
@@ -323,6 +340,29 @@ class Search:
         paused = [run for run, known in self._under_way.items() if known.state == "paused"]
         return sorted(paused, key=self._despair)
 
+    def worth_resuming(self, margin: float = 4.0) -> list[Hashable]:
+        """Runs that were stopped and would not be now, the most promising first.
+
+        The run in whose favour one was stopped may have turned out worse since. Of those that were
+        stopped the latest 50 are looked at.
+
+        Args:
+            margin: how clearly, at least 1: the probability that the run wins must be so many times
+                the limit under which it would be stopped.
+
+        Raises:
+            InputError: the margin is below 1 or no number.
+        """
+        if not read_number("margin", margin) >= 1:
+            raise InputError(f"margin is {margin}, but must be at least 1")
+        stopped = (run for run, known in reversed(self._ended.items()) if known.state == "stopped")
+        found: list[tuple[float, Hashable]] = []
+        for run in islice(stopped, _REMEMBERED):
+            verdict = self.judge(run)
+            if verdict.action != "stop" and verdict.prob_better >= margin * verdict.limit:
+                found.append((-verdict.prob_better, run))
+        return [run for _, run in sorted(found, key=lambda each: each[0])]
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws all runs and the forecasts of their ends; see `lcpfn.search.plotting`."""
         from lcpfn.search.plotting import plot_search
@@ -397,12 +437,12 @@ class Search:
         records = self._records(known)
         to_beat, places = self._to_beat(run), self._places(run, known, length)
         standing = places(len(records))
-        waiting = rule.waiting(len(records), standing)
+        waiting = rule.waiting(self._counted(known, length), standing)
         if self._finished < settings.warmup_trials:
             waiting = f"{self._finished} of {settings.warmup_trials} runs have finished"
         told = Verdict("continue", waiting or "", math.nan, to_beat, standing=standing)
         told = replace(told, horizon=length)
-        if waiting is not None and len(records) < settings.rival_records:
+        if waiting is not None and not self._can_be_relied_on(known, length):
             return told
         hears = settings.hears == "always"
         post = self._ask(run, known, records, length, hears)
@@ -461,12 +501,23 @@ class Search:
 
     def _reach(self, run: Hashable, known: Run) -> float | None:
         """What a run under way will hardly fall short of; None where nothing may rely on it."""
-        if known.trouble is not None or len(known.usable) < self.settings.rival_records:
+        length = self._lengths.of(known)
+        if known.trouble is not None or length is None or not self._can_be_relied_on(known, length):
             return None
         belief = self._belief(run, known)
         if belief is None or belief.stopped or math.isnan(belief.reach):
             return None
         return belief.reach
+
+    def _can_be_relied_on(self, known: Run, length: float) -> bool:
+        """Whether a run has records enough for others to be stopped in its favour."""
+        return known.evidence(length, self.shift) >= self.settings.rival_records
+
+    def _counted(self, known: Run, length: float) -> int:
+        """The records of a run that count for the rule."""
+        if self.settings.rule.min_steps is not None:
+            return len(known.usable)
+        return known.evidence(length, self.shift)
 
     def _belief(self, run: Hashable, known: Run) -> Belief | None:
         """What is believed of the end of a run; None where nothing can be."""
@@ -572,7 +623,7 @@ class Search:
             others = [
                 value
                 for peer in islice(reversed(self._ended.values()), settings.peers)
-                if (value := self._at(peer, step + shift, length)) is not None
+                if peer is not known and (value := self._at(peer, step + shift, length)) is not None
             ]
             others += [
                 value
@@ -619,7 +670,7 @@ class Search:
         if bounds is None and self.settings.bounds is not None:
             self._notices.passed_bounds(run, str(self.settings.bounds))
         schedule = shifted(self.settings.schedule, self.shift)
-        told = bounds, schedule, self.settings.of, known.config
+        told = bounds, schedule, self.settings.of, known.rates_at(len(records)), known.config
         question = Question(run, records, length, self.goal, *told)
         post = self._forecast(question)
         if hears and isinstance(self._forecast, HearingForecaster):
