@@ -22,7 +22,7 @@ from lcpfn.network.correction import BINS, EDGES, WIDTHS
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(4)
 # Of the normal scores of the next steps and the end, and how fast it becomes one.
 _SOON, _POWER = 0.65, 0.35
-# Correlations that are told apart.
+# Correlations that tables are made for; between them they are mixed.
 _LEVELS = 24
 _INNER = 4
 _LEAST_MASS = 1e-24
@@ -145,8 +145,14 @@ def carried(masses: Array, progress: Array) -> Array:
     Returns:
         (m, BINS).
     """
-    levels = np.rint(togetherness(progress) * _LEVELS).astype(int)
-    return np.stack([masses @ _transition(level) if level else WIDTHS for level in levels.tolist()])
+    levels = togetherness(progress) * _LEVELS
+    below = np.minimum(levels.astype(int), _LEVELS - 1)
+    tables = {
+        level: masses @ _transition(level) for level in {*below.tolist(), *(below + 1).tolist()}
+    }
+    share = (levels - below)[:, None]
+    lower = np.stack([tables[level] for level in below.tolist()])
+    return lower + share * (np.stack([tables[level + 1] for level in below.tolist()]) - lower)
 
 
 # Tables of at most some ten thousand numbers, made once.

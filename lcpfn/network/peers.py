@@ -188,8 +188,8 @@ def features(now: Now, every: RunFacts, unlike: AnyArray, present: AnyArray) -> 
         ],
         axis=-1,
     )
-    table = xp.where(xp.isnan(table), 0.0, table)
-    return xp.clip(table, -_MOST, _MOST)
+    # What is not known is as if it were in the middle.
+    return xp.clip(xp.where(xp.isnan(table), 0.0, table), -_MOST, _MOST)
 
 
 def trust(now: Now, every: RunFacts, present: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -251,6 +251,8 @@ def _size(xp: ArrayModule, width: AnyArray, level: AnyArray) -> AnyArray:
 def _median(xp: ArrayModule, values: AnyArray, count: AnyArray) -> AnyArray:
     """The lower median of the finite of some values (..., n), the others infinite."""
     ordered = xp.sort(values, axis=-1)
+    if values.ndim == 1:
+        return ordered[(int(count) - 1) // 2]
     index = xp.astype((count - 1) // 2, xp.int64)
     return xp.take_along_axis(ordered, index[..., None], axis=-1)[..., 0]
 
@@ -353,7 +355,7 @@ class PeerNetwork:
             # Nobody reads the others after the last keys and values.
             x, normed = x[..., :1, :], normed[..., :1, :]
         (query,) = _heads(xp, normed @ weight("query"), 1, heads)
-        scores = query @ xp.swapaxes(key, -1, -2) * (self.config.width // heads) ** -0.5
+        scores = (query * (self.config.width // heads) ** -0.5) @ xp.swapaxes(key, -1, -2)
         if mask is not None:
             scores = scores + mask
         scores = xp.exp(scores - xp.max(scores, axis=-1)[..., None])
