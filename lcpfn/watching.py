@@ -297,7 +297,7 @@ class Watch:
         return True
 
     def _judge(self) -> list[_Judged]:
-        """What each run is worth, the most promising first."""
+        """What each run is worth, the one with the highest chance to end best first."""
         search = self._search
         verdicts: dict[str, Verdict] = {}
         ends: dict[str, Array | None] = {}
@@ -309,6 +309,8 @@ class Watch:
         chances = chances_to_end_best([*known.values(), *others], search.goal)
         chance = dict(zip(known, chances, strict=False))
         keys = [str(each.run) for each in search.outlook() if each.run in self._entries]
+        # Sorting keeps the order of the outlook where nothing is known of the chances.
+        keys.sort(key=lambda key: -chance.get(key, 0.0))
         return [
             _Judged(key, verdicts[key], _band(ends[key]), chance.get(key, math.nan)) for key in keys
         ]
