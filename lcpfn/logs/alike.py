@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
 
-_DIGITS = str.maketrans("123456789", "000000000")
+# Of bytes, which is quicker than of characters.
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 # Kinds of lines that are kept: a log with more of them has none that repeat.
 _MOST = 20_000
 
@@ -51,6 +52,12 @@ class Plan:
         """Gives the texts of a line's numbers: steps, cells, totals and the counter's, in order."""
         spans = [*self.steps.values(), *self.cells.values(), *self.totals.values()]
         return _cut([*spans, *(span for span in (self.counter, self.counted) if span is not None)])
+
+    @cached_property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of a line's numbers: step columns, then cells; None where one is both."""
+        names = (*self.steps, *self.cells)
+        return names if len(set(names)) == len(names) else None
 
     @cached_property
     def digits(self) -> Callable[[str], Sequence[str]]:
@@ -107,7 +114,7 @@ class Plans:
     """Plans by what lines look like."""
 
     def __init__(self) -> None:
-        self._plans: dict[str, Plan | None] = {}
+        self._plans: dict[bytes, Plan | None] = {}
 
     def of(self, line: str, make: Callable[[str], Plan | None]) -> Plan | None:
         """The plan of a line; None where there is none.
@@ -116,7 +123,7 @@ class Plans:
             line: as it was logged.
             make: makes one; asked at the second line that is alike.
         """
-        key = line.translate(_DIGITS)
+        key = line.encode(errors="surrogatepass").translate(_DIGITS)
         plan = self._plans.get(key, _UNSEEN)
         if plan is _UNSEEN:
             if len(self._plans) < _MOST:

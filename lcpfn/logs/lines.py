@@ -71,7 +71,7 @@ _PAIR = r"""
 _WORDS = r"|[-+]?(?i:nan|inf(?:inity)?)"
 _ANY_WORD = re.compile(r"[\s:=(\[][-+]?(?:nan|inf|infinity)(?!\w)", re.IGNORECASE)
 # Not the thousandths of a clock: 03:04:05,123
-_ANY_COMMA = re.compile(r"(?<!\d\d)[:=]\s*[-+]?(\d+,\d+)(?![\d,])")
+_ANY_COMMA = re.compile(r"[:=](?<!\d\d[:=])\s*[-+]?(\d+,\d+)(?![\d,])")
 _ANY_POINT = re.compile(r"[:=]\s*[-+]?\d+\.\d")
 
 # Counters that open their line: [10], (10), 10:, #10
@@ -266,10 +266,9 @@ class LineReader:
             if not cut and line:
                 plan = self._plans.of(line, self._plan_of)
                 if plan is None or (plan.spaced and self._heading):
-                    said = self._parse(self._prefixes.without(line))
-                else:
-                    said = self._take(plan, line)
-                self._keep(said, number)
+                    self._keep(self._parse(self._prefixes.without(line)), number)
+                elif not self._keep_next(plan, line, number):
+                    self._keep(self._take(plan, line), number)
             return
         line = self._prefixes.without(line)
         groups: dict[tuple[tuple[str, float], ...], _Line] = {}
@@ -284,6 +283,23 @@ class LineReader:
         found = list(groups.values())
         for said in found[:-1] if cut else found:
             self._keep(said, number)
+
+    def _keep_next(self, plan: Plan, line: str, number: int) -> bool:
+        """Keeps what a line says that has the steps of the one before; whether it does.
+
+        It is what `_take` and `_keep` make of it, at half their price.
+        """
+        names = plan.names
+        same = plan.counter is None and plan.steps and plan.steps.keys() == self._steps.keys()
+        if names is None or not same:
+            return False
+        numbers = list(map(self._number if plan.commas else float, plan.texts(line)))
+        self._steps = dict(zip(plan.steps, numbers, strict=False))
+        if plan.totals:
+            self.totals.update(zip(plan.totals, numbers[len(names) :], strict=True))
+        if plan.cells:
+            self.rows.append(Record(number, dict(zip(names, numbers, strict=False))))
+        return True
 
     def _keep(self, said: _Line, number: int) -> None:
         steps = said.steps
@@ -363,6 +379,9 @@ class LineReader:
             if name in cells:
                 name = _another(name, cells)
             cells[name] = found.span(2)
+        if counter is not None and steps and steps.keys() != {BATCH}:
+            steps.setdefault(BATCH, counter)
+            counter = counted = None
         return Plan(
             steps, totals, cells, counter, counted, tuple(fixed), commas, "  " in line, general
         )

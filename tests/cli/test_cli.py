@@ -359,7 +359,7 @@ class TestShouldStop:
         assert "the newest record is inf: the run has diverged" in result.stdout
 
     def test_hopeless_run_stops(self, lightning: Path) -> None:
-        result = call("should-stop", lightning, *LOSS, "--best", "0.05")
+        result = call("should-stop", lightning, *LOSS, "--best", "0.001")
         assert result.exit_code == 10
         assert result.stdout.startswith("stop: ")
 
@@ -374,14 +374,14 @@ class TestShouldStop:
         assert call("should-stop", lightning, *arguments, "50").exit_code == 0
 
     def test_json(self, lightning: Path) -> None:
-        content = answer("should-stop", lightning, *LOSS, "--best", "0.05")
+        content = answer("should-stop", lightning, *LOSS, "--best", "0.001")
         assert content["stop"] is True
         assert 0 <= content["prob_better"] < 0.05
         assert content["threshold"] == 0.05
-        assert "0.05" in content["reason"]
+        assert "0.001" in content["reason"]
 
     def test_threshold_and_min_steps(self, lightning: Path) -> None:
-        hopeless = ("should-stop", lightning, *LOSS, "--best", "0.05")
+        hopeless = ("should-stop", lightning, *LOSS, "--best", "0.001")
         assert call(*hopeless, "--threshold", "0").exit_code == 0
         assert call(*hopeless, "--min-steps", "31").exit_code == 0
         assert call(*hopeless, "--min-steps", "30").exit_code == 10
@@ -436,7 +436,7 @@ class TestShouldStop:
     def test_peers_tell_on_a_run_that_trails_and_spare_one_that_leads(
         self, lightning: Path, tmp_path: Path
     ) -> None:
-        doubtful = ("should-stop", lightning, *LOSS, "--best", "0.3", "--observe", "8")
+        doubtful = ("should-stop", lightning, *LOSS, "--best", "0.3", "--observe", "10")
         alone = answer(*doubtful)
         assert alone["standing"] is None and alone["limit"] < alone["threshold"]
         for level, standing, limit in ((0.01, 1.0, 0.1), (9.0, 0.0, 0.0)):
@@ -712,7 +712,7 @@ class TestProcess:
     def test_exit_codes_and_standard_input(self, losses: list[float]) -> None:
         log = "loss\n" + "\n".join(map(repr, losses))
         command = [*COMMAND, "should-stop", "-", "-g", "minimize", "-n", "100", "--best"]
-        stopped = subprocess.run([*command, "0.05"], input=log, capture_output=True, text=True)
+        stopped = subprocess.run([*command, "0.001"], input=log, capture_output=True, text=True)
         assert (stopped.returncode, stopped.stdout[:5]) == (10, "stop:")
         refused = subprocess.run(
             [*command, "0.05", "--metric", "acc"], input=log, capture_output=True, text=True
