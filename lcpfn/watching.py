@@ -471,16 +471,26 @@ class _Entry:
         """
         log = self.log
         self.stated = log.stated_horizon if asked is None else asked
-        if self.stated is None and log.step_name in lengths:
-            self.stated = lengths[log.step_name]
-            self.notes = (f"horizon {self.stated:g} in {log.step_name}, as other logs say",)
         if self.stated is None:
+            self._borrow(lengths)
             return
         try:
             self.horizon = log.model_horizon(self.stated)
         except InputError as error:
             self.horizon = float(log.model_steps[-1])
             self.notes = (f"taken for complete: {error}",)
+
+    def _borrow(self, lengths: Mapping[str, float]) -> None:
+        """Takes the length from other logs, if it can be this run's: "step" is not one unit."""
+        length = lengths.get(self.log.step_name)
+        if length is None:
+            return
+        try:
+            self.horizon = self.log.model_horizon(length)
+        except InputError:
+            return
+        self.stated = length
+        self.notes = (f"horizon {length:g} in {self.log.step_name}, as other logs say",)
 
 
 def _key(path: Path, run: str | None) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from copy import copy
 from importlib import import_module
 from inspect import signature
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from lcpfn import __version__
 from lcpfn.cli.options import Argument, Option, declaration
@@ -74,17 +76,51 @@ def _in_typers_terms(command: Callable[..., None]) -> Callable[..., None]:
 def _annotation(hint: Any) -> Any:
     kind, found = declaration(hint)
     if isinstance(found, Option):
-        return Annotated[
-            kind,
-            typer.Option(
-                *found.names,
-                help=found.help,
-                metavar=found.metavar,
-                show_default=found.show_default,
-            ),
-        ]
+        option = typer.Option(
+            *found.names,
+            help=found.help,
+            metavar=found.metavar,
+            show_default=found.show_default,
+        )
+        return Annotated[kind, _telling(kind, option)]
     if isinstance(found, Argument):
         return Annotated[
             kind, typer.Argument(help=found.help, metavar=found.metavar, show_default=False)
         ]
-    return hint
+    # What is declared in typer's own terms.
+    own = [each for each in get_args(hint) if isinstance(each, OptionInfo)]
+    return Annotated[get_args(hint)[0], _telling(get_args(hint)[0], own[0])] if own else hint
+
+
+def _telling(kind: Any, option: OptionInfo) -> OptionInfo:
+    """An option that says which value is no number, where it should be one; typer does not."""
+    kinds = {each for each in get_args(kind) or (kind,) if each is not type(None)}
+    read = _READERS.get(kinds.pop()) if len(kinds) == 1 else None
+    # A range is left to typer, which names it.
+    if read is None or option.parser or option.min is not None or option.max is not None:
+        return option
+    telling = copy(option)
+    telling.parser = read
+    telling.metavar = option.metavar or ("<float>" if read is _number else "<int>")
+    return telling
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a number; write one, such as 100 or 0.5"
+        ) from None
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a whole number; write one, such as 100"
+        ) from None
+
+
+_READERS: dict[type[Any], Callable[[str], Any]] = {float: _number, int: _whole_number}

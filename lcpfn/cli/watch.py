@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 _BARS = "▁▂▃▄▅▆▇█"
 _LINES = 8
+_HEADING = 24
 # On a terminal, a run has a line; so many are left for all else, and for runs at the least.
 _AROUND, _FEWEST = 8, 4
 _MINUTE = 60.0
@@ -121,7 +123,7 @@ def watch(
     if once:
         for source in sources:
             if not Path(source).exists():
-                raise InputError(f"{source} does not exist")
+                raise InputError(f"{source} does not exist: name a folder of runs, or a log")
     commands = None
     if on_stop is not None:
         commands = StopCommands(on_stop, state or _home(sources[0]) / STATE_FILE)
@@ -327,6 +329,10 @@ def _content(
         names = ", ".join(_printable(run.name) for run in stop[:_LINES])
         more = f" and {len(stop) - _LINES} more" if len(stop) > _LINES else ""
         lines.append(Text(f"To be stopped: {names}{more} (nothing is done without --on-stop)."))
+    lines += [
+        Text(f"{count} runs: {_printable(reason)}.")
+        for reason, count in _shared_reasons(watched).items()
+    ]
     notes: dict[str, list[str]] = {}
     for run in watched:
         for note in run.notes:
@@ -345,11 +351,10 @@ def _table(watched: Sequence[WatchedRun], commands: StopCommands | None, folds: 
     from rich.table import Table
     from rich.text import Text
 
-    metrics = list(dict.fromkeys(run.metric for run in watched))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("run", overflow="fold", min_width=8)
     table.add_column("at", justify="right", no_wrap=True)
-    table.add_column(Text(_printable(" / ".join(metrics))), no_wrap=True)
+    table.add_column(Text(_printable(_heading(watched))), no_wrap=True)
     table.add_column("last", justify="right", no_wrap=True)
     table.add_column("end", justify="right", style="bold", no_wrap=True)
     table.add_column("88 % within", justify="right", no_wrap=True)
@@ -360,6 +365,7 @@ def _table(watched: Sequence[WatchedRun], commands: StopCommands | None, folds: 
     known = [value for run in watched for value in (run.median, run.value) if _is_number(value)]
     widths = [run.high - run.low for run in watched if _is_number(run.high - run.low)]
     write = number_writer(known, widths)
+    shared = _shared_reasons(watched)
     for run in watched:
         finished = run.state == "finished"
         band = (
@@ -373,9 +379,17 @@ def _table(watched: Sequence[WatchedRun], commands: StopCommands | None, folds: 
             write(run.median) if _is_number(run.median) else "",
             band,
             write_probability(run.chance) if _is_number(run.chance) else "",
-            _rule(run, commands),
+            _rule(run, commands, run.verdict.reason not in shared),
         )
     return table
+
+
+def _heading(watched: Sequence[WatchedRun]) -> str:
+    """What is forecast, never much wider than the bars below it."""
+    metrics = Counter(run.metric for run in watched).most_common(2)
+    name = metrics[0][0] if metrics else ""
+    short = name if len(name) <= _HEADING else f"…{name[1 - _HEADING :]}"
+    return short if len(metrics) < 2 else f"{short}, …"
 
 
 def _printable(text: str) -> str:
@@ -404,8 +418,14 @@ def _sparkline(shape: Sequence[float]) -> str:
     return "".join(_BARS[round((value - low) / (high - low) * top)] for value in shape)
 
 
-def _rule(run: WatchedRun, commands: StopCommands | None) -> RenderableType:
-    """What the rule says, and why."""
+def _shared_reasons(watched: Sequence[WatchedRun]) -> dict[str, int]:
+    """Reasons that the rule gives for several runs, said once below the table; for how many."""
+    given = Counter(run.verdict.reason for run in watched if run.state != "finished")
+    return {reason: count for reason, count in given.items() if count > 1}
+
+
+def _rule(run: WatchedRun, commands: StopCommands | None, explained: bool) -> RenderableType:
+    """What the rule says, and why where that is `explained` here."""
     from rich.text import Text
 
     if run.state == "finished":
@@ -417,7 +437,7 @@ def _rule(run: WatchedRun, commands: StopCommands | None) -> RenderableType:
     style = "red" if stop else ""
     if run.state == "idle":
         words, style = f"idle for {_duration(run.quiet)}; {words}", "dim"
-    return Text(f"{words}: {run.verdict.reason}", style=style)
+    return Text(f"{words}: {run.verdict.reason}" if explained else words, style=style)
 
 
 def _duration(seconds: float) -> str:

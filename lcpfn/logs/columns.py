@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -154,8 +155,9 @@ def find_metric(table: Table, wanted: str | None, steps_column: str | None) -> C
         # The reader's message then names the cell that is no number.
         return Choice(possible[0], [])
     found = f"{len(numeric)} could be the metric" if numeric else "none could be the metric"
+    example = f", as in --metric {shlex.quote(numeric[-1])}" if numeric else " with --metric"
     raise InputError(
-        f"{table.name}: name the metric; of the columns {listed(table.columns)}, {found}"
+        f"{table.name}: name the metric{example}; of the columns {listed(table.columns)}, {found}"
         + (f" ({listed(numeric)})" if numeric else "")
     )
 

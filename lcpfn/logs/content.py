@@ -71,7 +71,7 @@ def read_bytes(source: str | os.PathLike[str]) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
+        raise InputError(f"{path} does not exist: name a log, or a folder that holds one") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
 

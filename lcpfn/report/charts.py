@@ -104,8 +104,7 @@ def overview_chart(report: Report) -> str:
             drawn.append(_whisker(shares[-1], float(values[-1]), run, axes))
         told.append({"rank": rank, "name": run.name, "x": _plain(shares), "v": _plain(values)})
     about = {"range": [axes.first, axes.last, axes.low, axes.high], "log": axes.logarithmic}
-    metrics = " / ".join(report.metrics)
-    words = f"{metrics} of all {len(report.runs)} runs over the share of each that is trained"
+    words = f"{report.metric} of {len(known)} runs over the share of each that is trained"
     return _plot("overview", axes, drawn, words, {**about, "runs": told}, percent=True)
 
 

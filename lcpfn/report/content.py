@@ -25,6 +25,7 @@ LEVELS = (0.06, 0.25, 0.50, 0.75, 0.94)
 """Quantiles of a fan: the ends of the intervals of 88 and 50 %, and the median between them."""
 
 _FAN_STEPS = 40
+_METRICS_NAMED = 3
 # Looks of the rule at one run in hindsight; more would cost a long search minutes.
 _LOOKS = 50
 
@@ -128,6 +129,14 @@ class Report:
     def metrics(self) -> list[str]:
         """Names of the metric, as the logs have it."""
         return list(dict.fromkeys(run.watched.metric for run in self.runs))
+
+    @property
+    def metric(self) -> str:
+        """What the metric is called, in words: where logs have several names, the first ones."""
+        names = self.metrics
+        more = len(names) - _METRICS_NAMED
+        shown = ", ".join(names[:_METRICS_NAMED])
+        return f"{shown} and {more} more" if more > 0 else shown
 
     def of_fate(self, *fates: Fate) -> list[ReportedRun]:
         """The runs of which this became."""

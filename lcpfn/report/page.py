@@ -134,10 +134,16 @@ class _Writer:
             kinds.append(("l-diverged", "diverged"))
         kinds.append(("l-other", "others"))
         legend = "".join(f'<li class="{kind}"><i></i>{words}</li>' for kind, words in kinds)
+        unknown = sum(run.last_step is None for run in self.report.runs)
+        missing = (
+            f" Not shown: {unknown} of unknown length; <code>--horizon</code> says it."
+            if unknown
+            else ""
+        )
         return (
             "<section aria-labelledby='all'><h2 id='all'>All runs</h2>"
-            f"<p class='quiet'>{safe_text(' / '.join(self.report.metrics))} over the share of each "
-            "run that is trained. Point at a curve to see which it is.</p>"
+            f"<p class='quiet'>{safe_text(self.report.metric)} over the share of each "
+            f"run that is trained. Point at a curve to see which it is.{missing}</p>"
             f"<div class='panel'><ul class='legend'>{legend}</ul>"
             f"{overview_chart(self.report)}</div></section>"
         )
@@ -404,7 +410,7 @@ class _Writer:
 
 
 def _header(report: Report, title: str, made: datetime) -> str:
-    about = f"{' / '.join(report.metrics)}, {_BETTER[report.goal]}"
+    about = f"{report.metric}, {_BETTER[report.goal]}"
     when = made.strftime("%d %B %Y, %H:%M").lstrip("0")
     return (
         f"<header><div><h1>{safe_text(title)}</h1><p class='quiet'>{safe_text(about)} &middot; "

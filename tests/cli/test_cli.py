@@ -329,6 +329,30 @@ class TestBadInput:
         assert "is a folder" in complaint("should-stop", tmp_path, *LOSS, "--best", "1")
         assert "is empty" in complaint("extrapolate", "-", *LOSS, given="")
 
+    def test_a_metric_that_is_not_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "two.csv"
+        path.write_text("epoch,loss,val loss\n1,2,3\n2,1,2\n")
+        assert "name the metric, as in --metric 'val loss'" in complaint("extrapolate", path)
+
+    @pytest.mark.parametrize(
+        ("command", "arguments", "words"),
+        [
+            ("extrapolate", ["run.csv", "--horizon", "abc"], "'abc' is not a number"),
+            ("extrapolate", ["run.csv", "--observe", "1.5"], "'1.5' is not a whole number"),
+            ("should-stop", ["run.csv", "--best", "abc"], "'abc' is not a number"),
+            ("watch", ["runs", "--every", "abc"], "'abc' is not a number"),
+            ("report", ["runs", "--patience", "abc"], "'abc' is not a whole number"),
+            ("train", ["--curves", "abc"], "'abc' is not a whole number"),
+        ],
+    )
+    def test_what_is_no_number_is_named(
+        self, command: str, arguments: list[str], words: str
+    ) -> None:
+        result = call(command, *arguments)
+        assert result.exit_code == 2
+        assert words in result.stderr and arguments[-2] in result.stderr
+        assert len(result.stderr.splitlines()) <= 10
+
     def test_all_missing(self) -> None:
         line = complaint("extrapolate", "-", "-g", "minimize", "-n", "9", given="loss\nnan\nnan\n")
         assert "all 2 values are NaN" in line

@@ -201,6 +201,32 @@ class TestOnce:
         assert answer["state"] == "finished"
         assert "must not lie before the end of the log" in "".join(answer["notes"])
 
+    def test_steps_of_other_logs_that_cannot_be_these_say_nothing(self, tmp_path: Path) -> None:
+        lines = "".join(f"step {9 * i}: val loss {2 / i:.4f}\n" for i in range(1, 9))
+        (tmp_path / "long.log").write_text(lines)
+        lines = "".join(f"[{i}/9] val_loss={2 / i:.4f}\n" for i in range(1, 9))
+        (tmp_path / "short.log").write_text(lines)
+        answers = watched(tmp_path, "--metric", "val_loss")
+        assert {each["steps_column"] for each in answers.values()} == {"step"}
+        assert answers["short.log"]["horizon"] == 9
+        assert answers["long.log"]["state"] == "live"
+        assert answers["long.log"]["horizon"] is None and answers["long.log"]["median"] is None
+
+    def test_metrics_of_many_names_and_one_reason_leave_room(self, tmp_path: Path) -> None:
+        for name in (
+            "val_loss",
+            "training_history/network/val_loss",
+            "val/loss",
+            "val loss",
+        ):
+            rows = "".join(f"{epoch},{2 / epoch:.4f}\n" for epoch in range(1, 9))
+            (tmp_path / f"{len(name)}.csv").write_text(f"epoch,{name}\n{rows}")
+        result = call("watch", tmp_path, "--metric", "val_loss", "--once")
+        heading = next(line for line in result.stdout.splitlines() if " run " in line)
+        assert ", …" in heading and "rule" in heading
+        assert result.stdout.count("--horizon is not given") == 1
+        assert "runs: the length of a full run is unknown" in result.stdout
+
     def test_what_cannot_be_read_is_listed_and_fatal_to_nothing(self, runs: Path) -> None:
         (runs / "empty.csv").touch()
         (runs / "other.csv").write_text("epoch,accuracy\n1,0.3\n2,0.4\n")
@@ -260,7 +286,7 @@ class TestOnce:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            (["nowhere"], "nowhere does not exist"),
+            (["nowhere"], "nowhere does not exist: name a folder of runs, or a log"),
             ([".", "--every", "0"], "--every is 0"),
             ([".", "--idle", "-1"], "idle is -60"),
             ([".", "--horizon", "-5"], "horizon is -5"),

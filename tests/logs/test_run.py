@@ -354,7 +354,8 @@ class TestErrors:
         assert expected in message
 
     def test_missing_file_and_folder(self, tmp_path: Path) -> None:
-        assert error_of(tmp_path / "no.csv").endswith("no.csv does not exist")
+        missing = error_of(tmp_path / "no.csv")
+        assert missing.endswith("no.csv does not exist: name a log, or a folder that holds one")
         assert "is a folder" in error_of(tmp_path)
 
     def test_arbitrary_bytes_never_escape_the_hierarchy(self, tmp_path: Path) -> None:

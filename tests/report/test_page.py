@@ -143,3 +143,17 @@ def test_many_records_are_thinned_and_keep_their_extremes() -> None:
     assert kept.max() == 9 and kept.min() == -9
     assert kept_steps[0] == 1 and kept_steps[-1] == 5000
     assert thinned(steps[:9], values[:9], 240)[0].tolist() == [1, 2, 3, 4, 5, 6, 7, 9]
+
+
+def test_names_of_a_metric_are_cut_and_runs_of_unknown_length_counted(tmp_path: Path) -> None:
+    for at, name in enumerate(("val_loss", "val loss", "eval/val_loss", "val/loss", "val-loss")):
+        rows = "".join(f"{epoch},{2 / epoch:.4f}\n" for epoch in range(1, 9))
+        (tmp_path / f"{at}.csv").write_text(f"epoch,{name}\n{rows}")
+    lines = "".join(f"[{epoch}/9] val_loss={2 / epoch:.4f}\n" for epoch in range(1, 8))
+    (tmp_path / "told.log").write_text(lines)
+    model = lcpfn.load()
+    found = gather(Watch([tmp_path], Asked("val_loss"), model=model), model)
+    page = write_page(found, "x", MADE, "1")
+    read = Reader(page)
+    assert "and 2 more, lower is better" in "".join(read.texts)
+    assert "Not shown: 5 of unknown length" in page
