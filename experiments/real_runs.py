@@ -1,6 +1,6 @@
 """For which runs the forecasts are good: ragged recorded runs, kind by kind.
 
-    python experiments/real_runs.py ../shared/data/world ../shared/data/wild
+    python experiments/real_runs.py ../shared/data/world ../shared/data/wild --figure runs.png
 
 A folder holds .npz files with `steps` and `values` (runs, n), padded with NaN, `goal`, and where
 they are known `repo`, which says what runs are of one source, and `rates`, learning rates at the
@@ -29,6 +29,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
+from experiments.support.real_runs_figure import draw_kinds
 from experiments.support.recorded_runs import read_ragged
 from experiments.support.run_scores import CUTOFFS, RunScores, paired_gain, pool, score_runs
 from lcpfn.forecast.best import Of
@@ -43,6 +44,9 @@ def main(
     model: Annotated[str, typer.Option(help="name or path of a model")] = "default",
     per_source: Annotated[int, typer.Option(help="most runs of each source")] = 40,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="draw the best, median and worst forecast of each kind")
+    ] = None,
 ) -> None:
     """Scores forecasts of recorded runs."""
     torch.set_num_threads(1)
@@ -57,6 +61,14 @@ def main(
     lines += _table_of_rates(loaded, sources)
     if markdown is not None:
         markdown.write_text("\n".join(lines).lstrip() + "\n")
+    if figure is not None:
+        groups: dict[str, list[RecordedRun]] = defaultdict(list)
+        for (group, _), members in sources.items():
+            groups[group].extend(members)
+        scored = {
+            group: (members, score_runs(loaded, members)) for group, members in groups.items()
+        }
+        draw_kinds(loaded, scored, figure)
 
 
 def by_source(runs: Iterable[RecordedRun], per_source: int) -> Sources:

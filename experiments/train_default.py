@@ -7,23 +7,29 @@ In two stages, from the default model before it (which saw draws of `RealisticPr
 
 The first trains on draws of priors: long annealed runs, and curves that resemble those of small
 networks. The second mixes varied copies of recorded runs with them; each source counts alike, a
-benchmark's data set, a workload, a repository. What that is worth on sources that the network has
-not seen is told by training the second stage twice, each time without one half of the sources, and
-judging each source by the network that has not seen it:
+benchmark's data set, a workload, a repository. A longer training on a GPU followed, beside two
+networks that each saw one half of the sources (`experiments/train_side_by_side.py`), and the
+bundled weights are an average over these stages:
 
+    python experiments/train_default.py average runs/average default \
+        --model runs/side/default.safetensors --share 0.82 \
+        --model runs/default/default.safetensors --share 0.13 \
+        --model BEFORE.safetensors --share 0.05
     for fold in 0 1; do
-        python experiments/train_default.py recorded runs/fold$fold \
-            --start runs/base/base.safetensors --leave-out $fold
+        python experiments/train_default.py average runs/average fold$fold \
+            --model runs/side/fold$fold.safetensors --share 0.85 \
+            --model BEFORE.safetensors --share 0.15
     done
     python experiments/train_default.py judge \
-        runs/default/default.safetensors runs/fold?/*.safetensors
+        runs/average/default.safetensors runs/average/fold?.safetensors
 
-The bundled weights went through the second stage three times, with shares that the card tells.
-Training can be killed and resumes; `judge` prints the table of docs/results/sources.md.
+Training can be killed and resumes; `judge` scores each source by the network that has not seen it
+and prints the table of docs/results/sources.md.
 """
 
 from __future__ import annotations
 
+import copy
 import sys
 import zlib
 from collections import defaultdict
@@ -44,6 +50,7 @@ from experiments.real_runs import table
 from experiments.support.recorded_runs import own_accuracies, read_even, read_ragged
 from experiments.support.run_scores import CUTOFFS, RunScores, pool, score_runs
 from lcpfn.forecast.model import LCPFN
+from lcpfn.network.transformer import Network
 from lcpfn.priors import (
     AnnealedPrior,
     Augmentation,
@@ -68,19 +75,19 @@ _FOLD_OF_WORKLOAD = {
 }
 # How often recorded runs of a family are drawn among those of their kind.
 _FAMILY_WEIGHTS = {
-    "lcbench": 0.45,
-    "taskset": 0.15,
-    "lcbench_surrogate": 0.1,
-    "own": 0.3,
+    "lcbench": 0.48,
+    "taskset": 0.16,
+    "lcbench_surrogate": 0.12,
+    "own": 0.24,
     "world": 0.45,
     "wild": 0.55,
 }
 _RAGGED = ("world", "wild")
 # Shares of annealed and realistic draws, of benchmarks and of ragged recordings.
-_SHARES = {"prior": (0.62, 0.38), "recorded": (0.09, 0.4, 0.28, 0.23)}
+_SHARES = {"prior": (0.62, 0.38), "recorded": (0.25, 0.35, 0.2, 0.2)}
 _RUNS_PER_SET = 1000
 # Benchmarks hold thousands of runs, which need less variation than the few of a repository.
-_MILD = Augmentation(
+MILD = Augmentation(
     bent_rate=0.15,
     shifted_rate=0.1,
     mixed_rate=0.1,
@@ -91,6 +98,9 @@ _MILD = Augmentation(
     scattered_rate=0.15,
     unbounded_rate=0.1,
 )
+
+# What a card says of one network's weights.
+_OF_ONE = ("format", "name", "sha256", "parameters", "network", "validation", "validation_note")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
 Out = Annotated[Path, typer.Argument(help="folder for checkpoints and weights")]
@@ -114,6 +124,11 @@ def recorded_runs(data: Path) -> list[RecordedRun]:
 def fold_of(run: RecordedRun) -> int:
     """Which half of the sources a run belongs to."""
     return _FOLD_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % FOLDS)
+
+
+def is_ragged(run: RecordedRun) -> bool:
+    """Whether a run comes from logs of any length rather than from a table of runs."""
+    return _family(run.group) in _RAGGED
 
 
 def group_weights(runs: Iterable[RecordedRun]) -> dict[str, float]:
@@ -155,14 +170,14 @@ def recorded(
         raise typer.BadParameter(f"--leave-out is {leave_out}, but must be 0 to {FOLDS - 1}")
     runs = [run for run in recorded_runs(data) if fold_of(run) != leave_out]
     name = "default" if leave_out is None else f"fold{leave_out}"
-    ragged = [run for run in runs if _family(run.group) in _RAGGED]
-    even = [run for run in runs if _family(run.group) not in _RAGGED]
+    ragged = [run for run in runs if is_ragged(run)]
+    even = [run for run in runs if not is_ragged(run)]
     benchmarks = RecordedPrior(
         even,
         group_weights(even),
         lengths=(13, 26, 51, 52),
         length_weights=(0.12, 0.23, 0.35, 0.3),
-        augmentation=_MILD,
+        augmentation=MILD,
     )
     recordings = [benchmarks, RecordedPrior(ragged, group_weights(ragged))]
     _train(out, name, _mixture("recorded", recordings), start, curves, rate, seed)
@@ -218,6 +233,35 @@ def _train(
         },
     }
     print(save_weights(out, name, result.network, {**card, **made}))
+
+
+@app.command()
+def average(
+    out: Out,
+    name: Annotated[str, typer.Argument(help="of the averaged weights")],
+    model: Annotated[list[str], typer.Option(help="name or path of a model; repeatable")],
+    share: Annotated[list[float], typer.Option(help="of each model, in order; their sum is 1")],
+) -> None:
+    """Averages the weights of models that descend from one another.
+
+    Training on recorded runs moves a network away from what it knew of all others. The average
+    with where it began keeps most of both (Wortsman et al. 2022, robust fine-tuning).
+    """
+    if len(model) != len(share) or abs(sum(share) - 1) > 1e-9:
+        raise typer.BadParameter(f"{len(model)} models have shares {share}, which must sum to 1")
+    loaded = [lcpfn.load(path) for path in model]
+    # What a network is not told it begins by ignoring, so all can have the shape of the first.
+    shape = Network(loaded[0].network.config)
+    states = [copy.deepcopy(shape).take_over(one.network).state_dict() for one in loaded]
+    shape.load_state_dict(
+        {key: sum(s * of[key] for s, of in zip(share, states, strict=True)) for key in states[0]}
+    )
+    card = {key: entry for key, entry in loaded[0].card.items() if key not in _OF_ONE}
+    parts = [
+        {"sha256": one.card["sha256"], "share": part, "curves": one.card.get("curves")}
+        for one, part in zip(loaded, share, strict=True)
+    ]
+    print(save_weights(out, name, shape, {**card, "average_of": parts}))
 
 
 @app.command()
