@@ -1,4 +1,11 @@
-"""Which run goes on next, and which configuration is worth a run."""
+"""Which run goes on next, and which configuration is worth a run.
+
+A run that waits and a configuration not yet tried are weighed by the same question: how likely is
+it to end better than the best seen so far, by a margin that is drawn at random each time (after
+ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large ones look for
+what may be much better. What runs will reach is forecast; what configurations would reach is
+learned from those forecasts and their uncertainty (`lcpfn.search.surrogate`).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +18,47 @@ import numpy as np
 
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.search.configurations import Scales
-from lcpfn.search.outlook import Outlook
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
 Config = Mapping[str, Any]
+
+# Runs that are learned from: the most promising ones, and half as many of the others.
+_PROMISING, _OTHERS = 200, 100
+# Margins by which the best is to be beaten, in powers of ten of its distance to the middle run.
+_MARGINS = (-3.0, -0.5)
+# Below the middle run a difference counts the less the further down it is, from about here on.
+_SOFT = 0.5
+# Where a run that diverged counts to end, below the middle one.
+_DIVERGED = 10.0
+_LEAST_SPREAD = 1e-3
+# Of a normal distribution, the distance of its middle to its 95 % quantile.
+_BAND = 1.645
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A run, as far as the choice of the next one is concerned.
+
+    Args:
+        run: its key.
+        config: its hyperparameters, None where unknown.
+        waits: whether it can be resumed.
+        low, median, high: of what its end is believed to be, as in `Verdict`; the value itself
+            where it has finished. NaN where nothing is known: it has no record yet, or `diverged`.
+        best: its best record, None where it has none.
+        progress: the share of the run that has been observed.
+        diverged: whether its training broke down.
+    """
+
+    run: Hashable
+    config: Config | None
+    waits: bool
+    low: float
+    median: float
+    high: float
+    best: float | None
+    progress: float
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,9 +70,10 @@ class Proposal:
         reason: a sentence for the log.
         config: of the new run, one of the candidates; None where one is resumed.
         run: which one is resumed; None where one is started.
-        probability: that its end beats `target`; NaN where nothing could be said yet.
-        target: what was asked of all that could be chosen; None where nothing could be said yet.
-        median: what the end of the run is believed to be; NaN where nothing could be said yet.
+        probability: that it ends better than `to_beat`; NaN where nothing could be said yet.
+        to_beat: the value that all choices were compared by, somewhat better than the best seen so
+            far; None where nothing could be said yet.
+        median: what its end is believed to be; NaN where nothing could be said yet.
     """
 
     action: Literal["start", "resume"]
@@ -36,5 +81,162 @@ class Proposal:
     config: Config | None = None
     run: Hashable | None = None
     probability: float = math.nan
-    target: float | None = None
+    to_beat: float | None = None
     median: float = math.nan
+
+
+def propose(
+    contenders: Sequence[Contender],
+    candidates: Sequence[Config],
+    goal: Goal,
+    startup: int,
+    generator: np.random.Generator,
+) -> Proposal | None:
+    """What a free worker should do next.
+
+    Args:
+        contenders: all runs that have not failed, those that others work on among them.
+        candidates: configurations that could be started.
+        goal: "maximize" or "minimize".
+        startup: runs that begin with a random candidate before any is chosen.
+        generator: source of randomness.
+
+    Returns:
+        None where there is nothing to choose from.
+    """
+    waiting = [contender for contender in contenders if contender.waits]
+    if not (candidates or waiting):
+        return None
+    view = _View.of(contenders, goal)
+    if candidates and (view is None or len(contenders) < startup):
+        config = candidates[int(generator.integers(len(candidates)))]
+        words = f"run {len(contenders) + 1} of {startup} that begin at random"
+        return Proposal("start", words if len(contenders) < startup else _UNKNOWN, config)
+    if view is None:
+        return Proposal("resume", _UNKNOWN, run=waiting[0].run)
+    return _weigh(view, contenders, candidates, generator)
+
+
+_UNKNOWN = "nothing is known of any run yet"
+
+
+@dataclass(frozen=True)
+class _View:
+    """The scale on which ends are compared: 0 is the middle run, 1 the best that is seen or likely.
+
+    Args:
+        sign: 1 to maximize, -1 to minimize.
+        middle, unit: of the metric, higher is better.
+        best: the best record, on the scale.
+    """
+
+    sign: float
+    middle: float
+    unit: float
+    best: float
+
+    @staticmethod
+    def of(contenders: Sequence[Contender], goal: Goal) -> _View | None:
+        sign = 1.0 if goal == "maximize" else -1.0
+        medians = [sign * each.median for each in contenders if math.isfinite(each.median)]
+        seen = [sign * each.best for each in contenders if each.best is not None]
+        if not (medians and seen):
+            return None
+        best, middle = max(seen), float(np.median(medians))
+        unit = max(max(best, *medians) - middle, 1e-9 * abs(middle), 1e-300)
+        return _View(sign, middle, unit, float(_soft((best - middle) / unit)))
+
+    def place(self, values: Array) -> Array:
+        """Values of the metric on the scale."""
+        return _soft((self.sign * values - self.middle) / self.unit)
+
+    def value(self, place: float) -> float:
+        """The value of the metric at a place on the scale."""
+        bent = place if place >= 0 else -_SOFT * math.expm1(-place / _SOFT)
+        return self.sign * (self.middle + self.unit * bent)
+
+
+def _weigh(
+    view: _View,
+    contenders: Sequence[Contender],
+    candidates: Sequence[Config],
+    generator: np.random.Generator,
+) -> Proposal:
+    """The choice that is most likely to beat a target."""
+    known = _relevant(view, [each for each in contenders if _tells(each)])
+    unheard = [each for each in contenders if not _tells(each) and each.config is not None]
+    configs = [contender.config or {} for contender in (*known, *unheard)]
+    settings = Scales([*configs, *candidates]).encode([*configs, *candidates])
+    taught, asked = settings[: len(known)], settings[len(known) + len(unheard) :]
+    evidence = _evidence(view, known, taught)
+    parameters = fit(evidence)
+    surrogate = Surrogate(evidence, parameters)
+    means, spreads = surrogate.runs()
+    if unheard:
+        others = settings[len(known) : len(known) + len(unheard)]
+        surrogate = Surrogate(evidence.with_believed(others, surrogate.at(others)[0]), parameters)
+    target = view.best + 10 ** generator.uniform(*_MARGINS)
+    waits = np.array([contender.waits for contender in known])
+    resumed = np.where(waits, _surpasses(means, spreads, target), -1.0)
+    first = int(resumed.argmax()) if waits.any() else None
+    to_beat = view.value(target)
+    if candidates:
+        means_asked, spreads_asked = surrogate.at(asked)
+        started = _surpasses(means_asked, spreads_asked, target)
+        best = int(started.argmax())
+        if first is None or started[best] > resumed[first]:
+            chance, median = float(started[best]), view.value(float(means_asked[best]))
+            words = _words(chance, to_beat, f"the best of {len(candidates)} configurations")
+            return Proposal("start", words, candidates[best], None, chance, to_beat, median)
+    if first is None:
+        waiting = next(contender for contender in contenders if contender.waits)
+        return Proposal("resume", _UNKNOWN, run=waiting.run)
+    chance, median = float(resumed[first]), view.value(float(means[first]))
+    words = _words(chance, to_beat, f"the best of {int(waits.sum())} runs that wait")
+    return Proposal("resume", words, None, known[first].run, chance, to_beat, median)
+
+
+def _tells(contender: Contender) -> bool:
+    return contender.diverged or math.isfinite(contender.median)
+
+
+def _relevant(view: _View, known: list[Contender]) -> list[Contender]:
+    """Of many runs, those that something is learned from, in their order."""
+    if len(known) <= _PROMISING + _OTHERS:
+        return known
+    order = np.argsort([-view.sign * each.median for each in known], kind="stable")
+    evenly = np.linspace(_PROMISING, len(known) - 1, _OTHERS).astype(np.int64)
+    return [known[index] for index in sorted([*order[:_PROMISING], *order[evenly]])]
+
+
+def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evidence:
+    diverged = np.array([contender.diverged for contender in known])
+    low, median, high = (
+        np.array([getattr(contender, name) for contender in known], dtype=np.float64)
+        for name in ("low", "median", "high")
+    )
+    worst = view.value(float(_soft(np.float64(-_DIVERGED))))
+    low, median, high = (
+        view.place(np.where(diverged | np.isnan(values), worst, values))
+        for values in (low, median, high)
+    )
+    # What may be better than the middle forecast decides, so it is not averaged away.
+    spreads = np.maximum(high - median, (high - low) / 2) / _BAND
+    progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
+    return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
+
+
+def _surpasses(means: Array, spreads: Array, target: float) -> Array:
+    """P(beyond the target), of normal distributions."""
+    distance = (target - means) / (spreads * math.sqrt(2))
+    return np.array([0.5 * math.erfc(each) for each in distance.tolist()])
+
+
+def _soft(values: Array) -> Array:
+    below = np.minimum(values, 0.0)
+    bent: Array = np.where(values < 0, -_SOFT * np.log1p(-below / _SOFT), values)
+    return bent
+
+
+def _words(chance: float, to_beat: float, what: str) -> str:
+    return f"P(beats {to_beat:g}) = {chance:.3g}, {what}"

@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
+
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import read_goal, read_number
 from lcpfn.forecast.bounds import (
@@ -24,6 +26,7 @@ from lcpfn.search.forecasts import Forecaster, ModelForecaster, Question
 from lcpfn.search.lengths import Length, Lengths, same_share
 from lcpfn.search.notices import Notices
 from lcpfn.search.outlook import Outlook
+from lcpfn.search.proposals import Contender, Proposal, propose
 from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
 from lcpfn.search.run import Belief, Fate, Record, Run
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 
 _BAND = (0.05, 0.5, 0.95)
+_NOTHING = Belief((), math.nan)
 
 
 class Search:
@@ -320,6 +324,51 @@ class Search:
         paused = [run for run, known in self._under_way.items() if known.state == "paused"]
         return sorted(paused, key=self._despair)
 
+    def propose(
+        self,
+        candidates: Sequence[Mapping[str, Any]] = (),
+        generator: np.random.Generator | None = None,
+    ) -> Proposal | None:
+        """What a free worker should do next: start one of some configurations, or resume a run.
+
+        The runs that wait, see `pause`, and the candidates are asked the same question: how likely
+        is each to end better than the best record so far, by a margin that is drawn at random? A
+        run under way is forecast; of candidates, what the forecasts of all runs say about their
+        hyperparameters is learned. So runs should be described, and candidates be many, some of
+        them random draws from the whole space. Runs that were described and have no record yet
+        count as under way elsewhere: candidates next to them are passed over until more is known.
+
+        >>> import lcpfn
+        >>> search = lcpfn.Search(goal="maximize", horizon=50, startup=3)
+        >>> for run, level in {"a": 0.9, "b": 0.7, "c": 0.8}.items():
+        ...     search.describe(run, {"width": 100 * level})
+        ...     for epoch in range(1, 6):
+        ...         search.observe(run, epoch, level * (1 - 0.8**epoch))
+        ...     search.pause(run)
+        >>> proposal = search.propose([{"width": width} for width in (10, 50, 95)])
+        >>> proposal.action, proposal.run
+        ('resume', 'a')
+
+        After three records of a new run, or two of one that was resumed, it is best asked again.
+
+        Args:
+            candidates: configurations that could be started, in any order; none only resumes.
+            generator: source of randomness; None makes it from how much is known, so that the same
+                search proposes the same.
+
+        Returns:
+            None where there are neither candidates nor runs that wait.
+        """
+        if generator is None:
+            records = sum(len(known.steps) for known in self._runs.values())
+            generator = np.random.default_rng([len(self._runs), records])
+        contenders = [
+            self._contender(run, known)
+            for run, known in self._runs.items()
+            if known.state != "failed"
+        ]
+        return propose(contenders, candidates, self.goal, self.settings.startup, generator)
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws all runs and the forecasts of their ends; see `lcpfn.search.plotting`."""
         from lcpfn.search.plotting import plot_search
@@ -505,6 +554,39 @@ class Search:
             known.belief = None
             belief = self._belief(run, known)
         return math.inf if belief is None else -self._sign * belief.hope
+
+    def _contender(self, run: Hashable, known: Run) -> Contender:
+        """A run, as far as the choice of the next one is concerned."""
+        broken = known.trouble is not None and known.value is None
+        belief = None if broken else self._believed_end(run, known)
+        length = self._lengths.of(known)
+        progress = 0.0 if length is None else (known.last + self.shift) / length
+        values = [value for _, value in known.usable]
+        best = None
+        if values:
+            best = max(values) if self.goal == "maximize" else min(values)
+        return Contender(
+            run,
+            known.config,
+            known.state == "paused" and not broken,
+            (belief or _NOTHING).low,
+            (belief or _NOTHING).median,
+            (belief or _NOTHING).high,
+            best,
+            1.0 if known.state == "finished" else progress,
+            broken,
+        )
+
+    def _believed_end(self, run: Hashable, known: Run) -> Belief | None:
+        """What is believed of the end of a run; what of one that has ended is settled."""
+        if known.state == "finished":
+            final = known.value if known.final is None else known.final
+            return None if final is None else Belief((), *(final,) * 5)
+        belief = known.belief
+        if belief is not None and math.isnan(belief.median):
+            # What another process has found says nothing about that.
+            belief = known.belief = None
+        return belief if known.ended and belief is not None else self._belief(run, known)
 
     def _look(self, run: Hashable, known: Run) -> Outlook:
         belief = known.belief

@@ -30,8 +30,8 @@ _ROOT = math.sqrt(5.0)
 # (settings lie within 0 and 1), of the spread of the function and of what is each run's own (in
 # the distance of the middle run to the best), of how much more than said forecasts err, and the
 # log odds of the share of their errors that they have in common.
-_LENGTH = (math.log(0.7), 1.0)
-_OTHERS = ((0.0, 1.0), (math.log(0.2), 1.0), (math.log(0.3), 1.0), (-1.0, 1.5))
+_LENGTH = (math.log(0.5), 1.0)
+_OTHERS = ((0.0, 1.0), (math.log(0.15), 0.3), (math.log(0.5), 0.3), (-2.0, 0.3))
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,22 @@ class Evidence:
     def __getitem__(self, index: Array) -> Evidence:
         return Evidence(
             self.settings[index], self.ends[index], self.spreads[index], self.progress[index]
+        )
+
+    def with_believed(self, settings: Array, ends: Array) -> Evidence:
+        """With runs that nothing is heard of yet, as if they had ended where they are expected to.
+
+        So nobody else tries what is next to them before they are heard of.
+
+        Args:
+            settings: (m, d) of their hyperparameters.
+            ends: (m,) what is expected of them.
+        """
+        return Evidence(
+            np.concatenate([self.settings, settings]),
+            np.concatenate([self.ends, ends]),
+            np.concatenate([self.spreads, np.zeros_like(ends)]),
+            np.concatenate([self.progress, np.ones_like(ends)]),
         )
 
 
