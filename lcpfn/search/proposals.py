@@ -166,6 +166,10 @@ def _weigh(
     known = _relevant(view, [each for each in contenders if _tells(each)])
     unheard = [each for each in contenders if not _tells(each) and each.config is not None]
     configs = [contender.config or {} for contender in (*known, *unheard)]
+    if candidates:
+        # What no candidate says cannot tell them apart.
+        names = {name for candidate in candidates for name in candidate}
+        configs = [{name: each[name] for name in each if name in names} for each in configs]
     settings = Scales([*configs, *candidates]).encode([*configs, *candidates])
     taught, asked = settings[: len(known)], settings[len(known) + len(unheard) :]
     evidence = _evidence(view, known, taught)

@@ -362,12 +362,16 @@ class Search:
         if generator is None:
             records = sum(len(known.steps) for known in self._runs.values())
             generator = np.random.default_rng([len(self._runs), records])
-        contenders = [
-            self._contender(run, known)
-            for run, known in self._runs.items()
-            if known.state != "failed"
-        ]
-        return propose(contenders, candidates, self.goal, self.settings.startup, generator)
+        return propose(self._contenders(), candidates, self.goal, self.settings.startup, generator)
+
+    def leading(self) -> list[Hashable]:
+        """Runs by what their ends are believed to be, best first, whatever became of them.
+
+        Those that failed or diverged, and those of which nothing is known, are left out.
+        """
+        known = [each for each in self._contenders() if math.isfinite(each.median)]
+        known.sort(key=lambda each: -self._sign * each.median)
+        return [each.run for each in known]
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws all runs and the forecasts of their ends; see `lcpfn.search.plotting`."""
@@ -555,15 +559,22 @@ class Search:
             belief = self._belief(run, known)
         return math.inf if belief is None else -self._sign * belief.hope
 
+    def _contenders(self) -> list[Contender]:
+        return [
+            self._contender(run, known)
+            for run, known in self._runs.items()
+            if known.state != "failed"
+        ]
+
     def _contender(self, run: Hashable, known: Run) -> Contender:
         """A run, as far as the choice of the next one is concerned."""
-        broken = known.trouble is not None and known.value is None
+        broken = (known.trouble is not None and known.value is None) or not known.counts
         belief = None if broken else self._believed_end(run, known)
         length = self._lengths.of(known)
         progress = 0.0 if length is None else (known.last + self.shift) / length
         values = [value for _, value in known.usable]
         best = None
-        if values:
+        if values and known.counts:
             best = max(values) if self.goal == "maximize" else min(values)
         return Contender(
             run,
