@@ -17,10 +17,8 @@ from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.search.divergence import divergence, usable
 from lcpfn.search.forecasts import Question
 
-LEVELS = np.array(
-    [0.0005, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, *np.arange(0.1, 0.91, 0.05)]
-    + [0.925, 0.95, 0.965, 0.98, 0.99, 0.995, 0.998, 0.9995]
-)
+_TAIL = (0.0005, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075)
+LEVELS = np.array([*_TAIL, *np.linspace(0.1, 0.9, 17), *(1 - level for level in reversed(_TAIL))])
 """Levels at which forecasts are kept; between them they are interpolated."""
 
 
@@ -37,7 +35,7 @@ class PoolForecasts:
     def __init__(
         self, pool: Pool, model: lcpfn.LCPFN, folder: Path | None = None, of: Of = "best"
     ) -> None:
-        self._pool, self._model, self._of = pool, model, of
+        self._pool, self._model, self.of = pool, model, of
         runs, records = pool.curves.shape
         self._made = np.zeros(runs, dtype=bool)
         self._quantiles = np.full((runs, records, len(LEVELS)), np.nan, dtype=np.float32)
@@ -89,7 +87,7 @@ class PoolForecasts:
             horizon=pool.records,
             goal=pool.goal,
             bounds=bounds_that_hold("auto", values[:1].tolist(), pool.goal, self._seen),
-            of=self._of,
+            of=self.of,
         )
         # Prefix by prefix the quantiles would cost more than the forecast.
         ends = [post.at_horizon()._margins for post in posts]
@@ -102,7 +100,7 @@ class PoolForecasts:
             later[0].high,
         )
         quantiles = np.asarray(together.quantile(LEVELS[:, None])).T
-        if self._of == "best":
+        if self.of == "best":
             better = np.maximum if pool.goal == "maximize" else np.minimum
             so_far = better.accumulate(np.where(np.isnan(values), values[0], values))
             quantiles = better(quantiles, so_far[:, None])

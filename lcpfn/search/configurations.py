@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -16,75 +15,48 @@ Config = Mapping[str, Any]
 _MIDDLE = 0.5
 
 
-class Scales:
-    """Where hyperparameters stand among those of other configurations.
+def encode(configs: Sequence[Config]) -> Array:
+    """Configurations as (n, columns), each within 0 and 1, by where they stand among each other.
 
     A number becomes the share of the others that are smaller, ties half, so it makes no difference
     whether it was drawn from an even scale or a logarithmic one. Anything else is a category and
     becomes a column for each of its values but the first. One that is missing from some
-    configurations, as conditional ones are, has a column that says so.
+    configurations, as conditional ones are, or None or NaN, has a column that says so. What never
+    differs has none.
 
-    >>> scales = Scales([{"rate": 0.1}, {"rate": 0.01}, {"rate": 0.001, "depth": 3}])
-    >>> scales.encode([{"rate": 0.01}, {"rate": 0.001, "depth": 3}]).round(3).tolist()
-    [[0.5, 1.0], [0.167, 0.0]]
-
-    Args:
-        configs: what others are compared with.
+    >>> encode([{"rate": 0.1}, {"rate": 0.01}, {"rate": 0.001, "depth": 3}]).round(3).tolist()
+    [[0.833, 1.0], [0.5, 1.0], [0.167, 0.0]]
     """
-
-    def __init__(self, configs: Sequence[Config]) -> None:
-        names = dict.fromkeys(name for config in configs for name in config)
-        self._columns = [_Column(name, [config.get(name) for config in configs]) for name in names]
-
-    def encode(self, configs: Sequence[Config]) -> Array:
-        """Configurations as (n, columns), each within 0 and 1."""
-        parts = [
-            column.encode([config.get(column.name) for config in configs])
-            for column in self._columns
-        ]
-        return np.concatenate([np.empty((len(configs), 0)), *parts], axis=1)
+    names = dict.fromkeys(name for config in configs for name in config)
+    columns = [
+        column for name in names for column in _columns([config.get(name) for config in configs])
+    ]
+    return np.stack(columns, axis=1) if columns else np.empty((len(configs), 0))
 
 
-class _Column:
-    """One hyperparameter.
-
-    Args:
-        name: its name.
-        values: of the configurations to compare with, None where missing.
-    """
-
-    def __init__(self, name: str, values: Sequence[Any]) -> None:
-        self.name = name
-        present = [value for value in values if value is not None]
-        self._missing = 0 < len(present) < len(values)
-        self._numbers = all(_is_number(value) for value in present)
-        self._levels: list[Any] = []
-        if self._numbers:
-            known, counts = np.unique(np.array(present, dtype=np.float64), return_counts=True)
-            self._known = known
-            self._places = (np.cumsum(counts) - counts / 2) / max(1, len(present))
-        else:
-            self._levels = sorted({_key(value) for value in present})
-
-    def encode(self, values: Sequence[Any]) -> Array:
-        """(n, columns) of values, None where missing."""
-        absent = np.array([value is None for value in values], dtype=np.float64)
-        columns: list[Array] = [absent] if self._missing else []
-        if self._numbers and len(self._known) > 1:
-            usable = [float(value) if _is_number(value) else math.nan for value in values]
-            places = np.interp(usable, self._known, self._places)
-            columns.insert(0, np.where(np.isnan(places), _MIDDLE, places))
-        keys = [_key(value) for value in values] if self._levels else []
-        columns += [
-            np.array([key == level for key in keys], dtype=np.float64) for level in self._levels[1:]
-        ]
-        return np.stack(columns, axis=1) if columns else np.empty((len(values), 0))
+def _columns(values: Sequence[Any]) -> list[Array]:
+    """The columns of one hyperparameter, None where it is missing."""
+    kinds = set(map(type, values)) - {type(None)}
+    if all(issubclass(kind, Real) and kind is not bool for kind in kinds):
+        numbers = np.array(values, dtype=np.float64)
+        absent = np.isnan(numbers)
+        columns = _places(numbers, ~absent)
+    else:
+        # 1 and True are equal but not the same choice; lists cannot be looked up.
+        keys = ["" if value is None else f"{type(value).__name__}:{value!r}" for value in values]
+        absent = np.array([not key for key in keys])
+        levels = sorted(set(keys) - {""})
+        columns = [np.array([key == level for key in keys], float) for level in levels[1:]]
+    if absent.any() and not absent.all():
+        columns.append(absent.astype(np.float64))
+    return columns
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
-
-
-def _key(value: Any) -> str:
-    # 1 and True are equal but not the same choice; lists cannot be looked up.
-    return f"{type(value).__name__}:{value!r}"
+def _places(numbers: Array, present: Array) -> list[Array]:
+    """The places of numbers among those that are present; none where they are all the same."""
+    known, which, counts = np.unique(numbers[present], return_inverse=True, return_counts=True)
+    if len(known) < 2:
+        return []
+    places = np.full(len(numbers), _MIDDLE)
+    places[present] = ((np.cumsum(counts) - counts / 2) / counts.sum())[which]
+    return [places]

@@ -1,31 +1,27 @@
 """Which run goes on next, and which configuration is worth a run.
 
-A run that waits and a configuration not yet tried are weighed by the same question: how likely is
-it to end better than the best seen so far, by a margin that is drawn at random each time (after
-ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large ones look for
-what may be much better. What runs will reach is forecast; what configurations would reach is
-learned from those forecasts and their uncertainty (`lcpfn.search.surrogate`).
+A run that waits and a configuration not yet tried are weighed by the same question: by how much is
+it expected to improve on the best record so far, where what falls short of that counts as nothing
+(expected improvement, Mockus 1978; of freeze and thaw, Swersky et al. 2014)? What runs will reach
+is forecast; what configurations would reach is learned from those forecasts and their uncertainty
+(`lcpfn.search.surrogate`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from lcpfn.forecast.arguments import Array, Goal
-from lcpfn.search.configurations import Scales
+from lcpfn.search.configurations import Config, encode
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
-
-Config = Mapping[str, Any]
 
 # Runs that are learned from: the most promising ones, and half as many of the others.
 _PROMISING, _OTHERS = 200, 100
-# Margins by which the best is to be beaten, in powers of ten of its distance to the middle run.
-_MARGINS = (-3.0, -0.5)
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one.
@@ -43,6 +39,7 @@ class Contender:
         run: its key.
         config: its hyperparameters, None where unknown.
         waits: whether it can be resumed.
+        busy: whether somebody works on it.
         low, median, high: of what its end is believed to be, as in `Verdict`; the value itself
             where it has finished. NaN where nothing is known: it has no record yet, or `diverged`.
         best: its best record, None where it has none.
@@ -53,6 +50,7 @@ class Contender:
     run: Hashable
     config: Config | None
     waits: bool
+    busy: bool
     low: float
     median: float
     high: float
@@ -70,9 +68,9 @@ class Proposal:
         reason: a sentence for the log.
         config: of the new run, one of the candidates; None where one is resumed.
         run: which one is resumed; None where one is started.
-        probability: that it ends better than `to_beat`; NaN where nothing could be said yet.
-        to_beat: the value that all choices were compared by, somewhat better than the best seen so
-            far; None where nothing could be said yet.
+        improvement: by how much it is expected to improve on the best record so far, in units of
+            what that is ahead of the middle run; NaN where nothing could be said yet.
+        probability: that it ends better than that; NaN where nothing could be said yet.
         median: what its end is believed to be; NaN where nothing could be said yet.
     """
 
@@ -80,8 +78,8 @@ class Proposal:
     reason: str
     config: Config | None = None
     run: Hashable | None = None
+    improvement: float = math.nan
     probability: float = math.nan
-    to_beat: float | None = None
     median: float = math.nan
 
 
@@ -114,7 +112,7 @@ def propose(
         return Proposal("start", words if len(contenders) < startup else _UNKNOWN, config)
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)
-    return _weigh(view, contenders, candidates, generator)
+    return _weigh(view, contenders, candidates)
 
 
 _UNKNOWN = "nothing is known of any run yet"
@@ -155,14 +153,22 @@ class _View:
         bent = place if place >= 0 else -_SOFT * math.expm1(-place / _SOFT)
         return self.sign * (self.middle + self.unit * bent)
 
+    def told(self, mean: float, spread: float, gain: float, what: str) -> dict[str, Any]:
+        """What a proposal says of its choice."""
+        best = self.value(self.best)
+        chance = float(_beyond(np.array([(mean - self.best) / spread]))[0])
+        gained = abs(self.unit * gain)
+        return {
+            "reason": f"expected to improve on {best:g} by {gained:.3g}, {what}; "
+            f"P(beats it) = {chance:.3g}",
+            "improvement": float(gain),
+            "probability": chance,
+            "median": self.value(float(mean)),
+        }
 
-def _weigh(
-    view: _View,
-    contenders: Sequence[Contender],
-    candidates: Sequence[Config],
-    generator: np.random.Generator,
-) -> Proposal:
-    """The choice that is most likely to beat a target."""
+
+def _weigh(view: _View, contenders: Sequence[Contender], candidates: Sequence[Config]) -> Proposal:
+    """The choice that is expected to improve most on the best record."""
     known = _relevant(view, [each for each in contenders if _tells(each)])
     unheard = [each for each in contenders if not _tells(each) and each.config is not None]
     configs = [contender.config or {} for contender in (*known, *unheard)]
@@ -170,34 +176,36 @@ def _weigh(
         # What no candidate says cannot tell them apart.
         names = {name for candidate in candidates for name in candidate}
         configs = [{name: each[name] for name in each if name in names} for each in configs]
-    settings = Scales([*configs, *candidates]).encode([*configs, *candidates])
+    settings = encode([*configs, *candidates])
     taught, asked = settings[: len(known)], settings[len(known) + len(unheard) :]
     evidence = _evidence(view, known, taught)
     parameters = fit(evidence)
     surrogate = Surrogate(evidence, parameters)
     means, spreads = surrogate.runs()
+    # What others work on is taken for done: it is to be improved on, not to be done again.
+    best = max([view.best, *means[[contender.busy for contender in known]].tolist()])
     if unheard:
         others = settings[len(known) : len(known) + len(unheard)]
-        surrogate = Surrogate(evidence.with_believed(others, surrogate.at(others)[0]), parameters)
-    target = view.best + 10 ** generator.uniform(*_MARGINS)
+        believed = surrogate.at(others)[0]
+        best = max(best, float(believed.max()))
+        surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
     waits = np.array([contender.waits for contender in known])
-    resumed = np.where(waits, _surpasses(means, spreads, target), -1.0)
-    first = int(resumed.argmax()) if waits.any() else None
-    to_beat = view.value(target)
+    gains = np.where(waits, _improvement(means, spreads, best), -1.0)
+    resumed = int(gains.argmax()) if waits.any() else None
     if candidates:
         means_asked, spreads_asked = surrogate.at(asked)
-        started = _surpasses(means_asked, spreads_asked, target)
-        best = int(started.argmax())
-        if first is None or started[best] > resumed[first]:
-            chance, median = float(started[best]), view.value(float(means_asked[best]))
-            words = _words(chance, to_beat, f"the best of {len(candidates)} configurations")
-            return Proposal("start", words, candidates[best], None, chance, to_beat, median)
-    if first is None:
+        gains_asked = _improvement(means_asked, spreads_asked, best)
+        started = int(gains_asked.argmax())
+        if resumed is None or gains_asked[started] > gains[resumed]:
+            belief = means_asked[started], spreads_asked[started], gains_asked[started]
+            told = view.told(*belief, f"the most of {len(candidates)} configurations")
+            return Proposal("start", config=candidates[started], **told)
+    if resumed is None:
         waiting = next(contender for contender in contenders if contender.waits)
         return Proposal("resume", _UNKNOWN, run=waiting.run)
-    chance, median = float(resumed[first]), view.value(float(means[first]))
-    words = _words(chance, to_beat, f"the best of {int(waits.sum())} runs that wait")
-    return Proposal("resume", words, None, known[first].run, chance, to_beat, median)
+    belief = means[resumed], spreads[resumed], gains[resumed]
+    told = view.told(*belief, f"the most of {int(waits.sum())} runs that wait")
+    return Proposal("resume", run=known[resumed].run, **told)
 
 
 def _tells(contender: Contender) -> bool:
@@ -230,17 +238,20 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
     return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
 
 
-def _surpasses(means: Array, spreads: Array, target: float) -> Array:
-    """P(beyond the target), of normal distributions."""
-    distance = (target - means) / (spreads * math.sqrt(2))
-    return np.array([0.5 * math.erfc(each) for each in distance.tolist()])
+def _improvement(means: Array, spreads: Array, best: float) -> Array:
+    """How far normal distributions are expected to reach beyond the best, the rest as nothing."""
+    distance = (means - best) / spreads
+    density = np.exp(-0.5 * distance**2) / math.sqrt(2 * math.pi)
+    gains: Array = spreads * (distance * _beyond(distance) + density)
+    return np.maximum(gains, 0.0)
+
+
+def _beyond(distance: Array) -> Array:
+    """P(a standard normal lies below), (n,)."""
+    return np.array([0.5 * math.erfc(-each / math.sqrt(2)) for each in distance.tolist()])
 
 
 def _soft(values: Array) -> Array:
     below = np.minimum(values, 0.0)
     bent: Array = np.where(values < 0, -_SOFT * np.log1p(-below / _SOFT), values)
     return bent
-
-
-def _words(chance: float, to_beat: float, what: str) -> str:
-    return f"P(beats {to_beat:g}) = {chance:.3g}, {what}"

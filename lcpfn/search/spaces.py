@@ -42,7 +42,9 @@ class Number:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
-            raise InputError(f"low is {self.low} and high {self.high}, but must be finite, in order")
+            raise InputError(
+                f"low is {self.low} and high {self.high}, but must be finite, in order"
+            )
         if self.log and self.low <= 0:
             raise InputError(f"low is {self.low}, but on a logarithmic scale must be positive")
         if self.step is not None and not self.step > 0:

@@ -126,7 +126,7 @@ def fit(evidence: Evidence) -> Array:
     usual = np.array([_LENGTH[0]] * dimensions + [middle for middle, _ in _OTHERS])
     width = np.array([_LENGTH[1]] * dimensions + [spread for _, spread in _OTHERS])
     differences = (evidence.settings[:, None] - evidence.settings[None]) ** 2
-    apart = differences.reshape(-1, dimensions).T.copy()
+    apart = differences.reshape(len(evidence) ** 2, dimensions).T.copy()
     parameters = usual.copy()
     first, second = np.zeros_like(usual), np.zeros_like(usual)
     for count in range(1, _ITERATIONS + 1):
