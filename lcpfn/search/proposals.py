@@ -195,6 +195,9 @@ def _weigh(view: _View, contenders: Sequence[Contender], candidates: Sequence[Co
     if candidates:
         means_asked, spreads_asked = surrogate.at(asked)
         gains_asked = _improvement(means_asked, spreads_asked, best)
+        # A run that is made again hardly ends elsewhere.
+        tried = {row.tobytes() for row in settings[: len(configs)]}
+        gains_asked[[row.tobytes() in tried for row in asked]] = -1.0
         started = int(gains_asked.argmax())
         if resumed is None or gains_asked[started] > gains[resumed]:
             belief = means_asked[started], spreads_asked[started], gains_asked[started]
