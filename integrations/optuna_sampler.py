@@ -92,7 +92,7 @@ class LCPFNSampler(BaseSampler):
     def __init__(
         self,
         seed: int | None = None,
-        startup: int = 8,
+        startup: int = 10,
         max_steps: MaxSteps = None,
         *,
         count: int = 200,

@@ -85,7 +85,7 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
         mode: str | None = None,
         *,
         seed: int | None = None,
-        startup: int = 8,
+        startup: int = 10,
         points_to_evaluate: Sequence[Mapping[str, Any]] = (),
         **settings: Any,
     ) -> None:

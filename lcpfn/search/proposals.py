@@ -1,8 +1,9 @@
 """Which run goes on next, and which configuration is worth a run.
 
-A run that waits and a configuration not yet tried are weighed by the same question: by how much is
-it expected to improve on the best record so far, where what falls short of that counts as nothing
-(expected improvement, Mockus 1978; of freeze and thaw, Swersky et al. 2014)? What runs will reach
+A run that waits and a configuration not yet tried are weighed by the same question: how likely is
+it to end better than the best record so far, by a margin that is drawn at random each time (after
+ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large ones look for
+what may be much better, elsewhere. What runs will reach
 is forecast; what configurations would reach is learned from those forecasts and their uncertainty
 (`lcpfn.search.surrogate`).
 """
@@ -22,6 +23,8 @@ from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
 # Runs that are learned from: the most promising ones, and half as many of the others.
 _PROMISING, _OTHERS = 200, 100
+# Margins by which the best is to be beaten, in powers of ten of its distance to the middle run.
+_MARGINS = (-3.0, 0.0)
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one.
@@ -68,9 +71,9 @@ class Proposal:
         reason: a sentence for the log.
         config: of the new run, one of the candidates; None where one is resumed.
         run: which one is resumed; None where one is started.
-        improvement: by how much it is expected to improve on the best record so far, in units of
-            what that is ahead of the middle run; NaN where nothing could be said yet.
-        probability: that it ends better than that; NaN where nothing could be said yet.
+        probability: that it ends better than `to_beat`; NaN where nothing could be said yet.
+        to_beat: what all choices were asked, the best record so far and a margin; None where
+            nothing could be said yet.
         median: what its end is believed to be; NaN where nothing could be said yet.
     """
 
@@ -78,8 +81,8 @@ class Proposal:
     reason: str
     config: Config | None = None
     run: Hashable | None = None
-    improvement: float = math.nan
     probability: float = math.nan
+    to_beat: float | None = None
     median: float = math.nan
 
 
@@ -112,7 +115,7 @@ def propose(
         return Proposal("start", words if len(contenders) < startup else _UNKNOWN, config)
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)
-    return _weigh(view, contenders, candidates)
+    return _weigh(view, contenders, candidates, generator)
 
 
 _UNKNOWN = "nothing is known of any run yet"
@@ -153,22 +156,24 @@ class _View:
         bent = place if place >= 0 else -_SOFT * math.expm1(-place / _SOFT)
         return self.sign * (self.middle + self.unit * bent)
 
-    def told(self, mean: float, spread: float, gain: float, what: str) -> dict[str, Any]:
+    def told(self, mean: float, chance: float, target: float, what: str) -> dict[str, Any]:
         """What a proposal says of its choice."""
-        best = self.value(self.best)
-        chance = float(_beyond(np.array([(mean - self.best) / spread]))[0])
-        gained = abs(self.unit * gain)
+        to_beat = self.value(target)
         return {
-            "reason": f"expected to improve on {best:g} by {gained:.3g}, {what}; "
-            f"P(beats it) = {chance:.3g}",
-            "improvement": float(gain),
-            "probability": chance,
+            "reason": f"P(beats {to_beat:g}) = {chance:.3g}, the highest of {what}",
+            "probability": float(chance),
+            "to_beat": to_beat,
             "median": self.value(float(mean)),
         }
 
 
-def _weigh(view: _View, contenders: Sequence[Contender], candidates: Sequence[Config]) -> Proposal:
-    """The choice that is expected to improve most on the best record."""
+def _weigh(
+    view: _View,
+    contenders: Sequence[Contender],
+    candidates: Sequence[Config],
+    generator: np.random.Generator,
+) -> Proposal:
+    """The choice that is most likely to beat the best record by a margin."""
     known = _relevant(view, [each for each in contenders if _tells(each)])
     unheard = [each for each in contenders if not _tells(each) and each.config is not None]
     configs = [contender.config or {} for contender in (*known, *unheard)]
@@ -189,25 +194,26 @@ def _weigh(view: _View, contenders: Sequence[Contender], candidates: Sequence[Co
         believed = surrogate.at(others)[0]
         best = max(best, float(believed.max()))
         surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
+    target = best + 10 ** generator.uniform(*_MARGINS)
     waits = np.array([contender.waits for contender in known])
-    gains = np.where(waits, _improvement(means, spreads, best), -1.0)
-    resumed = int(gains.argmax()) if waits.any() else None
+    chances = np.where(waits, _beyond(means, spreads, target), -1.0)
+    resumed = int(chances.argmax()) if waits.any() else None
     if candidates:
         means_asked, spreads_asked = surrogate.at(asked)
-        gains_asked = _improvement(means_asked, spreads_asked, best)
+        chances_asked = _beyond(means_asked, spreads_asked, target)
         # A run that is made again hardly ends elsewhere.
         tried = {row.tobytes() for row in settings[: len(configs)]}
-        gains_asked[[row.tobytes() in tried for row in asked]] = -1.0
-        started = int(gains_asked.argmax())
-        if resumed is None or gains_asked[started] > gains[resumed]:
-            belief = means_asked[started], spreads_asked[started], gains_asked[started]
-            told = view.told(*belief, f"the most of {len(candidates)} configurations")
+        chances_asked[[row.tobytes() in tried for row in asked]] = -1.0
+        started = int(chances_asked.argmax())
+        if resumed is None or chances_asked[started] > chances[resumed]:
+            what = f"{len(candidates)} configurations"
+            told = view.told(means_asked[started], chances_asked[started], target, what)
             return Proposal("start", config=candidates[started], **told)
     if resumed is None:
         waiting = next(contender for contender in contenders if contender.waits)
         return Proposal("resume", _UNKNOWN, run=waiting.run)
-    belief = means[resumed], spreads[resumed], gains[resumed]
-    told = view.told(*belief, f"the most of {int(waits.sum())} runs that wait")
+    what = f"{int(waits.sum())} runs that wait"
+    told = view.told(means[resumed], chances[resumed], target, what)
     return Proposal("resume", run=known[resumed].run, **told)
 
 
@@ -241,17 +247,10 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
     return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
 
 
-def _improvement(means: Array, spreads: Array, best: float) -> Array:
-    """How far normal distributions are expected to reach beyond the best, the rest as nothing."""
-    distance = (means - best) / spreads
-    density = np.exp(-0.5 * distance**2) / math.sqrt(2 * math.pi)
-    gains: Array = spreads * (distance * _beyond(distance) + density)
-    return np.maximum(gains, 0.0)
-
-
-def _beyond(distance: Array) -> Array:
-    """P(a standard normal lies below), (n,)."""
-    return np.array([0.5 * math.erfc(-each / math.sqrt(2)) for each in distance.tolist()])
+def _beyond(means: Array, spreads: Array, target: float) -> Array:
+    """P(beyond the target) of normal distributions, (n,)."""
+    distance = (target - means) / (spreads * math.sqrt(2))
+    return np.array([0.5 * math.erfc(each) for each in distance.tolist()])
 
 
 def _soft(values: Array) -> Array:

@@ -331,9 +331,10 @@ class Search:
     ) -> Proposal | None:
         """What a free worker should do next: start one of some configurations, or resume a run.
 
-        The runs that wait, see `pause`, and the candidates are asked the same question: by how much
-        is each expected to improve on the best record so far? A run under way is forecast; of
-        candidates, what the forecasts of all runs say about their hyperparameters is learned. So
+        The runs that wait, see `pause`, and the candidates are asked the same question: how likely
+        is each to end better than the best record so far, by a margin that is drawn at random? A
+        run under way is forecast; of candidates, what the forecasts of all runs say about their
+        hyperparameters is learned. So
         runs should be described, and candidates be many, some of them random draws from the whole
         space. Runs that were described and have no record yet
         count as under way elsewhere: candidates next to them are passed over until more is known.

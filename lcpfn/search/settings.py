@@ -75,7 +75,7 @@ class SearchSettings:
     pause: bool = False
     first_records: int = 2
     hope: float = 0.75
-    startup: int = 5
+    startup: int = 12
     slice: float = 0.0
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from lcpfn.forecast.arguments import Array
 
 # Runs that the process's own parameters are fitted to: the cost grows with the cube.
 _FITTED = 72
-_ITERATIONS = 30
+_ITERATIONS = 20
 _RATE = 0.15
 # Adam's own.
 _MEMORY = (0.9, 0.99)
