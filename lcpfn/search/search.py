@@ -111,6 +111,7 @@ class Search:
         self._runs: dict[Hashable, Run] = {}
         self._under_way: dict[Hashable, Run] = {}
         self._ended: dict[Hashable, Run] = {}
+        self._settled: dict[Hashable, Contender] = {}
         self._finished = 0
         self._extremes: Sequence[float] = ()
         self._allowed: BoundsLike = self.settings.bounds
@@ -383,6 +384,7 @@ class Search:
     def _begin(self, run: Hashable) -> Run:
         """The run, under way: a new one, or one that goes on after all."""
         known = self._runs.get(run)
+        self._settled.pop(run, None)
         if known is None:
             known = Run(self.goal, self.settings.of, self.settings.nan)
             self._runs[run] = self._under_way[run] = known
@@ -561,33 +563,35 @@ class Search:
         return math.inf if belief is None else -self._sign * belief.hope
 
     def _contenders(self) -> list[Contender]:
-        return [
-            self._contender(run, known)
-            for run, known in self._runs.items()
-            if known.state != "failed"
-        ]
+        found = []
+        for run, known in self._runs.items():
+            if known.state == "failed":
+                continue
+            contender = self._settled.get(run)
+            if contender is None:
+                contender = self._contender(run, known)
+                if known.ended:
+                    self._settled[run] = contender
+            found.append(contender)
+        return found
 
     def _contender(self, run: Hashable, known: Run) -> Contender:
         """A run, as far as the choice of the next one is concerned."""
         broken = (known.trouble is not None and known.value is None) or not known.counts
-        belief = None if broken else self._believed_end(run, known)
+        belief = (None if broken else self._believed_end(run, known)) or _NOTHING
         length = self._lengths.of(known)
         progress = 0.0 if length is None else (known.last + self.shift) / length
-        values = [value for _, value in known.usable]
-        best = None
-        if values and known.counts:
-            best = max(values) if self.goal == "maximize" else min(values)
         return Contender(
             run,
             known.config,
-            known.state == "paused" and not broken,
-            known.state == "live",
-            (belief or _NOTHING).low,
-            (belief or _NOTHING).median,
-            (belief or _NOTHING).high,
-            best,
-            1.0 if known.state == "finished" else progress,
-            broken,
+            waits=known.state == "paused" and not broken,
+            busy=known.state == "live",
+            low=belief.low,
+            median=belief.median,
+            high=belief.high,
+            best=known.best if known.counts else None,
+            progress=1.0 if known.state == "finished" else progress,
+            diverged=broken,
         )
 
     def _believed_end(self, run: Hashable, known: Run) -> Belief | None:
