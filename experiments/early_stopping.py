@@ -1,20 +1,22 @@
 """What does stopping cost and save? Recorded searches, replayed through real pruners, side by side.
 
-    python -m experiments.early_stopping --data ../shared/data/lcbench --save scores.json
+    python -m experiments.early_stopping --data ../shared/data/lcbench --save runs/ours.json \
+        --save-others runs/others.json
 
 For each folder given, and for the project's own curves, 100 recorded runs of each data set become
 the trials of a search, in two random orders, so many at a time (`--workers 1 8 32 100`, one table
 each). Every method sees the same searches; see `experiments.replay`. Optuna's pruners and Ray
-Tune's schedulers run as they are, with their own defaults where they have any; the rows of
-`LCPFNPruner` and `LCPFNScheduler` are theirs with the bundled model and default settings. Rows of
-`Search` with other thresholds, with pauses and without, come from shared forecasts, and the script
-counts in how many trials the same way of replaying the default differs from the pruner. Standard
-errors are over data sets, as searches in one data set are not independent. A run that diverged is
-reported as it was recorded.
+Tune's schedulers run as they are, with their own defaults where they have any. So do `LCPFNPruner`
+and `LCPFNScheduler`; all that is ours goes by forecasts of the bundled model that are made once for
+each data set. Rows of `Search` are of other thresholds, with pauses and without. On the first
+`--own-forecasts` data sets of each folder the pruner is replayed with forecasts of its own as well,
+and the script counts the trials that end at another record. Standard errors are over data sets, as
+searches in one data set are not independent. A run that diverged is reported as it was recorded.
 
 A folder holds one .npz per data set with an array `val_loss` or `valid_loss` (lower is better) or
-`val_accuracy`, of shape (runs, records). With `--save` every finished data set is kept, and a
-later call goes on from there.
+`val_accuracy`, of shape (runs, records). What is saved is kept search by search, and a later call
+goes on from there. The methods of others have a file of their own, as they do not change with our
+model and rule.
 """
 
 from __future__ import annotations
@@ -47,14 +49,15 @@ from experiments.replay import (
     outcome,
     read_runs,
 )
+from experiments.replay_optuna import ours as our_pruner
 from experiments.replay_optuna import pruners, through_optuna
-from experiments.replay_search import forecast_all, through_search
+from experiments.replay_search import Foreseen, RunForecasts, forecast_all, through_search
 from experiments.support.saved_results import SavedResults
 from experiments.support.score_tables import write
 from lcpfn.forecast.schedule import NamedSchedule
 
-THRESHOLDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
-PAUSED_THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.4)
+THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
+PAUSED_THRESHOLDS = (0.05, 0.1, 0.2)
 WORKERS = (1, 8, 32, 100)
 DEFAULT = "LCPFNPruner"
 
@@ -70,18 +73,36 @@ def row_name(threshold: float, pause: bool = False) -> str:
     return f"Search{', pauses' if pause else ''}, threshold {threshold:g}"
 
 
-def methods(
-    model: str, without: Sequence[str] = (), schedule: NamedSchedule | None = None
-) -> dict[str, Method]:
-    """All that runs through somebody's real code, with the two ends to compare with."""
+def others_methods(without: Sequence[str] = ()) -> dict[str, Method]:
+    """All that is not ours, through its real code, with the two ends to compare with."""
     found: dict[str, Method] = {"none": no_stopping, "oracle": oracle}
-    ours: dict[str, Any] = {"model": model, "schedule": schedule}
-    found |= {name: through_optuna(make) for name, make in pruners(**ours).items()}
+    found |= {name: through_optuna(make) for name, make in pruners().items()}
     if find_spec("ray") is not None:
         from experiments.replay_ray import schedulers, through_ray
 
-        found |= {name: through_ray(make) for name, make in schedulers(**ours).items()}
+        found |= {name: through_ray(make) for name, make in schedulers().items()}
     return {name: method for name, method in found.items() if name not in without}
+
+
+def our_methods(
+    forecasts: Sequence[RunForecasts],
+    without: Sequence[str] = (),
+    thresholds: Sequence[float] = THRESHOLDS,
+    paused: Sequence[float] = PAUSED_THRESHOLDS,
+) -> dict[str, Method]:
+    """Pruner, scheduler and searches, on forecasts in the order of the runs."""
+    known = Foreseen(forecasts)
+    found: dict[str, Method] = {DEFAULT: through_optuna(our_pruner(forecast=known))}
+    if find_spec("ray") is not None:
+        from experiments.replay_ray import ours, through_ray
+
+        found |= {name: through_ray(make) for name, make in ours(forecast=known).items()}
+    found = {name: method for name, method in found.items() if name not in without}
+    for pause, values in ((False, thresholds), (True, paused)):
+        for threshold in values:
+            method = through_search(forecasts, threshold=threshold, pause=pause)
+            found[row_name(threshold, pause)] = method
+    return found
 
 
 def search_source() -> str:
@@ -91,67 +112,101 @@ def search_source() -> str:
     return hashlib.sha256(b"".join(sources)).hexdigest()
 
 
-def score(
-    runs: RecordedRuns,
-    model: lcpfn.LCPFN,
-    replayed: dict[str, Method],
-    workers: Sequence[int],
-    orders: int,
-    seed: int,
-    schedule: NamedSchedule | None = None,
-) -> tuple[Widths, int]:
-    """Replays all methods; also counts trials that the two ways to replay ours end differently."""
-    widths: Widths = {width: {} for width in workers}
-    different = 0
-    forecasts = forecast_all(runs, model, schedule)
-    for number, order in enumerate(runs.orders(orders, seed)):
-        search = replace(runs, name=f"{runs.name}-{number}", curves=runs.curves[order])
-        known = [forecasts[index] for index in order]
-        searches = {
-            row_name(threshold, pause): through_search(known, threshold=threshold, pause=pause)
-            for pause in (False, True)
-            for threshold in (THRESHOLDS if not pause else PAUSED_THRESHOLDS)
-        }
-        for width, scores in widths.items():
-            replays = {name: method(search, width) for name, method in replayed.items()}
-            replays |= {name: method(search, width) for name, method in searches.items()}
-            if DEFAULT in replays:
-                same = replays[row_name(lcpfn.StoppingRule().threshold)]
-                different += int((same.spent != replays[DEFAULT].spent).sum())
-            for name, replay in replays.items():
-                scores.setdefault(name, []).append(outcome(search, replay))
-    return widths, different
-
-
 class Record:
-    """Outcomes of finished data sets in a file, so that a run can be cut off and go on."""
+    """Outcomes of searches in a file, so that a run can be cut off and go on.
+
+    Args:
+        path: of the file; None keeps nothing.
+        settings: that the outcomes belong to.
+    """
 
     def __init__(self, path: Path | None, settings: dict[str, Any]):
         self._saved = SavedResults(path, settings)
 
-    def get(self, name: str) -> tuple[Widths, int] | None:
-        """What is known of a data set."""
-        stored = self._saved.sets.get(name)
+    def get(self, key: str) -> dict[str, Outcome] | None:
+        """What is known of a search, by method."""
+        stored = self._saved.sets.get(key)
         if stored is None:
             return None
-        widths = {
-            int(width): {
-                method: [Outcome(*values) for values in rows] for method, rows in scores.items()
-            }
-            for width, scores in stored["widths"].items()
-        }
-        return widths, stored["different"]
+        return {method: Outcome(*values) for method, values in stored.items()}
 
-    def put(self, name: str, widths: Widths, different: int) -> None:
-        """Keeps the outcomes of a data set."""
-        rows = {
-            str(width): {
-                method: [astuple(one) for one in outcomes] for method, outcomes in scores.items()
-            }
-            for width, scores in widths.items()
-        }
-        self._saved.sets[name] = {"widths": rows, "different": different}
+    def put(self, key: str, outcomes: dict[str, Outcome]) -> None:
+        """Keeps the outcomes of a search."""
+        self._saved.sets[key] = {method: astuple(one) for method, one in outcomes.items()}
         self._saved.keep()
+
+
+class Replays:
+    """Replays of the searches of data sets, each once.
+
+    Args:
+        model: makes the forecasts.
+        workers: how many trials run at a time, all that are wanted.
+        orders: searches in each data set.
+        seed: of the orders.
+        schedule: learning rate that our rules are told.
+        without: methods to leave out.
+        records: of the methods of others, and of ours.
+    """
+
+    def __init__(
+        self,
+        model: lcpfn.LCPFN,
+        workers: Sequence[int],
+        orders: int,
+        seed: int,
+        schedule: NamedSchedule | None,
+        without: Sequence[str],
+        records: tuple[Record, Record],
+    ) -> None:
+        self._model = model
+        self._workers = workers
+        self._orders = orders
+        self._seed = seed
+        self._schedule = schedule
+        self._without = without
+        self._others, self._ours = records
+        self._forecasts: tuple[str, list[RunForecasts]] | None = None
+
+    def score(self, folder: str, runs: RecordedRuns) -> Widths:
+        """All methods on one data set."""
+        widths: Widths = {}
+        for number, order in enumerate(runs.orders(self._orders, self._seed)):
+            search = replace(runs, name=f"{runs.name}-{number}", curves=runs.curves[order])
+            for width in self._workers:
+                key = f"{folder}/{runs.name}/{number}/{width}"
+                found = self._others.get(key)
+                if found is None:
+                    found = _replayed(search, width, others_methods(self._without))
+                    self._others.put(key, found)
+                own = self._ours.get(key)
+                if own is None:
+                    known = [self._forecast(folder, runs)[index] for index in order]
+                    own = _replayed(search, width, our_methods(known, self._without))
+                    self._ours.put(key, own)
+                for name, one in (found | own).items():
+                    widths.setdefault(width, {}).setdefault(name, []).append(one)
+        return widths
+
+    def different(self, folder: str, runs: RecordedRuns) -> int:
+        """Trials of the pruner that end at another record where it makes its own forecasts."""
+        order = runs.orders(1, self._seed)[0]
+        search = replace(runs, curves=runs.curves[order])
+        known = Foreseen([self._forecast(folder, runs)[index] for index in order])
+        alone = our_pruner(model=self._model, schedule=self._schedule)
+        makers = alone, our_pruner(forecast=known)
+        one, other = (through_optuna(make)(search, min(self._workers)) for make in makers)
+        return int((one.spent != other.spent).sum())
+
+    def _forecast(self, folder: str, runs: RecordedRuns) -> list[RunForecasts]:
+        key = f"{folder}/{runs.name}"
+        if self._forecasts is None or self._forecasts[0] != key:
+            self._forecasts = key, forecast_all(runs, self._model, self._schedule)
+        return self._forecasts[1]
+
+
+def _replayed(search: RecordedRuns, workers: int, methods: dict[str, Method]) -> dict[str, Outcome]:
+    return {name: outcome(search, method(search, workers)) for name, method in methods.items()}
 
 
 def mean_and_error(sets: Sequence[Scores], method: str, column: str) -> tuple[float, float]:
@@ -307,8 +362,14 @@ def main(
     schedule: Annotated[
         NamedSchedule | None, typer.Option(help="tell our rules the learning rate")
     ] = None,
+    own_forecasts: Annotated[
+        int, typer.Option(help="sets of each folder on which the pruner makes its own", min=0)
+    ] = 1,
     each: Annotated[bool, typer.Option(help="also print every data set")] = False,
-    save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
+    save: Annotated[Path | None, typer.Option(help="keep outcomes of ours in this file")] = None,
+    save_others: Annotated[
+        Path | None, typer.Option(help="keep those of other methods in this file")
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
     figure: Annotated[Path | None, typer.Option(help="draw epochs against regret")] = None,
 ) -> None:
@@ -316,35 +377,27 @@ def main(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
     loaded = lcpfn.load(model)
-    replayed = methods(model, without or (), schedule)
     widths = list(workers or WORKERS)
+    left_out = list(without or ())
+    searches = {"per_set": per_set, "seed": seed, "metric": metric, "without": left_out}
     settings = {
         "model": loaded.card["sha256"],
         "source": search_source(),
         "thresholds": [*THRESHOLDS, *PAUSED_THRESHOLDS],
-        "methods": list(replayed),
-        "workers": widths,
-        "per_set": per_set,
-        "orders": orders,
-        "seed": seed,
-        "metric": metric,
         "schedule": schedule,
     }
-    record = Record(save, settings)
+    records = Record(save_others, searches), Record(save, {**searches, **settings})
+    replays = Replays(loaded, widths, orders, seed, schedule, left_out, records)
     tables: list[Table] = []
     notes: list[str] = []
     panels: dict[str, Sequence[Scores]] = {}
     for folder in [*(data or ()), *([OWN_CURVES] if own else ())]:
         sets: dict[str, Widths] = {}
-        different = 0
+        different: list[int] = []
         for runs in read_runs(folder, per_set, seed, metric):
-            key = f"{folder.name}/{runs.name}"
-            found = record.get(key)
-            if found is None:
-                found = score(runs, loaded, replayed, widths, orders, seed, schedule)
-                record.put(key, *found)
-            sets[runs.name] = found[0]
-            different += found[1]
+            sets[runs.name] = replays.score(folder.name, runs)
+            if len(different) < own_forecasts and DEFAULT not in left_out:
+                different.append(replays.different(folder.name, runs))
         if not sets:
             raise typer.BadParameter(f"{folder} has no .npz file with a known metric")
         for width in widths:
@@ -354,12 +407,11 @@ def main(
                 tables.append(set_table(title, scores))
             panels[title] = list(scores.values())
             tables.append(table(f"{title}: {len(sets)} sets x {orders} orders", panels[title]))
-            if others(replayed):
-                notes.append(f"{title}: {against_curve(panels[title])}")
-        if DEFAULT in replayed:
+            notes.append(f"{title}: {against_curve(panels[title])}")
+        if different:
             notes.append(
-                f"{folder.name}: {different} trials of {DEFAULT} end at another record when its "
-                "search is replayed on shared forecasts"
+                f"{folder.name}: {sum(different)} trials of {DEFAULT} end at another record where "
+                f"it makes its own forecasts, on {len(different)} sets"
             )
     write(tables, notes, markdown)
     if figure is not None:

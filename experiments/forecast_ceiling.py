@@ -41,6 +41,7 @@ from experiments.support.score_tables import (
 from experiments.support.scores import Scores, pool
 from experiments.support.small_networks import last_value_scores, scores
 from experiments.support.tasks import Task, read_tasks
+from lcpfn.network.transformer import Network
 from lcpfn.priors import CurveBatch
 from lcpfn.training import Execution, TrainingConfig, train
 
@@ -98,7 +99,7 @@ def taught(
     model: lcpfn.LCPFN, tasks: Sequence[Task], out: Path, curves: int, rate: float
 ) -> lcpfn.LCPFN:
     """The model after training on recorded curves; a finished training is not done again."""
-    network = model.network
+    network = Network.of(model.network)
     config = TrainingConfig(curves=curves, learning_rate=rate, warmup=0.05, network=network.config)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         line = bar.add_task(out.name, total=config.steps)
@@ -110,7 +111,7 @@ def taught(
             observer=lambda progress: bar.update(line, completed=progress.step),
             start=network,
         )
-    return lcpfn.LCPFN(result.network, {**model.card, "name": TAUGHT})
+    return lcpfn.LCPFN(result.network.engine(), {**model.card, "name": TAUGHT})
 
 
 def halves(names: Sequence[str]) -> dict[str, int]:

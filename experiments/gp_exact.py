@@ -20,9 +20,10 @@ import typer
 from rich.console import Console
 
 from lcpfn.atomic import write_atomically
+from lcpfn.network.config import NetworkConfig
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import Observations, Questions
-from lcpfn.network.transformer import Network, NetworkConfig
+from lcpfn.network.transformer import Network
 from lcpfn.priors import CurveBatch, GaussianProcessPrior
 from lcpfn.training import Execution, Progress, TrainingConfig, train
 
@@ -69,10 +70,10 @@ def compare(network: Network, prior: GaussianProcessPrior, batch: CurveBatch) ->
         unseen = batch.values[:, cutoff:].double().contiguous()
         mean, std = prior.posterior(seen)
         mean = mean.contiguous()
-        forecast, _ = network.extend(
-            None, Observations(fractions[:, :cutoff], seen), Questions(fractions[:, cutoff:])
-        )
-        forecast = forecast.double()
+        known = Observations(fractions[:, :cutoff], seen)
+        prefixes = torch.full(unseen.shape, cutoff)
+        context = network.view.observe(known)
+        forecast = network(context, known, prefixes, Questions(fractions[:, cutoff:])).double()
         # The quadrature asks thousands of questions of every step: some curves will do.
         some = slice(min(100, len(seen)))
         kl = divergence(mean[some], std, forecast[some])

@@ -130,15 +130,16 @@ class Trials(Protocol):
         """The next of the paused trials to go on; None where there is none."""
 
 
-def side_by_side(runs: RecordedRuns, workers: int, trials: Trials) -> Replay:
+def side_by_side(
+    runs: RecordedRuns, workers: int, trials: Trials, waiting_first: bool = False
+) -> Replay:
     """Replays a search in rounds.
-
-    New trials begin before paused ones go on.
 
     Args:
         runs: in the order of trials.
         workers: how many run at a time.
         trials: decides.
+        waiting_first: whether trials that wait go on before new ones begin; else after them.
     """
     count, records = runs.curves.shape
     spent, finished = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool)
@@ -147,12 +148,11 @@ def side_by_side(runs: RecordedRuns, workers: int, trials: Trials) -> Replay:
     times: list[float] = []
     while True:
         while len(running) < workers:
-            if begun < count:
-                following: int | None = begun
+            following = trials.choose() if waiting_first or begun == count else None
+            if following is None and begun < count:
+                following = begun
                 trials.begin(begun)
                 begun += 1
-            else:
-                following = trials.choose()
             if following is None:
                 break
             running.append(following)

@@ -22,8 +22,8 @@ MakePruner = Callable[[int], BasePruner]
 """Makes a pruner for runs of so many records."""
 
 
-def pruners(**settings: Any) -> dict[str, MakePruner]:
-    """Optuna's, and ours with its defaults but for the settings given.
+def pruners() -> dict[str, MakePruner]:
+    """Optuna's.
 
     Median and Percentile wait for five trials and five records; the halving ones keep a third.
     """
@@ -32,8 +32,12 @@ def pruners(**settings: Any) -> dict[str, MakePruner]:
         "Optuna Percentile 25": lambda records: PercentilePruner(25.0, 5, 5),
         "Optuna Hyperband": lambda records: HyperbandPruner(1, records, 3),
         "Optuna SuccessiveHalving": lambda records: SuccessiveHalvingPruner(1, 3),
-        "LCPFNPruner": lambda records: LCPFNPruner(max_steps=records, **settings),
     }
+
+
+def ours(**settings: Any) -> MakePruner:
+    """Our pruner, with its defaults but for the settings given."""
+    return lambda records: LCPFNPruner(max_steps=records, **settings)
 
 
 class _Study:

@@ -31,8 +31,8 @@ MakeScheduler = Callable[[int, str], TrialScheduler]
 """Makes a scheduler for runs of so many records, given "min" or "max"."""
 
 
-def schedulers(**settings: Any) -> dict[str, MakeScheduler]:
-    """Ray's, and ours with its defaults but for the settings given.
+def schedulers() -> dict[str, MakeScheduler]:
+    """Ray's.
 
     ASHA keeps a third at each rung, the first after one record; HyperBand halves as Ray's does,
     waiting for all trials of a bracket; median stopping waits for five records and five trials.
@@ -41,6 +41,12 @@ def schedulers(**settings: Any) -> dict[str, MakeScheduler]:
         "Ray ASHA": partial(_ray, ASHAScheduler, grace_period=1, reduction_factor=3),
         "Ray HyperBand": partial(_ray, HyperBandScheduler),
         "Ray MedianStopping": _median,
+    }
+
+
+def ours(**settings: Any) -> dict[str, MakeScheduler]:
+    """Our scheduler, with its defaults but for the settings given, with pauses and without."""
+    return {
         "LCPFNScheduler": partial(_lcpfn, settings=settings),
         "LCPFNScheduler, freeze": partial(_lcpfn, settings={**settings, "freeze": True}),
     }

@@ -25,7 +25,7 @@ class Remembered:
     """A forecast that computes what it is asked once."""
 
     def __init__(self, post: lcpfn.Extrapolation) -> None:
-        self._post = post
+        self.forecast = self._post = post
         self._quantiles: dict[tuple[float, ...], Array] = {}
         self._chances: dict[float, float] = {}
 
@@ -119,8 +119,9 @@ class Foreseen:
 
 
 def _number(run: Hashable) -> int:
-    assert isinstance(run, int)
-    return run
+    """The number of a run, by which Ray knows it as a text."""
+    assert isinstance(run, int | str)
+    return int(run)
 
 
 class SearchTrials:

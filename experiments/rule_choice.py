@@ -18,15 +18,17 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 import lcpfn
 from experiments.early_stopping import Record, Widths, mean_and_error, search_source
 from experiments.replay import RecordedRuns, outcome, read_runs
-from experiments.replay_search import forecast_all, through_search
+from experiments.replay_search import RunForecasts, forecast_all, through_search
 from lcpfn.search.settings import SearchSettings
 
 WORKERS = (1, 8, 32, 100)
@@ -88,21 +90,30 @@ def score(
     runs: RecordedRuns,
     model: lcpfn.LCPFN,
     compared: Variants,
-    workers: Sequence[int],
-    orders: int,
-    seed: int,
+    widths: Sequence[int],
+    orders: Sequence[NDArray[np.int64]],
+    kept: tuple[Record, str],
 ) -> Widths:
-    """Replays all variants in each order."""
-    forecasts = forecast_all(runs, model)
-    widths: Widths = {width: {name: [] for name in compared} for width in workers}
-    for order in runs.orders(orders, seed):
-        search = RecordedRuns(runs.name, runs.curves[order], runs.goal)
-        known = [forecasts[index] for index in order]
-        for name, settings in compared.items():
-            method = through_search(known, **settings)
-            for width, scores in widths.items():
-                scores[name].append(outcome(search, method(search, width)))
-    return widths
+    """Replays all variants in each order; what is known from before is not replayed again."""
+    record, name = kept
+    forecasts: list[RunForecasts] | None = None
+    scores: Widths = {width: {variant: [] for variant in compared} for width in widths}
+    for number, order in enumerate(orders):
+        for width in widths:
+            key = f"{name}/{number}/{width}"
+            found = record.get(key)
+            if found is None:
+                forecasts = forecasts or forecast_all(runs, model)
+                search = RecordedRuns(runs.name, runs.curves[order], runs.goal)
+                known = [forecasts[index] for index in order]
+                found = {
+                    variant: outcome(search, through_search(known, **settings)(search, width))
+                    for variant, settings in compared.items()
+                }
+                record.put(key, found)
+            for variant, one in found.items():
+                scores[width][variant].append(one)
+    return scores
 
 
 Means = dict[str, tuple[float, ...]]
@@ -156,10 +167,7 @@ def main(
         "model": loaded.card["sha256"],
         "variants": list(compared),
         "source": search_source(),
-        "workers": widths,
         "per_set": per_set,
-        "orders": orders,
-        "seeds": seed or SEEDS,
     }
     record = Record(save, settings)
     folders: dict[str, Means] = {}
@@ -167,12 +175,9 @@ def main(
         sets: list[Widths] = []
         for number in seed or SEEDS:
             for runs in read_runs(folder, per_set, number):
-                key = f"{folder.name}/{runs.name}/{number}"
-                found = record.get(key)
-                if found is None:
-                    found = score(runs, loaded, compared, widths, orders, number), 0
-                    record.put(key, *found)
-                sets.append(found[0])
+                drawn = runs.orders(orders, number)
+                kept = record, f"{folder.name}/{runs.name}/{number}"
+                sets.append(score(runs, loaded, compared, widths, drawn, kept))
         if not sets:
             raise typer.BadParameter(f"{folder} has no .npz file with a known metric")
         folders[folder.name] = means_of(sets, compared)

@@ -36,6 +36,7 @@ from experiments.real_runs import by_source, table
 from experiments.support.recorded_runs import read_ragged
 from lcpfn.forecast.model import LCPFN
 from lcpfn.priors import RecordedRun
+from lcpfn.search.evidence import evidence
 
 Array = NDArray[np.float64]
 
@@ -51,7 +52,8 @@ class AskedRun:
     """Forecasts of one run's end, after n of its first records.
 
     Args:
-        records, progress: (n,) how many records had been seen, and what share of the run that was.
+        records, progress: (n,) how many records had been seen, those within a fiftieth of the run
+            counted once, and what share of the run that was.
         as_winner, as_loser: (n,) the chance to beat a value that the run beats, or misses.
         beaten: (n, CHANCES) whether the end beat the value of that chance.
     """
@@ -85,8 +87,9 @@ def ask(model: LCPFN, run: RecordedRun) -> AskedRun:
     spread = float(np.quantile(run.values, 0.95) - np.quantile(run.values, 0.05))
     levels = 1 - np.array(CHANCES) if run.maximize else np.array(CHANCES)
     values = np.stack([post.quantile(levels)[:, -1] for post in posts])
+    end_step = float(run.steps[-1])
     return AskedRun(
-        counts,
+        np.array([evidence(run.steps[:count], end_step) for count in counts]),
         run.steps[counts - 1] / run.steps[-1],
         np.array([post.prob_better(end - sign * _LEAD * spread) for post in posts]),
         np.array([post.prob_better(end + sign * _LAG * spread) for post in posts]),

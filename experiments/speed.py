@@ -1,6 +1,7 @@
 """What a forecast costs on this machine: median times, memory, and the share of the hardware used.
 
-    python experiments/speed.py [--model reference] [--repeats 30]
+    python -m experiments.speed [--model reference] [--repeats 30]
+    python -m experiments.speed --engine   # beside the torch engine before: engine_comparison.py
 
 One core serves the single forecast and the stream, all cores the batch and the backtest. The
 machine's matrix-product rate is measured in the same run, on products of the network's own shapes,
@@ -9,6 +10,7 @@ so the share says how much of the hardware the batch reaches. Peak memory is the
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -16,12 +18,13 @@ from typing import Annotated
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import typer
 from rich.console import Console
 from rich.table import Table
 
 import lcpfn
+from experiments.engine_comparison import BEFORE, compare
+from lcpfn.network.blas import BlasThreads
 from lcpfn.priors import ReferencePrior
 
 OBSERVED = 50
@@ -40,16 +43,14 @@ def seconds(call: Callable[[], object], repeats: int) -> float:
     return float(np.median(times))
 
 
-def product_rate(width: int, repeats: int) -> float:
+def product_rate(width: int, cores: int, repeats: int) -> float:
     """Floating-point operations a second of the network's largest product, on all cores."""
-    tokens, weight = torch.randn(64 * (OBSERVED + 1), width), torch.randn(4 * width, width)
-    with torch.inference_mode():
-        return (
-            2
-            * tokens.shape[0]
-            * weight.numel()
-            / seconds(lambda: F.linear(tokens, weight), repeats)
-        )
+    generator = np.random.default_rng(0)
+    tokens = generator.normal(size=(64 * (OBSERVED + 1), width)).astype(np.float32)
+    weight = generator.normal(size=(width, 4 * width)).astype(np.float32)
+    with BlasThreads(cores):
+        taken = seconds(lambda: tokens @ weight, repeats)
+    return 2 * tokens.shape[0] * weight.size / taken
 
 
 def forecast_operations(model: lcpfn.LCPFN) -> float:
@@ -77,17 +78,21 @@ def stream_time(model: lcpfn.LCPFN, values: np.ndarray, repeats: int, ask: bool)
 def main(
     model: Annotated[str, typer.Option(help="bundled name or path")] = "reference",
     repeats: Annotated[int, typer.Option(help="timed calls of each kind")] = 30,
+    engine: Annotated[bool, typer.Option(help="compare with the torch engine before")] = False,
 ) -> None:
     """Prints the table."""
+    if engine:
+        compare(model, BEFORE, rounds=max(5, repeats // 2), size=False)
+        return
     loaded = lcpfn.load(model)
+    cores = os.cpu_count() or 1
+    on_all_cores = lcpfn.load(model, threads=cores)
     curves = ReferencePrior().sample(BATCH, torch.Generator().manual_seed(0)).values
     values = np.asarray(curves.double())
-    cores = torch.get_num_threads()
     table = Table(title=f"{loaded.name}: {loaded.card['parameters']:,} parameters, {cores} cores")
     table.add_column("what")
     table.add_column("cost", justify="right")
 
-    torch.set_num_threads(1)
     first = values[0]
     final = seconds(
         lambda: loaded.extrapolate(first[:OBSERVED], bounds=None, query=[100]).median, repeats
@@ -101,16 +106,17 @@ def main(
     table.add_row("streamed update, one core", f"{1e3 * update:.2f} ms")
     table.add_row("streamed update and prob_better, one core", f"{1e3 * decision:.2f} ms")
 
-    torch.set_num_threads(cores)
     observed = [curve[:OBSERVED] for curve in values]
-    batch = seconds(lambda: loaded.extrapolate_batch(observed, bounds=None), max(5, repeats // 3))
+    batch = seconds(
+        lambda: on_all_cores.extrapolate_batch(observed, bounds=None), max(5, repeats // 3)
+    )
     rate = BATCH / batch
-    product = product_rate(loaded.network.config.width, repeats)
+    product = product_rate(loaded.network.config.width, cores, repeats)
     share = rate * forecast_operations(loaded) / product
     table.add_row(f"batch of {BATCH}, 50 records each", f"{rate:,.0f} curves/s")
     table.add_row("matrix products here", f"{product / 1e9:,.0f} GFLOP/s")
     table.add_row("share of it that the batch reaches", f"{share:.0%}")
-    backtest = seconds(lambda: loaded.backtest(first, bounds=None), repeats) / len(first)
+    backtest = seconds(lambda: on_all_cores.backtest(first, bounds=None), repeats) / len(first)
     table.add_row("backtest of 100 steps, a forecast", f"{1e3 * backtest:.3f} ms")
 
     prior, generator = ReferencePrior(), torch.Generator().manual_seed(0)

@@ -47,7 +47,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
 from experiments.real_runs import table
-from experiments.support.recorded_runs import own_accuracies, read_even, read_ragged
+from experiments.support.recorded_runs import (
+    FOLD_OF_WORKLOAD,
+    FOLDS,
+    own_accuracies,
+    read_even,
+    read_ragged,
+)
 from experiments.support.run_scores import CUTOFFS, RunScores, pool, score_runs
 from lcpfn.forecast.model import LCPFN
 from lcpfn.network.transformer import Network
@@ -63,16 +69,6 @@ from lcpfn.priors.recorded import RecordedRun
 from lcpfn.training import Execution, Progress, TrainingConfig, train
 from lcpfn.weights import save_weights
 
-FOLDS = 2
-# Workloads are few and large; these are spread by hand, all other sources by their names.
-_FOLD_OF_WORKLOAD = {
-    "world/imagenet_resnet": 0,
-    "world/gpt": 0,
-    "world/rl": 0,
-    "world/wmt": 1,
-    "world/fastmri": 1,
-    "world/librispeech_deepspeech": 1,
-}
 # How often recorded runs of a family are drawn among those of their kind.
 _FAMILY_WEIGHTS = {
     "lcbench": 0.48,
@@ -123,7 +119,7 @@ def recorded_runs(data: Path) -> list[RecordedRun]:
 
 def fold_of(run: RecordedRun) -> int:
     """Which half of the sources a run belongs to."""
-    return _FOLD_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % FOLDS)
+    return FOLD_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % FOLDS)
 
 
 def is_ragged(run: RecordedRun) -> bool:
@@ -213,7 +209,7 @@ def _train(
         out,
         execution=Execution(compile=False, validate_every=config.steps),
         observer=report,
-        start=begin.network,
+        start=Network.of(begin.network),
     )
     kept = ("prior", "fitted_to", "resolution")
     card = {key: begin.card[key] for key in kept if key in begin.card}
@@ -232,7 +228,7 @@ def _train(
             "optimiser": config.optimiser,
         },
     }
-    print(save_weights(out, name, result.network, {**card, **made}))
+    print(save_weights(out, name, result.network.engine(), {**card, **made}))
 
 
 @app.command()
@@ -252,7 +248,9 @@ def average(
     loaded = [lcpfn.load(path) for path in model]
     # What a network is not told it begins by ignoring, so all can have the shape of the first.
     shape = Network(loaded[0].network.config)
-    states = [copy.deepcopy(shape).take_over(one.network).state_dict() for one in loaded]
+    states = [
+        copy.deepcopy(shape).take_over(Network.of(one.network)).state_dict() for one in loaded
+    ]
     shape.load_state_dict(
         {key: sum(s * of[key] for s, of in zip(share, states, strict=True)) for key in states[0]}
     )

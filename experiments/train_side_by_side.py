@@ -228,7 +228,7 @@ def _learn(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     begin = lcpfn.load(start)
     network = Network(config.network).initialise(torch.Generator().manual_seed(config.seed))
-    network.take_over(begin.network)
+    network.take_over(Network.of(begin.network))
     network.to(device).train()
     optimisers = build_optimisers(network, config)
     objective = Objective(network, config.crps)

@@ -28,10 +28,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from lcpfn.errors import MissingExtraError
+from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.search.search import Search
 from lcpfn.search.verdict import Verdict
 
@@ -39,6 +39,7 @@ try:
     from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
     from optuna.logging import get_logger
     from optuna.pruners import BasePruner
+    from optuna.storages import RDBStorage
     from optuna.study import Study, StudyDirection
     from optuna.trial import FrozenTrial, TrialState
 except ImportError as error:
@@ -46,8 +47,13 @@ except ImportError as error:
         'LCPFNPruner needs optuna, which is not installed: pip install "lcpfn-stopping[optuna]"'
     ) from error
 
+if TYPE_CHECKING:
+    from lcpfn.integrations.optuna_database import DatabaseTrials
+
 ATTRIBUTE = "lcpfn"
 """The trial's user attribute that holds its latest decision."""
+CONTINUES = "lcpfn_continues"
+"""The user attribute that holds the number of the pruned trial which a trial continues."""
 
 MaxSteps = int | float | str | Callable[[FrozenTrial], float] | None
 
@@ -167,12 +173,24 @@ class LCPFNPruner(BasePruner):
             InputError: `max_steps` names a parameter that the trial does not have.
         """
         with self._lock:
-            view = self._views.get(study)
-            if view is None:
-                goal = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
-                view = self._views[study] = _View(self._new_search(goal), self._max_steps)
-            view.update(study.get_trials(deepcopy=False), trial)
+            view = self._view(study)
+            view.update(view.read(study, trial), trial)
             yield view.search
+
+    def worth_resuming(self, study: Study, margin: float = 4.0) -> list[int]:
+        """Numbers of pruned trials that would not be pruned now; see `resume_promising`."""
+        with self._lock:
+            view = self._view(study)
+            view.update(view.read(study, None), None)
+            found = view.search.worth_resuming(margin)
+        return [number for number in found if isinstance(number, int)]
+
+    def _view(self, study: Study) -> _View:
+        view = self._views.get(study)
+        if view is None:
+            goal = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
+            view = self._views[study] = _View(self._new_search(goal), self._max_steps)
+        return view
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key not in ("_lock", "_views")}
@@ -189,6 +207,46 @@ class LCPFNPruner(BasePruner):
         return Search(goal, self._max_steps, calls_horizon="max_steps", **self._settings)
 
 
+def resume_promising(
+    study: Study, trial: FrozenTrial | None = None, *, margin: float = 4.0
+) -> list[int]:
+    """Enqueues pruned trials again that have become worth finishing: a callback.
+
+    A trial may have been pruned in favour of another that then turned out worse, most often where
+    many run at a time. Given as a callback, this looks at the pruned ones whenever a trial ends::
+
+        study.optimize(objective, n_trials=100, callbacks=[resume_promising])
+
+    Optuna cannot wake a trial, so its parameters are enqueued as a new one, whose user attribute
+    `lcpfn_continues` is the number of the one that it continues, once. An objective that keeps
+    checkpoints goes on and reports from there: the pruner remembers what came before. Any other
+    begins anew, which is right as well.
+
+    Args:
+        study: its pruner must be an `LCPFNPruner`.
+        trial: the one that ended; says nothing.
+        margin: how clearly it must be worth it; see `lcpfn.Search.worth_resuming`.
+
+    Returns:
+        The numbers of the pruned trials that were enqueued again.
+
+    Raises:
+        InputError: the study has another pruner, or the margin is below 1 or no number.
+    """
+    pruner = study.pruner
+    if not isinstance(pruner, LCPFNPruner):
+        kind = type(pruner).__name__
+        raise InputError(f"the study's pruner is a {kind}, but must be an LCPFNPruner")
+    found = pruner.worth_resuming(study, margin)
+    trials = study.get_trials(deepcopy=False) if found else []
+    continued = {one.user_attrs.get(CONTINUES) for one in trials}
+    chosen = [number for number in found if number not in continued]
+    for number in chosen:
+        study.enqueue_trial(trials[number].params, user_attrs={CONTINUES: number})
+        _logger.info("Trial %d has become worth finishing and is enqueued again.", number)
+    return chosen
+
+
 class _View:
     """What is known of one study: a search that hears of its trials.
 
@@ -201,16 +259,33 @@ class _View:
         self._max_steps = max_steps
         self._seen = 0
         self._open: list[int] = []
+        self._database: DatabaseTrials | None = None
+        self._before: dict[int, dict[int, float]] = {}
 
-    def update(self, trials: list[FrozenTrial], asked: FrozenTrial) -> None:
+    def read(self, study: Study, asked: FrozenTrial | None) -> list[FrozenTrial]:
+        """All trials of the study as they are in its storage."""
+        storage = getattr(study._storage, "_backend", None)
+        if not isinstance(storage, RDBStorage):
+            return study.get_trials(deepcopy=False)
+        if self._database is None:
+            # Optuna itself imports what speaks to databases where it must.
+            from lcpfn.integrations.optuna_database import DatabaseTrials
+
+            self._database = DatabaseTrials(ATTRIBUTE)
+        return self._database.read(study, storage, asked)
+
+    def update(self, trials: list[FrozenTrial], asked: FrozenTrial | None) -> None:
         """Hears of what is new in the study; of the trial asked about all that it knows itself."""
         looked_at = [*self._open, *range(self._seen, len(trials))]
         self._seen = len(trials)
         self._open = [index for index in looked_at if not trials[index].state.is_finished()]
         for index in looked_at:
             trial = trials[index]
-            if trial.number != asked.number and trial.state != TrialState.WAITING:
+            asked_about = asked is not None and trial.number == asked.number
+            if not asked_about and trial.state != TrialState.WAITING:
                 self._hear(trial)
+        if asked is None:
+            return
         if isinstance(self._max_steps, str) and asked.intermediate_values:
             # The error that tells of a parameter that is not there is for this trial only.
             self.search.describe(asked.number, asked.params)
@@ -219,7 +294,7 @@ class _View:
     def _hear(self, trial: FrozenTrial) -> None:
         search, number = self.search, trial.number
         known = search.runs.get(number)
-        records = trial.intermediate_values
+        records = self._records(trial)
         if known is None or len(known.steps) != len(records):
             search.set_records(number, records)
         known = search.runs[number]
@@ -237,6 +312,23 @@ class _View:
             if decision and not _carries_another(trial) and decision["reach"] is not None:
                 stopped = decision["action"] == "stop"
                 search.recall(number, decision["step"], decision["reach"], stopped)
+
+    def _records(self, trial: FrozenTrial) -> dict[int, float]:
+        """All records of a trial, with those of the one that it continues from before its own."""
+        own, continued = trial.intermediate_values, trial.user_attrs.get(CONTINUES)
+        if continued is None or not own:
+            return own
+        if trial.number not in self._before:
+            run = self.search.runs.get(continued)
+            steps, values = ([], []) if run is None else (run.steps, run.values)
+            self._before[trial.number] = {
+                int(step): value for step, value in zip(steps, values, strict=True)
+            }
+            # It is the same run.
+            self.search.forget(continued)
+        first = min(own)
+        before = self._before[trial.number].items()
+        return {step: value for step, value in before if step < first} | own
 
     def _describe(self, trial: FrozenTrial) -> None:
         """Takes the trial's parameters, and its own length where it has one and shows it yet."""

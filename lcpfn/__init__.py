@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     )
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
+    from lcpfn.forecast.peer import Peer
     from lcpfn.forecast.stream import Stream
     from lcpfn.search.early_stopping import EarlyStopping
     from lcpfn.search.outlook import Outlook
     from lcpfn.search.rule import Decision, StoppingRule
     from lcpfn.search.search import Search
     from lcpfn.search.settings import SearchSettings
-    from lcpfn.search.standing import Peer, standing
+    from lcpfn.search.standing import standing
     from lcpfn.search.verdict import Verdict
     from lcpfn.weights import available, load
 
@@ -45,7 +46,7 @@ _HOMES = {
     "LCPFNError": "lcpfn.errors",
     "MissingExtraError": "lcpfn.errors",
     "Outlook": "lcpfn.search.outlook",
-    "Peer": "lcpfn.search.standing",
+    "Peer": "lcpfn.forecast.peer",
     "Search": "lcpfn.search.search",
     "SearchSettings": "lcpfn.search.settings",
     "StoppingRule": "lcpfn.search.rule",

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import Array
+from lcpfn.forecast.arguments import Array, Goal
+from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.logs.run import RunLog
 from lcpfn.logs.tree import Log, Place, find_runs
 from lcpfn.search.chances import LEVELS, chances_to_end_best
@@ -103,6 +104,21 @@ class WatchedRun:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a run.
+
+    Args:
+        log: its records.
+        horizon: its last step for a model, in the steps of `log.model_steps`; None where unknown.
+        bounds: what the metric can never pass.
+    """
+
+    log: RunLog
+    horizon: float | None
+    bounds: BoundsLike
+
+
 class Watch:
     """Follows the logs of many runs, and says what each run is worth among the others.
 
@@ -170,6 +186,20 @@ class Watch:
     def notices(self) -> list[str]:
         """What users must know of, each thing once."""
         return self._search.notices()
+
+    @property
+    def goal(self) -> Goal:
+        """Which way the metric is better: "maximize" or "minimize"."""
+        return self._search.goal
+
+    def reading(self, run: WatchedRun) -> Reading:
+        """What was read of a run at the latest look.
+
+        Args:
+            run: one that `refresh` has just returned.
+        """
+        entry = self._entries[_key(run.path, run.run)]
+        return Reading(entry.log, entry.horizon, self._search.bounds(entry.key))
 
     def _new_search(self, goal: str) -> Search:
         search = Search(goal, self._asked.horizon, calls_horizon="--horizon", **self._about_search)
@@ -258,8 +288,9 @@ class Watch:
         log, search = entry.log, self._search
         if entry.horizon is not None:
             search.describe(entry.key, {}, entry.horizon)
-        records = zip(log.model_steps.tolist(), log.values.tolist(), strict=True)
-        search.set_records(entry.key, records)
+        steps = log.model_steps.tolist()
+        rates = {} if log.rates is None else dict(zip(steps, log.rates.tolist(), strict=True))
+        search.set_records(entry.key, zip(steps, log.values.tolist(), strict=True), rates)
         if search.complete(entry.key):
             search.end(entry.key, "finished")
             entry.followed.done()
@@ -399,8 +430,7 @@ class _Followed:
     def by_key(self) -> Iterator[tuple[str, RunLog]]:
         """The runs in the log, by what the search knows them by."""
         for log in self._runs:
-            path = str(self.place.path)
-            yield path if log.run is None else f"{path} - {log.run}", log
+            yield _key(self.place.path, log.run), log
 
     def done(self) -> None:
         """Drops what only a growing log needs; it is read again should it grow after all."""
@@ -449,6 +479,11 @@ class _Entry:
         except InputError as error:
             self.horizon = float(log.model_steps[-1])
             self.notes = (f"taken for complete: {error}",)
+
+
+def _key(path: Path, run: str | None) -> str:
+    """By what the search knows a run."""
+    return str(path) if run is None else f"{path} - {run}"
 
 
 def _lengths(logs: Iterator[RunLog]) -> dict[str, float]:

@@ -5,35 +5,56 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import fields
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as serialise_tensors
+from safetensors.numpy import load as parse_tensors
+from safetensors.numpy import save as serialise_tensors
 
 from lcpfn.atomic import write_atomically
 from lcpfn.errors import WeightsError
+from lcpfn.forecast.arguments import read_count
 from lcpfn.forecast.model import LCPFN
-from lcpfn.network.transformer import Network, NetworkConfig
+from lcpfn.network.config import NetworkConfig
+from lcpfn.network.engine import Engine, Weights
+from lcpfn.peer_weights import NAME as PEERS
+from lcpfn.peer_weights import load_peer_network
 
 FORMAT = 1
 _PREFERENCE = ("default", "reference")
 _REQUIRED = ("format", "name", "sha256", "network", "resolution")
 
 
-def load(name_or_path: str | Path | None = None) -> LCPFN:
+class Trained(Protocol):
+    """A network that can be saved: in torch, or an engine."""
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Its shape."""
+        ...
+
+    @property
+    def weights(self) -> Weights:
+        """Its parameters by name, in numpy."""
+        ...
+
+
+def load(name_or_path: str | Path | None = None, threads: int = 1) -> LCPFN:
     """Loads a model. Offline; the checksum in the card is verified.
 
     Args:
         name_or_path: a bundled name ("default": any metric; "reference": the published prior),
             or the path of a .safetensors file with its .json card beside it. None gives
             "default" where it is bundled, else "reference".
+        threads: that forecasts may use at a time, at least 1. One leaves a training beside it its
+            cores; more pay for large batches.
 
     Raises:
+        InputError: fewer threads than 1.
         WeightsError: no such model, or its files are missing, truncated or tampered with.
     """
+    read_count("threads", threads)
     weights = _find(name_or_path)
     card = _read_card(weights)
     content = _read(weights)
@@ -43,17 +64,17 @@ def load(name_or_path: str | Path | None = None) -> LCPFN:
             f"{weights} has SHA-256 {digest}, but its card says {card['sha256']}: the file is "
             "truncated or not the one the card describes"
         )
-    network = Network(_network_config(card["network"], weights))
+    config = _network_config(card["network"], weights)
     try:
-        network.load_state_dict(parse_tensors(content))
-    except (SafetensorError, RuntimeError) as error:
+        engine = Engine(config, parse_tensors(content), threads)
+    except (SafetensorError, WeightsError) as error:
         raise WeightsError(f"{weights} does not hold the network of its card: {error}") from error
-    return LCPFN(network.laid_out(), card)
+    return LCPFN(engine, card, load_peer_network)
 
 
 def available() -> list[str]:
     """Names of the bundled models, the one that `load()` gives first."""
-    names = {entry.stem for entry in _bundled().glob("*.safetensors")}
+    names = {entry.stem for entry in _bundled().glob("*.safetensors")} - {PEERS}
     return sorted(names, key=lambda name: (name not in _PREFERENCE, name))
 
 
@@ -66,39 +87,37 @@ def read_card(name_or_path: str | Path | None = None) -> dict[str, Any]:
     return _read_card(_find(name_or_path))
 
 
-def save_weights(folder: Path, name: str, network: Network, card: dict[str, Any]) -> Path:
+def save_weights(folder: Path, name: str, network: Trained, card: dict[str, Any]) -> Path:
     """Writes `name`.safetensors and its card `name`.json.
 
     Args:
         folder: where to; made if missing.
         name: of the model.
-        network: with its trained weights.
+        network: with its trained weights, a `Network` of torch or an `Engine`.
         card: what to say of it; must hold "resolution". Name, network shape, format
             and checksum are added.
 
     Returns:
         the path of the weights, for `load`.
     """
-    tensors = {
-        key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()
-    }
-    content = serialise_tensors(tensors)
+    weights = dict(network.weights)
+    content = serialise_tensors(weights)
     full = {
         "format": FORMAT,
         "name": name,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "parameters": sum(weight.size for weight in weights.values()),
         "network": network.config.as_dict(),
         **card,
     }
-    weights = folder / f"{name}.safetensors"
-    write_atomically(weights, content)
-    write_atomically(weights.with_suffix(".json"), (json.dumps(full, indent=2) + "\n").encode())
-    return weights
+    path = folder / f"{name}.safetensors"
+    write_atomically(path, content)
+    write_atomically(path.with_suffix(".json"), (json.dumps(full, indent=2) + "\n").encode())
+    return path
 
 
 def _bundled() -> Path:
-    return Path(str(files("lcpfn"))) / "bundled"
+    return Path(__file__).with_name("bundled")
 
 
 def _find(name_or_path: str | Path | None) -> Path:

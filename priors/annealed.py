@@ -16,7 +16,7 @@ kinds beside draws, and judged by leaving kinds of runs out (`experiments/train_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -137,6 +137,26 @@ class AnnealedConfig:
 
 
 @dataclass(frozen=True)
+class Logged:
+    """Curves as a log shows them: losses and errors fall, rewards are drawn negated.
+
+    Args:
+        fractions, values, clean, noise: as in `CurveBatch`, but in the unit of the log.
+        error: (curves, 1) whether a curve is an error within [0, 1].
+        reward: (curves, 1) whether it has no bounds.
+        schedule: as in `CurveBatch`.
+    """
+
+    fractions: Tensor
+    values: Tensor
+    clean: Tensor
+    noise: Tensor
+    error: Tensor
+    reward: Tensor
+    schedule: Tensor
+
+
+@dataclass(frozen=True)
 class AnnealedPrior:
     """Draws long annealed runs of any metric, higher is better. Stateless.
 
@@ -155,10 +175,11 @@ class AnnealedPrior:
         """Draws `count` curves, all with the same random number of records."""
         draws = Draws(count, generator)
         length = draws.length(self.config.lengths, self.config.length_weights)
-        return _curves(self.config, draws, length)
+        return _delivered(self.config, draws, logged_curves(self.config, draws, length))
 
 
-def _curves(config: AnnealedConfig, draws: Draws, length: int) -> CurveBatch:
+def logged_curves(config: AnnealedConfig, draws: Draws, length: int) -> Logged:
+    """Draws curves of some number of records as a log shows them."""
     reward = draws.happens(config.reward_rate)
     fractions, time = _times(config, draws, length)
     rate, lagging, spent = _schedule(config, draws, time)
@@ -365,7 +386,7 @@ def _metric(
     noise: Tensor,
     reward: Tensor,
     schedule: Tensor,
-) -> CurveBatch:
+) -> Logged:
     """What the log shows: a loss above its level, an error or accuracy, or a reward."""
     error = draws.happens(config.error_rate) & ~reward
     sharp, floor = draws.uniform(*config.sharpness), draws.uniform() ** 2 * 0.8
@@ -389,21 +410,12 @@ def _metric(
     values = torch.where(counted, rounded, values)
     centre = torch.where(counted, values, centre)
     noise = torch.where(counted, 0.2 * step, noise)
-    batch = _delivered(config, draws, fractions, values, centre, noise, error, reward)
-    return replace(batch, schedule=schedule)
+    return Logged(fractions, values, centre, noise, error, reward, schedule)
 
 
-def _delivered(
-    config: AnnealedConfig,
-    draws: Draws,
-    fractions: Tensor,
-    values: Tensor,
-    clean: Tensor,
-    noise: Tensor,
-    error: Tensor,
-    reward: Tensor,
-) -> CurveBatch:
+def _delivered(config: AnnealedConfig, draws: Draws, logged: Logged) -> CurveBatch:
     """Turns losses and errors into higher-is-better distances from the first record."""
+    values, error, reward = logged.values, logged.error, logged.reward
     start = values[:, :1]
     rising = error & draws.happens(config.rising_rate)
     first = torch.where(rising, (1 - start).clamp_min(0.0), start)
@@ -414,11 +426,11 @@ def _delivered(
     ceiling = torch.where(known, start / size, torch.inf)
     worst = torch.where(rising, -first / size, -torch.inf)
     return CurveBatch(
-        fractions,
+        logged.fractions,
         (start - values) / size,
-        (start - clean) / size,
-        (noise / size).clamp_min(_LEAST_NOISE),
+        (start - logged.clean) / size,
+        (logged.noise / size).clamp_min(_LEAST_NOISE),
         ceiling[:, 0],
-        None,
+        logged.schedule,
         torch.where(known, worst, -torch.inf)[:, 0],
     )

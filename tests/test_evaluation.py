@@ -5,8 +5,9 @@ import pytest
 
 import lcpfn
 from lcpfn.errors import InputError
-from lcpfn.evaluation import INTERVALS, SHARES, hindsight, score_on_prior
+from lcpfn.evaluation import INTERVALS, SHARES, hindsight
 from lcpfn.priors import ReferencePrior
+from lcpfn.training import score_on_prior
 
 
 def test_scores_on_the_prior_improve_with_what_is_seen(reference: lcpfn.LCPFN) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.support.run_scores import RunScores
 from lcpfn.forecast.model import LCPFN
-from lcpfn.forecast.plotting import plot_forecast, write_picture
+from lcpfn.forecast.plotting import plot_forecast
 from lcpfn.priors import RecordedRun
 
 CUTOFF = 0.2
 _RULES = {"best": 0.0, "median": 0.5, "worst": 1.0}
 _MOST_POINTS = 120
+# A page of thirty-six panels need not be sharp in print.
+_DOTS_PER_INCH = 75
 
 
 def choose_runs(scores: RunScores, runs: Sequence[RecordedRun]) -> dict[str, int]:
@@ -43,7 +46,7 @@ def draw_kinds(
         for ax, (rule, index) in zip(row, choose_runs(scores, runs).items(), strict=True):
             _draw(model, runs[index], ax)
             ax.set_title(f"{kind}: {rule}", fontsize="small")
-    write_picture(grid[0, 0], path)
+    figure.savefig(path, dpi=_DOTS_PER_INCH)
 
 
 def _draw(model: LCPFN, run: RecordedRun, ax: Axes) -> None:
@@ -54,6 +57,8 @@ def _draw(model: LCPFN, run: RecordedRun, ax: Axes) -> None:
         steps=run.steps[seen],
         horizon=float(run.steps[-1]),
         goal="maximize" if run.maximize else "minimize",
-        query=later[:: max(1, len(later) // _MOST_POINTS)][-_MOST_POINTS:],
+        query=later[np.unique(np.linspace(0, len(later) - 1, _MOST_POINTS).round().astype(int))],
     )
-    plot_forecast(post, ax, truth=(run.steps, run.values), legend=False)
+    plot_forecast(post, ax, metric="", step_name="", truth=(run.steps, run.values), legend=False)
+    ax.tick_params(labelsize="x-small")
+    ax.locator_params(axis="x", nbins=4)

@@ -9,7 +9,7 @@ from experiments.support.baselines import as_it_is, batched, last_value
 from experiments.support.scores import Scores, score
 from experiments.support.tasks import Task
 from lcpfn.forecast.model import LCPFN
-from lcpfn.network.transformer import NetworkConfig
+from lcpfn.network.config import NetworkConfig
 from lcpfn.priors import Prior
 from lcpfn.training import Execution, TrainingConfig, train
 
@@ -30,7 +30,7 @@ def small_network(prior: Prior, folder: Path, curves: int, seed: int) -> LCPFN:
     result = train(
         prior, config, folder, execution=Execution(compile=False, validate_every=config.steps)
     )
-    return LCPFN(result.network, {"name": folder.name, "resolution": _RESOLUTION})
+    return LCPFN(result.network.engine(), {"name": folder.name, "resolution": _RESOLUTION})
 
 
 def scores(model: LCPFN, tasks: Mapping[str, Task]) -> dict[str, Scores]:

@@ -7,12 +7,11 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
 
-import typer
-
+from lcpfn.cli.options import Argument, Option
 from lcpfn.errors import InputError, LCPFNError
 
 if TYPE_CHECKING:
@@ -62,18 +61,19 @@ class AnnealedRate(str, Enum):
 
 RunArgument = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="RUN",
         help="Log of the run in any common format, told by its content, or a folder that a "
         "trainer wrote; '-' reads standard input.",
-        show_default=False,
     ),
 ]
 MetricOption = Annotated[
     str | None,
-    typer.Option(
-        "--metric",
-        "-m",
+    Option(
+        (
+            "--metric",
+            "-m",
+        ),
         help="Metric to forecast: its name, the end of it, or the same in other words, such as "
         "val_loss for eval/loss. Default: the only column of numbers that is no step or time.",
         show_default=False,
@@ -81,9 +81,11 @@ MetricOption = Annotated[
 ]
 StepsColumnOption = Annotated[
     str | None,
-    typer.Option(
-        "--steps-column",
-        "--step",
+    Option(
+        (
+            "--steps-column",
+            "--step",
+        ),
         help="Column that counts the steps. Default: epoch, iteration, step, ..., whichever "
         "tells the records apart and the horizon fits.",
         show_default=False,
@@ -91,9 +93,11 @@ StepsColumnOption = Annotated[
 ]
 GoalOption = Annotated[
     Goal | None,
-    typer.Option(
-        "--goal",
-        "-g",
+    Option(
+        (
+            "--goal",
+            "-g",
+        ),
         help="Which way is better. Default: as the name of the metric says, such as minimize for "
         "val_loss.",
         show_default=False,
@@ -101,9 +105,11 @@ GoalOption = Annotated[
 ]
 HorizonOption = Annotated[
     float | None,
-    typer.Option(
-        "--horizon",
-        "-n",
+    Option(
+        (
+            "--horizon",
+            "-n",
+        ),
         help="Length of the full run in the unit of the steps, such as 100 for 100 epochs. "
         "Default: as the log says, such as 60 where it has 'Epoch 3/60'.",
         show_default=False,
@@ -111,7 +117,7 @@ HorizonOption = Annotated[
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         help="Name of a bundled model (see `lcpfn info`), or path of a .safetensors file. "
         "Default: the model for any metric.",
         show_default=False,
@@ -119,14 +125,14 @@ ModelOption = Annotated[
 ]
 BoundsOption = Annotated[
     str,
-    typer.Option(
+    Option(
         metavar="auto|open|LOW,HIGH",
         help="Values the metric can never pass; leave an end empty where it is open, as in '0,'.",
     ),
 ]
 ScheduleOption = Annotated[
     AnnealedRate | None,
-    typer.Option(
+    Option(
         help="The learning rate of the run, where known: constant, or falling along a line or "
         "a cosine to zero at the horizon. Makes the forecast sharper.",
         show_default=False,
@@ -134,7 +140,7 @@ ScheduleOption = Annotated[
 ]
 MinStepsOption = Annotated[
     int | None,
-    typer.Option(
+    Option(
         help="Records before any decision; by default 4, and fewer for a run that trails its "
         "peers.",
         show_default=False,
@@ -142,21 +148,19 @@ MinStepsOption = Annotated[
 ]
 NanOption = Annotated[
     Missing,
-    typer.Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
+    Option(help="What a newest record of NaN says: nothing, or that the run diverged."),
 ]
 WorthOption = Annotated[
-    Worth, typer.Option(help="What counts of a run: its last record, or its best one.")
+    Worth, Option(help="What counts of a run: its last record, or its best one.")
 ]
 ObserveOption = Annotated[
     int | None,
-    typer.Option(
+    Option(
         help="Use the first so many records only, and show what then happened.",
         show_default=False,
     ),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object instead of a table.")
-]
+JsonOption = Annotated[bool, Option(("--json",), help="Print one JSON object instead of a table.")]
 
 
 def reports_errors(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
@@ -169,7 +173,7 @@ def reports_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
         except LCPFNError as error:
             _fail(str(error))
         except OSError as error:
-            # Somebody closed the pipe that is written to: typer leaves quietly.
+            # Somebody closed the pipe that is written to: who called leaves quietly.
             if error.errno == errno.EPIPE:
                 raise
             _fail(str(error))
@@ -178,14 +182,14 @@ def reports_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"lcpfn: {' '.join(message.split())}", err=True)
-    raise typer.Exit(BAD_INPUT)
+    print(f"lcpfn: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    raise SystemExit(BAD_INPUT)
 
 
 def show_notes(notes: Iterable[str]) -> None:
     """Prints remarks on standard error, where they do not disturb the output."""
     for note in notes:
-        typer.echo(f"lcpfn: note: {note}", err=True)
+        print(f"lcpfn: note: {note}", file=sys.stderr, flush=True)
 
 
 def output() -> Console:
@@ -285,35 +289,3 @@ def observed_summary(log: RunLog, post: Extrapolation) -> dict[str, Any]:
         "last_step": float(log.own_steps(post.observed_steps[-1:])[0]),
         "last_value": float(post.observed_values[-1]),
     }
-
-
-def write_step(step: float) -> str:
-    """A step for a person: 40, 200,000 or 1.5. Beyond 1,000 a fraction says nothing."""
-    return f"{step:,.0f}" if float(step).is_integer() or step >= 1000 else f"{step:.6g}"
-
-
-def number_writer(values: Sequence[float], widths: Sequence[float]) -> Callable[[float], str]:
-    """A function that writes the values of one table with as many decimals as say something.
-
-    Args:
-        values: what will be written.
-        widths: of the intervals that say how exactly the values are known.
-    """
-    largest = max((abs(value) for value in values), default=0.0)
-    narrow = sorted(width for width in widths if width > 0)
-    width = narrow[len(narrow) // 2] if narrow else largest
-    # A thirtieth of an interval is the least that anyone would tell apart.
-    decimals = max(0, math.ceil(math.log10(30 / width))) if width else 2
-    # Very large, or known to very many digits: neither fits a column.
-    if largest >= 1e7 or decimals > 7:
-        return lambda value: f"{value:.4g}"
-    return lambda value: f"{value:,.{decimals}f}"
-
-
-def write_probability(probability: float) -> str:
-    """A probability in percent: 42 %, 3.1 %, < 0.1 %."""
-    if probability < 0.001:
-        return "< 0.1 %"
-    if probability > 0.999:
-        return "> 99.9 %"
-    return f"{100 * probability:.2g} %" if probability < 0.995 else f"{100 * probability:.1f} %"

@@ -14,17 +14,16 @@ from lcpfn.cli.common import (
     MetricOption,
     ModelOption,
     StepsColumnOption,
-    number_writer,
     output,
     parse_bounds,
     print_json,
     reports_errors,
     show_notes,
-    write_step,
 )
 from lcpfn.cli.question import settle_goal
 from lcpfn.cli.train import PriorOption, load_prior
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_step
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from lcpfn.evaluation import Hindsight
     from lcpfn.forecast.model import LCPFN
     from lcpfn.logs.run import RunLog
-    from lcpfn.priors import Prior
 
 
 @reports_errors
@@ -70,7 +68,7 @@ def evaluate(
         if curves < 2:
             raise InputError(f"--curves is {curves}, but must be at least 2 for a standard error")
         loaded = lcpfn.load(model)
-        _report_prior(loaded, prior, load_prior(prior), curves, seed, as_json)
+        _report_prior(loaded, prior, curves, seed, as_json)
         return
     from lcpfn.logs.run import read_runs
 
@@ -98,12 +96,11 @@ def evaluate(
     _report_logs(loaded, logs, told, as_json)
 
 
-def _report_prior(
-    model: LCPFN, prior_name: str, prior: Prior, curves: int, seed: int, as_json: bool
-) -> None:
-    from lcpfn.evaluation import INTERVALS, score_on_prior
+def _report_prior(model: LCPFN, prior_name: str, curves: int, seed: int, as_json: bool) -> None:
+    from lcpfn.evaluation import INTERVALS
+    from lcpfn.training import score_on_prior
 
-    scores = score_on_prior(model, prior, curves, seed)
+    scores = score_on_prior(model, load_prior(prior_name), curves, seed)
     if as_json:
         print_json(
             {

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from lcpfn.cli.common import (
     BoundsOption,
     GoalOption,
@@ -24,18 +22,18 @@ from lcpfn.cli.common import (
     WorthOption,
     forecast,
     note_on_rates,
-    number_writer,
     observed_summary,
     output,
     parse_bounds,
     print_json,
     reports_errors,
     show_notes,
-    write_probability,
-    write_step,
 )
+from lcpfn.cli.options import Option
+from lcpfn.cli.peers import PeerOption, as_peer, read_peers
 from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_probability, write_step
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,9 +62,10 @@ def extrapolate(
     schedule: ScheduleOption = None,
     of: WorthOption = Worth.last,
     observe: ObserveOption = None,
+    peer: PeerOption = None,
     best: Annotated[
         float | None,
-        typer.Option(
+        Option(
             help="Final value to beat: also print the probability that this run beats it.",
             show_default=False,
         ),
@@ -74,7 +73,7 @@ def extrapolate(
     as_json: JsonOption = False,
     plot: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Also draw the forecast; .png, .pdf or .svg.",
             show_default=False,
@@ -92,7 +91,14 @@ def extrapolate(
     observed = log if observe is None else log.first(observe)
     loaded = lcpfn.load(model)
     allowed = parse_bounds(bounds)
+    others = read_peers(peer or (), log, asked.horizon)
     post = forecast(loaded, observed, asked.horizon, asked.goal, allowed, schedule, of)
+    post = loaded.accompanied(
+        post,
+        [as_peer(other, log, asked.horizon) for other in others],
+        bounds=allowed,
+        schedule=None if schedule is None else schedule.value,
+    )
     # Before anything is written, so that bad input leaves no half an answer.
     prob_better = None if best is None else _prob_better(post, best)
     if plot is not None:
@@ -100,9 +106,9 @@ def extrapolate(
     show_notes((*asked.notes, *note_on_rates(loaded, observed, schedule)))
     if as_json:
         content = _as_json(post, observed, loaded, asked.horizon)
-        print_json({**content, "best": best, "prob_better": prob_better})
+        print_json({**content, "peers": len(others), "best": best, "prob_better": prob_better})
         return
-    _print_forecast(post, log, observed, loaded)
+    _print_forecast(post, log, observed, loaded, len(others))
     if prob_better is not None:
         output().print(
             f"Probability of ending better than {best:g}: {write_probability(prob_better)}.",
@@ -139,7 +145,9 @@ def _prob_better(post: Extrapolation, best: float) -> float:
     return post.prob_better(best)
 
 
-def _print_forecast(post: Extrapolation, log: RunLog, observed: RunLog, model: LCPFN) -> None:
+def _print_forecast(
+    post: Extrapolation, log: RunLog, observed: RunLog, model: LCPFN, heard: int
+) -> None:
     import numpy as np
 
     rows = np.unique(np.linspace(0, len(post.steps) - 1, _TABLE_ROWS).round().astype(int))
@@ -159,7 +167,7 @@ def _print_forecast(post: Extrapolation, log: RunLog, observed: RunLog, model: L
         table.add_row(*cells)
     console = output()
     console.print(table)
-    console.print(_sentence(post, observed, model, write), soft_wrap=True, markup=False)
+    console.print(_sentence(post, observed, model, write, heard), soft_wrap=True, markup=False)
 
 
 def _best_so_far(values: Array, goal: str) -> Array:
@@ -197,7 +205,9 @@ def _words(of: Of) -> str:
     return "the best " if of == "best" else ""
 
 
-def _sentence(post: Extrapolation, log: RunLog, model: LCPFN, write: Callable[[float], str]) -> str:
+def _sentence(
+    post: Extrapolation, log: RunLog, model: LCPFN, write: Callable[[float], str], heard: int
+) -> str:
     import numpy as np
 
     low, middle, high = (write(value) for value in post.quantile([0.06, 0.5, 0.94])[:, -1])
@@ -205,6 +215,7 @@ def _sentence(post: Extrapolation, log: RunLog, model: LCPFN, write: Callable[[f
     last, final = log.own_steps(np.array([post.observed_steps[-1], post.steps[-1]]))
     by = "by" if post.of == "best" else "at"
     metric = f"{_words(post.of)}{log.metric}"
+    told = f" and {heard} peer{'s' if heard != 1 else ''}" if heard else ""
     if post.curve.finished:
         return (
             f"The run is complete: {metric} {by} {log.step_name} {write_step(last)} is "
@@ -213,8 +224,8 @@ def _sentence(post: Extrapolation, log: RunLog, model: LCPFN, write: Callable[[f
     return (
         f"{metric} {by} {log.step_name} {write_step(final)} will be about {middle}, with 88 % "
         f"probability between {low} and {high} (model {model.name}; {count} "
-        f"record{'s' if count != 1 else ''}, the last one {write(post.observed_values[-1])} at "
-        f"{log.step_name} {write_step(last)})."
+        f"record{'s' if count != 1 else ''}{told}, the last one {write(post.observed_values[-1])} "
+        f"at {log.step_name} {write_step(last)})."
     )
 
 

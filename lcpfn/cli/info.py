@@ -60,24 +60,30 @@ def _checked_card(name: str) -> dict[str, Any]:
 
 
 def _system() -> dict[str, str]:
+    import os
     import platform
 
     import numpy
-    import torch
 
     import lcpfn
 
-    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] or [
-        "none"
-    ]
     return {
         "lcpfn": lcpfn.__version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
         "numpy": numpy.__version__,
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
-        "gpu": ", ".join(devices),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        **_for_training(),
     }
+
+
+def _for_training() -> dict[str, str]:
+    """What a training would run on."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return {"torch": "none; only training needs it: pip install 'lcpfn-stopping[train]'"}
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"torch": torch.__version__, "gpu": ", ".join(devices) or "none"}
 
 
 def _card_table(card: dict[str, Any]) -> Table:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lcpfn.cli.common import Goal, write_step
+from lcpfn.cli.common import Goal
 from lcpfn.errors import InputError
+from lcpfn.numbers import write_step
 
 if TYPE_CHECKING:
     from lcpfn.logs.run import RunLog

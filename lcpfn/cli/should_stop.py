@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from lcpfn.cli.common import (
     BoundsOption,
     GoalOption,
@@ -24,11 +22,15 @@ from lcpfn.cli.common import (
     Worth,
     WorthOption,
     forecast,
+    note_on_rates,
     parse_bounds,
     print_json,
     reports_errors,
     show_notes,
+    told_rates,
 )
+from lcpfn.cli.options import Option
+from lcpfn.cli.peers import peer_records, read_peers
 from lcpfn.cli.question import read_question
 from lcpfn.errors import InputError
 
@@ -44,7 +46,7 @@ def should_stop(
     run: RunArgument,
     best: Annotated[
         float,
-        typer.Option(
+        Option(
             help="Final value of the best finished run; before there is one, inf to minimize and "
             "-inf to maximize.",
             show_default=False,
@@ -55,16 +57,16 @@ def should_stop(
     metric: MetricOption = None,
     steps_column: StepsColumnOption = None,
     threshold: Annotated[
-        float, typer.Option(help="Stop where the probability to beat --best is below this.")
+        float, Option(help="Stop where the probability to beat --best is below this.")
     ] = 0.05,
     min_steps: MinStepsOption = None,
     patience: Annotated[
-        int, typer.Option(help="Records in a row that must say stop; needs no state.")
+        int, Option(help="Records in a row that must say stop; needs no state.")
     ] = 1,
-    min_delta: Annotated[float, typer.Option(help="By how much --best must be beaten.")] = 0.0,
+    min_delta: Annotated[float, Option(help="By how much --best must be beaten.")] = 0.0,
     peer: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Log of another run of the search, to compare with at the same step: a run "
             "that trails is judged sooner, one that leads is spared. Repeatable; counts "
@@ -94,7 +96,7 @@ def should_stop(
     if stated != "auto":
         # Stated ones that the log passes are an error, which the model tells.
         forecast(loaded, log, asked.horizon, asked.goal, stated, schedule)
-    others = [other for path in peer or () for other in _read_peers(path, log, asked.horizon)]
+    others = read_peers(peer or (), log, asked.horizon)
     # Of several logs of one search, one that lacks its step 0 does not show that they count so.
     counted = max((log, *others), key=lambda each: each.shift)
     search = lcpfn.Search(
@@ -114,9 +116,12 @@ def should_stop(
     search.end("best", "finished", value=best)
     for number, other in enumerate(others):
         _add_peer(search, number, other, log.shift)
-    search.set_records("run", zip(log.model_steps.tolist(), log.values.tolist(), strict=True))
+    steps, rates = log.model_steps.tolist(), told_rates(loaded, log, schedule)
+    by_step = {} if rates is None else dict(zip(steps, rates.tolist(), strict=True))
+    search.set_records("run", zip(steps, log.values.tolist(), strict=True), by_step)
     verdict = search.judge("run")
-    show_notes((*asked.notes, *_note_on_missing(log, nan)))
+    notes = *_note_on_missing(log, nan), *note_on_rates(loaded, log, schedule)
+    show_notes((*asked.notes, *notes))
     if as_json:
         print_json(
             {
@@ -137,7 +142,7 @@ def should_stop(
     else:
         print(f"{'stop' if verdict.action == 'stop' else 'go on'}: {verdict.reason}", flush=True)
     if verdict.action == "stop":
-        raise typer.Exit(STOP)
+        raise SystemExit(STOP)
 
 
 def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
@@ -153,30 +158,9 @@ def _note_on_missing(log: RunLog, nan: Missing) -> list[str]:
     return [f"{count_as} as missing; where that means divergence, say --nan stop"]
 
 
-def _read_peers(path: str, run: RunLog, horizon: float) -> list[RunLog]:
-    """Logs of other runs of the search, in the columns of the one that is asked about."""
-    from lcpfn.logs.run import read_runs
-
-    logs = read_runs(path, run.metric, run.steps_column)
-    # An export may hold the run itself beside its peers.
-    others = [log for log in logs if log.run is None or log.run != run.run]
-    try:
-        for log in others:
-            log.model_horizon(horizon)
-    except InputError as error:
-        raise InputError(f"--peer {path}: {error}") from None
-    return others
-
-
 def _add_peer(search: Search, number: int, log: RunLog, shift: float) -> None:
     """Tells the search of a peer; one that has not reached the end was stopped."""
-    steps = log.own_steps(log.model_steps) + shift
-    present = [
-        (step, value)
-        for step, value in zip(steps.tolist(), log.values.tolist(), strict=True)
-        if not math.isnan(value)
-    ]
-    search.set_records(number, present)
+    search.set_records(number, peer_records(log, shift))
     # Of finished runs only --best is to beat.
     search.end(number, "finished" if search.complete(number) else "stopped", counts=False)
 

@@ -122,13 +122,14 @@ def train(
 
     Several GPUs: [bold]torchrun --nproc-per-node 4 -m lcpfn.cli train --out runs/mine[/bold]
     """
+    from lcpfn import training  # isort: skip  # says so where torch is missing
     import torch
 
-    from lcpfn import training
-    from lcpfn.network.transformer import NetworkConfig
+    from lcpfn.network.config import NetworkConfig
+    from lcpfn.network.transformer import Network
     from lcpfn.weights import load
 
-    begin = None if start is None else load(start).network
+    begin = None if start is None else Network.of(load(start).network)
     shape = NetworkConfig() if begin is None else begin.config
     width, layers, heads = (
         getattr(shape, name) if size is None else size
@@ -272,7 +273,7 @@ def _export(
         },
         "validation": result.validation,
     }
-    path = save_weights(out, name, result.network, card)
+    path = save_weights(out, name, result.network.engine(), card)
     typer.echo(f"Trained on {result.curves:,} curves in {result.seconds:,.0f} s.")
     typer.echo(f"Validation, mean log-likelihood in nats: {_written(result.validation)}")
     typer.echo(f"Weights: {path}")

@@ -26,15 +26,13 @@ from lcpfn.cli.common import (
     Worth,
     WorthOption,
     finite,
-    number_writer,
     output,
     parse_bounds,
     reports_errors,
-    write_probability,
-    write_step,
 )
 from lcpfn.cli.stop_commands import STATE_FILE, StopCommands
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_probability, write_step
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lcpfn.forecast.arguments import Array
@@ -87,14 +86,14 @@ class Encoded(NamedTuple):
         return self._replace(observations=observations)
 
     def drawn(self, step: float, values: Array) -> Observations:
-        """Values (count,) that may follow at a step, as observations (count, 1) in torch."""
+        """Values (count,) that may follow at a step, as observations (count, 1)."""
         at = np.array([step])
         fraction = self.axis.fractions(at).astype(np.float32)[None]
         # Whatever the log says of learning rates, it does not say what they will be.
         rates = None if self.observations.rates is None else _told(np.full(1, np.nan))
         schedule = _schedule(self.schedule, at)
         one = Observations(fraction, fraction, schedule=schedule, rates=rates)
-        unit = torch.from_numpy(self.metric.to_unit(values).astype(np.float32))
+        unit = self.metric.to_unit(values).astype(np.float32)
         return replace(one.copies(len(values)), values=unit[:, None])
 
     def questions(self, steps: Array, last: float, of: Of = "last") -> Questions:

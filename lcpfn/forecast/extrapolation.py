@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from lcpfn.errors import InputError
@@ -16,13 +15,13 @@ from lcpfn.forecast.best import Of, best_of, best_so_far
 from lcpfn.forecast.bounds import Bounds
 from lcpfn.forecast.curve import Curve, read_query
 from lcpfn.forecast.distribution import Distribution
+from lcpfn.network.randomness import Generator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _NUMBERS = "one or several numbers"
 
-Generator = torch.Generator | np.random.Generator
 LazyForecast = Callable[[], Distribution]
 """Gives the forecast of one step, batch shape (), when it is first needed."""
 
@@ -38,9 +37,17 @@ class Predictor(Protocol):
         ...
 
     def trajectories(
-        self, curve: Curve, steps: Array, count: int, generator: torch.Generator | None
+        self, curve: Curve, steps: Array, count: int, generator: Generator | None
     ) -> Array:
         """`count` joint draws at increasing `steps` (m,): (count, m)."""
+        ...
+
+
+class Companion(Predictor, Protocol):
+    """A predictor that corrects the forecasts of another."""
+
+    def end(self, forecast: Distribution, curve: Curve) -> Distribution:
+        """The other's forecast of the horizon, batch shape (), corrected."""
         ...
 
 
@@ -58,6 +65,7 @@ class Extrapolation:
         predictor: Predictor,
         final: LazyForecast | None = None,
         of: Of = "last",
+        alone: Extrapolation | None = None,
     ):
         """Made by a model; see `LCPFN.extrapolate`.
 
@@ -68,8 +76,10 @@ class Extrapolation:
             predictor: computes the forecasts when they are first asked for.
             final: gives the forecast of the horizon, where it has been computed already.
             of: "last" for the value at a step, "best" for the best one up to it.
+            alone: the forecast without peers, where this one has heard some.
         """
         self.of = of
+        self._without_peers = alone
         self._curve = curve
         self._asked = steps
         self._predictor = predictor
@@ -173,17 +183,38 @@ class Extrapolation:
         # To equal the value to beat is not to beat it, and a best record may keep its place.
         return float(forecast.cdf(np.nextafter(threshold, -np.inf)))
 
+    @property
+    def alone(self) -> Extrapolation:
+        """The forecast that hears no other runs of the search; itself where there were none."""
+        return self if self._without_peers is None else self._without_peers
+
+    def in_company(self, company: Callable[[Predictor], Companion]) -> Extrapolation:
+        """The same forecast, corrected by what other runs of the search show.
+
+        Args:
+            company: gives what corrects the forecasts of a predictor.
+        """
+        corrected = company(self._predictor)
+        return Extrapolation(
+            self._curve,
+            self._asked,
+            corrected,
+            lambda: corrected.end(self._final, self.curve),
+            self.of,
+            self,
+        )
+
     def at_horizon(self) -> Extrapolation:
         """The same forecast of the horizon alone: its arrays have one entry, cheap to compute."""
-        return Extrapolation(
-            self.curve, np.array([self.horizon]), self._predictor, lambda: self._final, self.of
-        )
+        alone = None if self._without_peers is None else self._without_peers.at_horizon()
+        at = np.array([self.horizon])
+        return Extrapolation(self.curve, at, self._predictor, lambda: self._final, self.of, alone)
 
     def at_steps(self, query: ArrayLike) -> Extrapolation:
         """The same forecast at other steps, (m,) increasing ones after the last observed step."""
-        return Extrapolation(
-            self.curve, read_query(query, self.curve), self._predictor, None, self.of
-        )
+        alone = None if self._without_peers is None else self._without_peers.at_steps(query)
+        at = read_query(query, self.curve)
+        return Extrapolation(self.curve, at, self._predictor, None, self.of, alone)
 
     def sample(self, n: int, generator: Generator | None = None) -> Array:
         """Joint trajectories through all steps, (n, m).
@@ -195,10 +226,10 @@ class Extrapolation:
 
         Args:
             n: how many, at least 1.
-            generator: torch or numpy source of randomness; None uses torch's global one.
+            generator: numpy's or torch's source of randomness; None draws a fresh one.
         """
         read_count("n", n)
-        drawn = self._predictor.trajectories(self.curve, self.steps, n, _torch_generator(generator))
+        drawn = self._predictor.trajectories(self.curve, self.steps, n, generator)
         return drawn if self.of == "last" else best_so_far(drawn, self.curve)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
@@ -244,9 +275,3 @@ class Extrapolation:
                 f"each of the {len(self.steps)} steps"
             )
         return values
-
-
-def _torch_generator(generator: Generator | None) -> torch.Generator | None:
-    if isinstance(generator, np.random.Generator):
-        return torch.Generator().manual_seed(int(generator.integers(2**63)))
-    return generator

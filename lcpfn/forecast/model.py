@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, read_goal
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of, answered, best_of, read_of
 from lcpfn.forecast.bounds import BoundsLike, read_bounds
+from lcpfn.forecast.company import (
+    Told,
+    accompanied,
+    check_peers,
+    chosen_peers,
+    correction,
+    read_config,
+    read_peers,
+)
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
+from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.scaling import (
     MAPS,
     MapOf,
@@ -30,13 +38,14 @@ from lcpfn.forecast.scaling import (
 )
 from lcpfn.forecast.schedule import Schedule, check_told, read_schedule
 from lcpfn.forecast.stream import Stream
-from lcpfn.network.features import Coordinates
+from lcpfn.network.engine import Cache, Engine
 from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
-from lcpfn.network.single_token import SingleToken
-from lcpfn.network.transformer import Cache, Network
+from lcpfn.network.peers import PeerNetwork
+from lcpfn.network.randomness import Generator, uniform_draws
 
-# Curves that go through the network together: enough to fill two cores, small enough for caches.
+# Curves whose features are computed together, and copies of a curve that are drawn together: enough
+# for arrays to pay, few enough for memory.
 _CHUNK = 64
 # The forecast of a step already observed: its value, this sharp in relation to it.
 _KNOWN_SHARPNESS = 1e-9
@@ -49,12 +58,27 @@ class LCPFN:
     Get one with `lcpfn.load()`.
 
     Attributes:
+        network: what computes its forecasts.
         card: the model card: prior, training, scores, checksum.
     """
 
-    def __init__(self, network: Network, card: dict[str, Any]):
-        self.network = network.eval()
+    def __init__(
+        self,
+        network: Engine,
+        card: dict[str, Any],
+        peer_network: Callable[[], PeerNetwork] | None = None,
+    ):
+        """Made by `lcpfn.load`.
+
+        Args:
+            network: with its weights.
+            card: the model card.
+            peer_network: gives the network that hears peers, when it is first needed; None for a
+                model that hears none.
+        """
+        self.network = network
         self.card = card
+        self._peer_network = peer_network
 
     @property
     def name(self) -> str:
@@ -72,6 +96,8 @@ class LCPFN:
         schedule: Schedule | None = None,
         rates: ArrayLike | None = None,
         of: str = "last",
+        peers: Iterable[Peer] = (),
+        config: Mapping[str, Any] | None = None,
     ) -> Extrapolation:
         """Forecasts the rest of a run from its first records.
 
@@ -107,14 +133,21 @@ class LCPFN:
                 trained with it, as `schedule`.
             of: "last" for the value at a step; "best" for the best value up to it, records
                 included. Only models trained with it answer the second: `default` was.
+            peers: other runs of the search, finished or not, the latest last, of the same metric:
+                what became of the forecasts of them corrects this one. At most 64 are heard, the
+                latest and the most alike; each counts once. What was forecast of a peer is kept in
+                it, so passing the same objects again is cheap.
+            config: this run's hyperparameters by name, for comparison with those of the peers.
 
         Raises:
             InputError: naming the value and the rule it breaks.
+            WeightsError: peers were given, and the weights that hear them are missing or broken.
         """
         asked = self._check(schedule, rates, of)
         curve = read_curve(values, steps, horizon, goal, bounds, schedule, rates)
         at = None if query is None else read_query(query, curve)
-        return Extrapolation(curve, at, self, None, asked)
+        post = Extrapolation(curve, at, self, None, asked)
+        return self.accompanied(post, check_peers(peers), config, bounds, schedule)
 
     def extrapolate_batch(
         self,
@@ -127,6 +160,8 @@ class LCPFN:
         schedule: Schedule | None = None,
         rates: Sequence[ArrayLike | None] | None = None,
         of: str = "last",
+        peers: Iterable[Peer] | Literal["batch"] = (),
+        configs: Sequence[Mapping[str, Any] | None] | None = None,
     ) -> list[Extrapolation]:
         """Forecasts many runs at once; lengths may differ.
 
@@ -139,13 +174,22 @@ class LCPFN:
             horizon: one for all, or one per run.
             goal, bounds, query, schedule, of: as for `extrapolate`, shared by all runs.
             rates: one sequence of learning rates per run, None where unknown.
+            peers: as for `extrapolate`, heard for every run; or "batch", where the curves are runs
+                of one search, of one metric, and each hears all others.
+            configs: hyperparameters of each run, None where unknown.
         """
         asked = self._check(schedule, rates, of)
         listed = list(curves)
         all_steps = [None] * len(listed) if steps is None else list(steps)
         horizons = [horizon] * len(listed) if np.ndim(horizon) == 0 else list(horizon)  # type: ignore[arg-type]
+        all_configs = [None] * len(listed) if configs is None else list(configs)
         all_rates = [None] * len(listed) if rates is None else list(rates)
-        for name, entries in (("steps", all_steps), ("horizon", horizons), ("rates", all_rates)):
+        for name, entries in (
+            ("steps", all_steps),
+            ("horizon", horizons),
+            ("rates", all_rates),
+            ("configs", all_configs),
+        ):
             if len(entries) != len(listed):
                 raise InputError(
                     f"{name} has {len(entries)} entries, but must have one for each of the "
@@ -160,11 +204,16 @@ class LCPFN:
             except InputError as error:
                 raise InputError(f"curve {index}: {error}") from None
         finals = self._final_forecasts(checked, asked)
-        return [
+        posts = [
             Extrapolation(
                 curve, None if query is None else read_query(query, curve), self, final, asked
             )
             for curve, final in zip(checked, finals, strict=True)
+        ]
+        heard = _heard_by_each(peers, checked, all_configs)
+        return [
+            self.accompanied(post, others, config, bounds, schedule)
+            for post, others, config in zip(posts, heard, all_configs, strict=True)
         ]
 
     def backtest(
@@ -246,19 +295,55 @@ class LCPFN:
         last = read_horizon(horizon)
         return Stream(self, last, read_goal(goal), checked, read_schedule(schedule, last), asked)
 
-    @torch.inference_mode()
+    def accompanied(
+        self,
+        post: Extrapolation,
+        peers: Sequence[Peer],
+        config: Mapping[str, Any] | None = None,
+        bounds: BoundsLike = "auto",
+        schedule: Schedule | None = None,
+    ) -> Extrapolation:
+        """A forecast of this model, corrected by what other runs of the search show.
+
+        Args:
+            post: the forecast.
+            peers, config, bounds, schedule: as for `extrapolate`.
+
+        Returns:
+            the corrected forecast, in which `alone` is `post`; `post` itself where there are no
+            peers that say anything.
+        """
+        checked = read_config(config)
+        if not peers:
+            return post
+        if self._peer_network is None:
+            raise InputError(
+                f"peers has {len(peers)} runs, but model {self.name!r} hears none; load it with "
+                "lcpfn.load"
+            )
+        told = read_peers(peers, post.curve, bounds, schedule, self.encode)
+        return self.in_company(post, chosen_peers(told, checked), checked)
+
+    def in_company(
+        self, post: Extrapolation, told: Sequence[Told], config: Mapping[str, Any] | None
+    ) -> Extrapolation:
+        """As `accompanied`, with peers that have been read and chosen."""
+        hear = self._peer_network
+        if not told or post.curve.finished or hear is None:
+            return post
+        return accompanied(post, lambda: correction(self.network, hear(), post, told, config))
+
     def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:
         """Marginal forecasts of a checked curve at `steps` (m,); see `Predictor`."""
         if curve.finished:
             return _known(curve, self.network.config.bins, of).expand(len(steps))
         encoded = self.encode(curve)
         asked = encoded.questions(steps, curve.steps[-1], of)
-        unit, _ = self.network.extend(None, encoded.observations, asked)
+        unit = self.network.extend(None, encoded.observations, asked)
         return answered(to_metric(unit[0], encoded.metric, curve.bounds), curve, of)
 
-    @torch.inference_mode()
     def trajectories(
-        self, curve: Curve, steps: Array, count: int, generator: torch.Generator | None
+        self, curve: Curve, steps: Array, count: int, generator: Generator | None
     ) -> Array:
         """Joint draws by predictive resampling: draw a step, append it, go on; see `Predictor`.
 
@@ -266,22 +351,31 @@ class LCPFN:
         """
         if curve.finished:
             return np.full((count, len(steps)), curve.values[-1])
+        uniform = uniform_draws((len(steps), count), generator)
+        parts = [uniform[:, begin : begin + _CHUNK] for begin in range(0, count, _CHUNK)]
+        return np.concatenate([self._drawn(curve, steps, part) for part in parts])
+
+    def _drawn(self, curve: Curve, steps: Array, uniform: Array) -> Array:
+        """Joint draws (copies, m) from uniform numbers (m, copies)."""
+        count = uniform.shape[1]
         encoded = self.encode(curve)
         cells = encoded.axis.cells(np.append(curve.steps[-1], steps))
+        seen = encoded.observations.length
+        cache = self.network.cache(seen + len(np.unique(cells)))
         observations = encoded.observations.copies(count)
-        cache: Cache | None = None
         last = curve.steps[-1]
         drawn = np.empty((count, len(steps)))
         for index, step in enumerate(steps):
             asked = encoded.questions(np.array([step]), last)
-            if cache is None:
-                first, cache = self.network.extend(None, encoded.observations, asked)
+            if index == 0:
+                first = self.network.extend(cache, encoded.observations, asked)
                 forecast, cache = first.expand(count, 1), cache.repeat(count)
             else:
-                known = cache.first(min(cache.length, observations.length - 1))
-                forecast, cache = self.network.extend(known, observations, asked.copies(count))
+                # Of a cell that is drawn again, nothing new is known.
+                cache.length = min(cache.length, observations.length - 1)
+                forecast = self.network.extend(cache, observations, asked.copies(count))
             margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds)
-            draw = margin.sample(generator=generator)
+            draw = margin.quantile(uniform[index])
             drawn[:, index] = draw
             if cells[index + 1] > cells[index]:
                 last = step
@@ -302,22 +396,18 @@ class LCPFN:
         axis = StepAxis(curve.horizon, int(self.card["resolution"]), curve.shift)
         return Encoded.of(curve, metric, axis)
 
-    @torch.inference_mode()
     def remember(self, encoded: Encoded) -> Cache:
-        """What the network remembers of a curve: keys and values of all its observations."""
-        _, cache = self.network.extend(None, encoded.observations, encoded.about_horizon())
+        """What the network remembers of a curve: all its observations but the last, with room."""
+        known = encoded.observations.length - 1
+        cache = self.network.cache(capacity=encoded.axis.resolution)
+        if known:
+            self.network.remember(cache, encoded.observations.first(known))
         return cache
-
-    @cached_property
-    def single_token(self) -> SingleToken:
-        """The network laid out for streams."""
-        return SingleToken(self.network)
 
     @property
     def _map_of(self) -> MapOf:
         return MAPS[self.network.config.frame]
 
-    @torch.inference_mode()
     def _final_forecasts(self, curves: Sequence[Curve], of: Of) -> list[LazyForecast]:
         """Forecasts of the horizon of many curves, batched by length."""
         encoded = [self.encode(curve) for curve in curves]
@@ -335,16 +425,13 @@ class LCPFN:
         told = sum(encoded[index].observations.rates is not None for index in running)
         for chosen in (*_chunks(running[:told]), *_chunks(running[told:])):
             observations = Observations.padded([encoded[i].observations for i in chosen])
-            prefixes = torch.tensor([[encoded[i].observations.length] for i in chosen])
+            lengths = np.array([encoded[i].observations.length for i in chosen])
             asked = Questions.stacked([encoded[i].about_horizon(of) for i in chosen])
-            context = self.network.view.observe(observations)
-            unit = self.network(context, observations, prefixes, asked)
-            unit = unit.numpy().double()
+            unit = self.network.forecast_batch(observations, lengths, asked)
             for row, i in enumerate(chosen):
                 finals[i] = partial(_in_metric, unit[row, 0], encoded[i].metric, curves[i], of)
         return finals
 
-    @torch.inference_mode()
     def _prefix_forecasts(self, curve: Curve, of: Of) -> list[LazyForecast]:
         """Forecasts of the horizon from every prefix, in one pass where they share a view."""
         encoded, records = self.encode(curve), len(curve.values)
@@ -355,13 +442,8 @@ class LCPFN:
         shared = shared and same_map_throughout(curve, self._map_of)
         if encoded.observations.length < records or not shared or not count:
             return self._final_forecasts([curve.first(seen) for seen in range(1, records + 1)], of)
-        context = self.network.view.observe(encoded.observations)
-        asked = self.network.view.ask(
-            encoded.observations.first(count), encoded.about_horizon(of).repeated(count)
-        )
-        out = self.network.answer(torch.from_numpy(context.tokens), torch.from_numpy(asked))
-        coordinates = context.coordinates.first(count)
-        answers = _Answers(self.network, out, coordinates, encoded.metric, curve, of)
+        units = self.network.backtest(encoded.observations, encoded.about_horizon(of), count)
+        answers = _Answers(units, encoded.metric, curve, of)
         finals: list[LazyForecast] = [partial(answers.forecast, row) for row in range(count)]
         if curve.finished:
             finals.append(partial(_known, curve, self.network.config.bins, of))
@@ -380,6 +462,30 @@ class LCPFN:
         return asked
 
 
+def _heard_by_each(
+    peers: Iterable[Peer] | str,
+    curves: Sequence[Curve],
+    configs: Sequence[Mapping[str, Any] | None],
+) -> list[list[Peer]]:
+    """The peers of each curve of a batch."""
+    if not isinstance(peers, str):
+        shared = check_peers(peers)
+        return [shared] * len(curves)
+    if peers != "batch":
+        raise InputError(f"peers is {peers!r}, but must be lcpfn.Peer objects or 'batch'")
+    everyone = [
+        Peer(
+            curve.steps.tolist(),
+            curve.recorded.tolist(),
+            not curve.finished,
+            config,
+            curve.horizon,
+        )
+        for curve, config in zip(curves, configs, strict=True)
+    ]
+    return [[*everyone[:index], *everyone[index + 1 :]] for index in range(len(everyone))]
+
+
 def _chunks(indices: Sequence[int]) -> list[Sequence[int]]:
     return [indices[begin : begin + _CHUNK] for begin in range(0, len(indices), _CHUNK)]
 
@@ -393,17 +499,15 @@ def _known(curve: Curve, bins: int, of: Of) -> BinnedDistribution:
     best = best_of(curve.values, curve.goal)
     value = np.float64(best if of == "best" else curve.values[-1])
     scale = np.maximum(abs(value) * _KNOWN_SHARPNESS, _LEAST_SCALE)
-    known = BinnedDistribution(value, scale, starting_log_masses(bins).numpy())
+    known = BinnedDistribution(value, scale, starting_log_masses(bins))
     return known.truncate(*curve.bounds)
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """The network's outputs (1, m, outputs) on one curve, interpreted when first asked for."""
+    """Forecasts (1, m) of one curve in units, computed when first asked for."""
 
-    network: Network
-    out: Tensor
-    coordinates: Coordinates
+    units: Callable[[], BinnedDistribution]
     metric: MetricMap
     curve: Curve
     of: Of
@@ -417,5 +521,4 @@ class _Answers:
 
     @cached_property
     def _margins(self) -> BinnedDistribution:
-        unit = self.network.interpret(self.out.double().numpy(), self.coordinates)
-        return to_metric(unit[0], self.metric, self.curve.bounds)
+        return to_metric(self.units()[0], self.metric, self.curve.bounds)

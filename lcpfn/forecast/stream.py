@@ -20,9 +20,8 @@ from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast, Predictor
 from lcpfn.forecast.scaling import MetricMap, to_metric
 from lcpfn.forecast.schedule import LearningRates
+from lcpfn.network.engine import Cache, Engine
 from lcpfn.network.histogram import BinnedDistribution
-from lcpfn.network.single_token import SingleToken, TokenCache
-from lcpfn.network.transformer import Cache
 
 _NOTHING = np.empty(0)
 
@@ -31,8 +30,8 @@ class StreamedModel(Predictor, Protocol):
     """What a stream asks of its model."""
 
     @property
-    def single_token(self) -> SingleToken:
-        """The network laid out for streams."""
+    def network(self) -> Engine:
+        """What computes forecasts."""
         ...
 
     def encode(self, curve: Curve, before: Encoded | None = None) -> Encoded:
@@ -68,7 +67,7 @@ class Stream:
         self._of = of
         self._curve: Curve | None = None
         self._last_step = 0.0
-        self._cache: TokenCache | None = None
+        self._cache: Cache | None = None
         self._encoded: Encoded | None = None
         self._post: Extrapolation | None = None
 
@@ -155,14 +154,13 @@ class Stream:
         if curve.finished:
             return None
         encoded = self._model.encode(curve, self._encoded)
-        single_token = self._model.single_token
         # The newest record may have replaced the one before it in its cell of the step axis; all
         # others are in the cache, unless the model now sees the whole curve differently.
         if self._cache is None or self._encoded is None or not encoded.same_view(self._encoded):
-            self._cache = single_token.cache(capacity=encoded.axis.resolution)
-            self._cache.fill(self._model.remember(encoded))
+            self._cache = self._model.remember(encoded)
         self._encoded = encoded
-        unit = single_token.advance(
+        self._cache.length = encoded.observations.length - 1
+        unit = self._model.network.advance(
             self._cache, encoded.observations, encoded.about_horizon(self._of)
         )
         return partial(_in_metric, unit, encoded.metric, curve, self._of)

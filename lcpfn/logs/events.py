@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lcpfn.errors import InputError
-from lcpfn.logs.cells import Cell
 from lcpfn.logs.content import read_bytes
 from lcpfn.logs.table import Record, Table, columns_of
 
@@ -56,53 +55,112 @@ def read_events(data: bytes, name: str) -> Table:
     Raises:
         InputError: it holds none.
     """
-    rows, end = rows_of(data, "")
-    if not rows:
+    reader = EventReader()
+    reader.feed(data)
+    if not reader.rows:
         raise InputError(f"{name} holds no scalars yet")
-    notes = [] if end == len(data) else [_note("its")]
-    return Table(name, columns_of(rows), rows, notes)
+    notes = [_note("its")] if reader.unfinished else []
+    return Table(name, columns_of(reader.rows), reader.rows, notes)
 
 
-def read_event_folder(folder: Path) -> Table | None:
-    """The scalars of all event files below a folder; None where there are none.
+class EventReader:
+    """Reads an event file piece by piece, as it is written.
+
+    Attributes:
+        rows: one record for each step in a row.
+        position: how many bytes it has taken.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[Record] = []
+        self.position = 0
+        self._rest = b""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the end of the last event is missing."""
+        return bool(self._rest)
+
+    def feed(self, data: bytes) -> None:
+        """Takes more of the file."""
+        self.position += len(data)
+        data = self._rest + data
+        taken = 0
+        cells = self.rows[-1].cells if self.rows else {}
+        for event, end in _events(data):
+            taken = end
+            for scalar in _scalars(event):
+                if cells.get(_STEPS_COLUMN) != scalar.step or scalar.tag in cells:
+                    cells = {_STEPS_COLUMN: float(scalar.step)}
+                    self.rows.append(Record(len(self.rows) + 1, cells))
+                cells[scalar.tag] = scalar.value
+        self._rest = data[taken:]
+
+
+class EventFolder:
+    """The scalars of all event files below a folder, each read from where it had been read.
 
     Files of one folder follow each other, as a resumed run writes them. Where several folders hold
     some, such as `train` and `validation`, their names go before the tags.
     """
-    files = sorted(path for path in folder.rglob(PATTERN) if path.is_file())
-    homes = {path.parent for path in files}
-    rows: list[Record] = []
-    notes: list[str] = []
-    for path in files:
-        data = read_bytes(path)
-        if not is_events(data):
-            continue
-        home = path.parent.relative_to(folder).as_posix()
-        found, end = rows_of(data, "" if len(homes) == 1 or home == "." else f"{home}/", len(rows))
-        rows += found
-        if end < len(data):
-            notes.append(_note(f"{path.name}: its"))
-    return Table(str(folder), columns_of(rows), rows, notes) if rows else None
+
+    def __init__(self) -> None:
+        self._readers: dict[tuple[Path, int], EventReader] = {}
+
+    def read(self, folder: Path) -> Table | None:
+        """The scalars that the files hold by now; None where there are none."""
+        before, self._readers = self._readers, {}
+        for path in sorted(path for path in folder.rglob(PATTERN) if path.is_file()):
+            # A file that takes the place of another is read from its start.
+            key = path, path.stat().st_ino
+            reader = _read_on(path, before.get(key))
+            if reader is not None:
+                self._readers[key] = reader
+        several = len({path.parent for path, _ in self._readers}) > 1
+        rows: list[Record] = []
+        notes: list[str] = []
+        for (path, _), reader in self._readers.items():
+            home = path.parent.relative_to(folder).as_posix()
+            prefix = f"{home}/" if several and home != "." else ""
+            rows += _of_folder(reader.rows, prefix, len(rows))
+            if reader.unfinished:
+                notes.append(_note(f"{path.name}: its"))
+        return Table(str(folder), columns_of(rows), rows, notes) if rows else None
+
+
+def _read_on(path: Path, reader: EventReader | None) -> EventReader | None:
+    """Reads what is new in a file; None where it is no event file."""
+    if reader is not None and path.stat().st_size >= reader.position:
+        with path.open("rb") as file:
+            file.seek(reader.position)
+            reader.feed(file.read())
+        return reader
+    data = read_bytes(path)
+    if not is_events(data):
+        return None
+    reader = EventReader()
+    reader.feed(data)
+    return reader
+
+
+def _of_folder(rows: list[Record], prefix: str, before: int) -> list[Record]:
+    """The records of one file among those of others."""
+    if not prefix:
+        return [Record(before + row.line, row.cells) for row in rows] if before else list(rows)
+    return [
+        Record(
+            before + row.line,
+            {
+                name if name == _STEPS_COLUMN else prefix + name: cell
+                for name, cell in row.cells.items()
+            },
+        )
+        for row in rows
+    ]
 
 
 def _note(whose: str) -> str:
     return f"{whose} last event is incomplete, still being written, and was skipped"
-
-
-def rows_of(data: bytes, prefix: str, first: int = 0) -> tuple[list[Record], int]:
-    """One record for each step in a row, and where the last whole event ended."""
-    rows: list[Record] = []
-    cells: dict[str, Cell] = {}
-    position = 0
-    for event, end in _events(data):
-        position = end
-        for scalar in _scalars(event):
-            column = prefix + scalar.tag
-            if cells.get(_STEPS_COLUMN) != scalar.step or column in cells:
-                cells = {_STEPS_COLUMN: float(scalar.step)}
-                rows.append(Record(first + len(rows) + 1, cells))
-            cells[column] = scalar.value
-    return rows, position
 
 
 def _events(data: bytes) -> Iterator[tuple[memoryview, int]]:

@@ -33,7 +33,11 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".log", ".txt", ".out"
 _SHOWN = 5
 
 
-def read_folder(folder: Path, parse: Callable[[bytes, str, str], Table]) -> Table:
+def read_folder(
+    folder: Path,
+    parse: Callable[[bytes, str, str], Table],
+    known: events.EventFolder | None = None,
+) -> Table:
     """The log that a folder holds.
 
     In this order: the state of a Hugging Face trainer or of its newest checkpoint, metrics of
@@ -43,6 +47,7 @@ def read_folder(folder: Path, parse: Callable[[bytes, str, str], Table]) -> Tabl
     Args:
         folder: where to look.
         parse: reads the bytes of one file, given its name and stem.
+        known: what has been read of TensorBoard's event files; None reads them from the start.
 
     Raises:
         InputError: there is none, or no telling which one.
@@ -57,7 +62,7 @@ def read_folder(folder: Path, parse: Callable[[bytes, str, str], Table]) -> Tabl
     for name in TELLING_NAMES:
         if (folder / name).is_file():
             return _file(folder / name, parse)
-    table = events.read_event_folder(folder)
+    table = (known or events.EventFolder()).read(folder)
     if table is not None:
         return table
     found = sorted(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lcpfn.errors import InputError
 from lcpfn.logs.content import refuse_pickles
+from lcpfn.logs.events import EventFolder
 from lcpfn.logs.formats import parse, read_tables
 from lcpfn.logs.long_form import spread
 from lcpfn.logs.run import RunLog, runs_in
@@ -59,6 +60,7 @@ class Follower:
         self._tail: Tail | None = None
         self._state: _State | None = None
         self._folder: tuple[tuple[str, _State], ...] | None = None
+        self._events = EventFolder()
         # Bytes that the tail has taken of the file as it is now, and the last of them.
         self._read = 0
         self._before = b""
@@ -110,6 +112,7 @@ class Follower:
     def forget(self) -> None:
         """Drops what was read, as of a run that has ended; once it changes it is read again."""
         self._tables, self._tail, self._before = [], None, b""
+        self._events = EventFolder()
 
     def runs(
         self,
@@ -137,7 +140,7 @@ class Follower:
             return False
         self._folder = found
         try:
-            self._tables = read_tables(self.path)
+            self._tables = read_tables(self.path, self._events)
         except InputError as error:
             self._problem = error
             return False

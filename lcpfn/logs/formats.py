@@ -23,8 +23,14 @@ _BEGINNINGS = ("{", "[")
 _ASSIGNED = re.compile(r"\s*[A-Za-z_][\w.]*\s*[=:]\s*(?=\{\s*[\"'])")
 
 
-def read_tables(source: str | os.PathLike[str]) -> list[Table]:
+def read_tables(
+    source: str | os.PathLike[str], known: events.EventFolder | None = None
+) -> list[Table]:
     """Reads a log: a file, a folder, or standard input for "-".
+
+    Args:
+        source: its path.
+        known: what has been read of the event files of a folder; None reads all from the start.
 
     Returns:
         One table for each run that it holds, which is one in nearly every format.
@@ -33,7 +39,7 @@ def read_tables(source: str | os.PathLike[str]) -> list[Table]:
         InputError: it cannot be read; the message names the file and the line.
     """
     if source != STANDARD_INPUT and Path(source).is_dir():
-        table = folders.read_folder(Path(source), parse)
+        table = folders.read_folder(Path(source), parse, known)
     else:
         table = parse(read_bytes(source), name_of(source), _stem(source))
     return runs_of(spread(table))

@@ -12,11 +12,12 @@ import copy
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lcpfn.errors import InputError
+from lcpfn.logs.alike import Plan, Plans, Span
 from lcpfn.logs.cells import Cell, has_decimal_commas, to_number
 from lcpfn.logs.content import Content
 from lcpfn.logs.names import PHASES, words
@@ -69,7 +70,8 @@ _PAIR = r"""
 """
 _WORDS = r"|[-+]?(?i:nan|inf(?:inity)?)"
 _ANY_WORD = re.compile(r"[\s:=(\[][-+]?(?:nan|inf|infinity)(?!\w)", re.IGNORECASE)
-_ANY_COMMA = re.compile(r"[:=]\s*[-+]?(\d+,\d+)(?![\d,])")
+# Not the thousandths of a clock: 03:04:05,123
+_ANY_COMMA = re.compile(r"[:=](?<!\d\d[:=])\s*[-+]?(\d+,\d+)(?![\d,])")
 _ANY_POINT = re.compile(r"[:=]\s*[-+]?\d+\.\d")
 
 # Counters that open their line: [10], (10), 10:, #10
@@ -118,7 +120,7 @@ class Pair(NamedTuple):
     opens: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Line:
     """What one line says."""
 
@@ -179,16 +181,26 @@ class _Prefixes:
         self._timm = "Train: " in head
         self._espnet = bool(_ESPNET.search(head))
 
-    def without(self, text: str) -> str:
+    def without(self, line: str) -> str:
         for pattern in self._patterns:
-            text = pattern.sub("", text)
+            line = pattern.sub("", line)
         if self._clocks:
-            text = _EMPTY_BRACKETS.sub("", _CLOCKS.sub(_unless_a_name_ends, text))
+            line = _EMPTY_BRACKETS.sub("", _CLOCKS.sub(_unless_a_name_ends, line))
         if self._timm:
-            text = _TIMM.sub(r"Train Epoch: \1 [", text)
+            line = _TIMM.sub(r"Train Epoch: \1 [", line)
         if self._espnet:
-            text = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", text))
-        return text
+            line = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", line))
+        return line
+
+    def places(self, line: str) -> list[int] | None:
+        """Where the characters that are left stood in a line; None where it was rewritten."""
+        places, text = list(range(len(line))), line
+        for pattern in [*self._patterns, *([_CLOCKS, _EMPTY_BRACKETS] if self._clocks else [])]:
+            for found in reversed(list(pattern.finditer(text))):
+                if pattern is not _CLOCKS or not _unless_a_name_ends(found):
+                    del places[found.start() : found.end()]
+            text = "".join(line[place] for place in places)
+        return places if text == self.without(line) else None
 
 
 def _unless_a_name_ends(clock: re.Match[str]) -> str:
@@ -222,7 +234,7 @@ class LineReader:
         self.totals: dict[str, float] = {}
         self._prefixes = _Prefixes(head)
         self._decimal = bool(has_decimal_commas_in(head))
-        self._pairs = _pairs(self._decimal, False)
+        self._plans = Plans()
         self._steps: dict[str, float] = {}
         self._heading: list[str] = []
 
@@ -236,8 +248,7 @@ class LineReader:
         Returns:
             How many lines the text has.
         """
-        self._pairs = _pairs(self._decimal, bool(_ANY_WORD.search(text)))
-        physical = self._prefixes.without(text).split("\n")
+        physical = text.split("\n")
         for number, each in enumerate(physical, start=line + 1):
             self._read(each, number, cut=number == line + len(physical))
         return len(physical)
@@ -253,8 +264,13 @@ class LineReader:
         """Takes one line; of one that was typed over, what it said of each step in the end."""
         if "\r" not in line:
             if not cut and line:
-                self._keep(self._parse(line), number)
+                plan = self._plans.of(line, self._plan_of)
+                if plan is None or (plan.spaced and self._heading):
+                    self._keep(self._parse(self._prefixes.without(line)), number)
+                elif not self._keep_next(plan, line, number):
+                    self._keep(self._take(plan, line), number)
             return
+        line = self._prefixes.without(line)
         groups: dict[tuple[tuple[str, float], ...], _Line] = {}
         for part in line.split("\r"):
             if part.strip():
@@ -268,59 +284,121 @@ class LineReader:
         for said in found[:-1] if cut else found:
             self._keep(said, number)
 
+    def _keep_next(self, plan: Plan, line: str, number: int) -> bool:
+        """Keeps what a line says that has the steps of the one before; whether it does.
+
+        It is what `_take` and `_keep` make of it, at half their price.
+        """
+        names = plan.names
+        same = plan.counter is None and plan.steps and plan.steps.keys() == self._steps.keys()
+        if names is None or not same:
+            return False
+        numbers = list(map(self._number if plan.commas else float, plan.texts(line)))
+        self._steps = dict(zip(plan.steps, numbers, strict=False))
+        if plan.totals:
+            self.totals.update(zip(plan.totals, numbers[len(names) :], strict=True))
+        if plan.cells:
+            self.rows.append(Record(number, dict(zip(names, numbers, strict=False))))
+        return True
+
     def _keep(self, said: _Line, number: int) -> None:
         steps = said.steps
         if "epoch" in steps and steps["epoch"] != self._steps.get("epoch"):
             # A finer count of the epoch before says nothing any more.
             self._steps.pop(BATCH, None)
         self._steps.update(steps)
-        self.totals.update(said.totals)
+        if said.totals:
+            self.totals.update(said.totals)
         if said.cells:
             self.rows.append(Record(number, {**self._steps, **said.cells}))
 
     def _parse(self, line: str) -> _Line:
         said = _Line({}, {}, {})
         takers = (_take_object, self._take_row, _take_darknet, _take_coco)
-        if not any(take(line, said) for take in takers):
-            self._take_pairs(line, said)
-        return said
+        if any(take(line, said) for take in takers):
+            return said
+        return self._take(self._plan(line), line)
 
-    def _take_pairs(self, line: str, said: _Line) -> None:
-        """Takes every number of a line that has a name."""
+    def _plan_of(self, line: str) -> Plan | None:
+        """Where lines that are alike say what, whatever their digits; None where that is open."""
+        places = self._prefixes.places(line)
+        if places is None:
+            return None
+        plain_line = self._prefixes.without(line)
+        heading = "  " in plain_line and _HEADING.match(plain_line)
+        said = _Line({}, {}, {})
+        others = (_take_object, _take_darknet, _take_coco)
+        if heading or any(take(plain_line, said) for take in others):
+            return None
+        plan = self._plan(plain_line)
+        return plan.moved(places) if plan.general else None
+
+    def _plan(self, line: str) -> Plan:
+        """Where a line says what: every number that has a name, and one that counts."""
+        pattern = _pairs(self._decimal, bool(_ANY_WORD.search(line)))
+        steps: dict[str, Span] = {}
+        totals: dict[str, Span] = {}
+        cells: dict[str, Span] = {}
+        counter: Span | None = None
+        counted: Span | None = None
+        fixed: list[tuple[int, str]] = []
         phase: str | None = None
-        counter: tuple[float, str] | None = None
-        for position, (gap, number, total) in enumerate(self._pairs.findall(line)):
+        general, commas = True, False
+        for position, found in enumerate(pattern.finditer(line)):
+            gap, number, total = found.groups("")
             if not number:
                 break
+            commas = commas or "," in number
             pair = name_before(gap)
             name = pair.name
+            if any(map(str.isdigit, name)):
+                begin = found.start(1)
+                fixed += [(begin + at, sign) for at, sign in enumerate(gap) if sign.isdigit()]
             if pair.sets is not None:
                 phase = pair.sets
             if not name or (pair.bracket and total and name.lower() in PHASES):
                 if counter is None and (
                     total or (position == 0 and pair.opens and _COUNTER.match(line))
                 ):
-                    counter = (self._number(number), total)
-                    if pair.bracket and total and phase is None and "epoch" in said.steps:
+                    counter, counted = found.span(2), found.span(3) if total else None
+                    if pair.bracket and total and phase is None and "epoch" in steps:
                         # Epoch: [3][ 50/469] opens what is logged while training.
                         phase = "train"
                 continue
-            value = self._number(number)
             step = pair.step
-            if step is not None and _is_step(step, value, total):
-                if step not in said.steps:
-                    said.steps[step] = value
-                    if total:
-                        said.totals[step] = float(total)
-                continue
+            if step is not None:
+                general = general and (number.isdigit() or bool(total))
+                if _is_step(step, self._number(number), total):
+                    if step not in steps:
+                        steps[step] = found.span(2)
+                        if total:
+                            totals[step] = found.span(3)
+                    continue
             if phase is not None and not pair.own:
                 name = f"{phase}/{name}"
-            if name in said.cells:
-                name = _another(name, said.cells)
-            said.cells[name] = value
-        self._count(said, counter)
+            if name in cells:
+                name = _another(name, cells)
+            cells[name] = found.span(2)
+        if counter is not None and steps and steps.keys() != {BATCH}:
+            steps.setdefault(BATCH, counter)
+            counter = counted = None
+        return Plan(
+            steps, totals, cells, counter, counted, tuple(fixed), commas, "  " in line, general
+        )
+
+    def _take(self, plan: Plan, line: str) -> _Line:
+        """Takes what a line says, where a plan says it stands."""
+        texts = plan.texts(line)
+        numbers = map(self._number if plan.commas else float, texts)
+        # One after the other, and zip looks at its names first: each takes its own numbers.
+        steps = dict(zip(plan.steps, numbers, strict=False))
+        cells: dict[str, Cell] = dict(zip(plan.cells, numbers, strict=False))
+        said = _Line(steps, cells, dict(zip(plan.totals, numbers, strict=False)))
+        if plan.counter is not None:
+            self._count(said, next(numbers), "" if plan.counted is None else texts[-1])
         if not said.steps and not self._steps:
             self.totals.update(stated_totals(said.cells))
+        return said
 
     def _take_row(self, line: str, said: _Line) -> bool:
         """Takes a heading of names, and the rows below it, as Ultralytics prints them."""
@@ -346,12 +424,9 @@ class LineReader:
                 said.cells[name] = number
         return True
 
-    def _count(self, said: _Line, counter: tuple[float, str] | None) -> None:
-        """A count without a name: of batches within an epoch, or else the step itself."""
-        if counter is None:
-            return
-        value, total = counter
-        if any(name != BATCH for name in said.steps):
+    def _count(self, said: _Line, value: float, total: str) -> None:
+        """Takes a count without a name: of batches within an epoch, or else the step itself."""
+        if said.steps and said.steps.keys() != {BATCH}:
             said.steps.setdefault(BATCH, value)
         elif "epoch" not in self._steps and said.cells:
             name = "step" if total else "iteration"
@@ -470,7 +545,7 @@ def _is_step(column: str, value: float, total: str) -> bool:
     return value >= 0 and (column == "epoch" or value.is_integer() or bool(total))
 
 
-def _another(name: str, cells: Mapping[str, Cell]) -> str:
+def _another(name: str, cells: Collection[str]) -> str:
     number = 2
     while f"{name} ({number})" in cells:
         number += 1

@@ -317,8 +317,10 @@ def _with_steps(
     latest = -math.inf
     back: tuple[int, float, float] | None = None
     restarted = False
-    for record, value in zip(records, values, strict=True):
-        step = _step(table, record, column)
+    for record, value in zip(records, values.tolist(), strict=True):
+        step = record.cells.get(column)
+        if not (isinstance(step, float) and 0 <= step < math.inf):
+            step = _step(table, record, column)
         if step < latest:
             back = back or (record.line, latest, step)
             if step in numbered:
@@ -327,7 +329,7 @@ def _with_steps(
                 numbered = {at: held for at, held in numbered.items() if at <= step}
         latest = step
         if not math.isnan(value) or step not in numbered:
-            numbered[step] = float(value)
+            numbered[step] = value
     notes = notes + _notes_on_repeats(records, numbered, column, back, restarted)
     logged = np.array(sorted(numbered))
     ordered = np.array([numbered[step] for step in logged])

@@ -243,19 +243,19 @@ class _Events:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._rest = b""
-        self._rows: list[Record] = []
+        self._reader = events.EventReader()
         self._columns: dict[str, None] = {}
+        self._counted = 0
 
     def feed(self, data: bytes) -> None:
-        data = self._rest + data
-        rows, end = events.rows_of(data, "", len(self._rows))
-        self._rest = data[end:]
-        self._rows += rows
-        for row in rows:
-            self._columns.update(dict.fromkeys(row.cells))
+        self._reader.feed(data)
 
     def table(self) -> Table:
-        if not self._rows:
+        rows = self._reader.rows
+        if not rows:
             raise InputError(f"{self._name} holds no scalars yet")
-        return Table(self._name, list(self._columns), list(self._rows))
+        # The newest step may have got more scalars since.
+        for row in rows[max(0, self._counted - 1) :]:
+            self._columns.update(dict.fromkeys(row.cells))
+        self._counted = len(rows)
+        return Table(self._name, list(self._columns), list(rows))

@@ -8,24 +8,29 @@ seconds instead of milliseconds.
     post.quantile([0.06, 0.94]); post.prob_better(0.8); post.diagnostics
 
 Engines: "ensemble" (emcee), "nuts" (PyMC, nutpie where installed), "smc" (PyMC), "importance" (a
-weighted bank of prior curves). All but the last need the extra `mcmc`.
+weighted bank of prior curves). Needs the extra `mcmc`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from lcpfn.errors import InputError
-from lcpfn.mcmc.bank import PriorBank
-from lcpfn.mcmc.diagnostics import ConvergenceWarning, Diagnostics
-from lcpfn.mcmc.ensemble import EnsembleSampler
-from lcpfn.mcmc.importance import ImportanceSampler
-from lcpfn.mcmc.model import SampledExtrapolation, SamplingModel
-from lcpfn.mcmc.nuts import NUTS
-from lcpfn.mcmc.posterior import Posterior, Sampler
-from lcpfn.mcmc.smc import SMC
+from lcpfn.extras import missing
+
+try:
+    import torch
+
+    from lcpfn.mcmc.bank import PriorBank
+    from lcpfn.mcmc.diagnostics import ConvergenceWarning, Diagnostics
+    from lcpfn.mcmc.ensemble import EnsembleSampler
+    from lcpfn.mcmc.importance import ImportanceSampler
+    from lcpfn.mcmc.model import SampledExtrapolation, SamplingModel
+    from lcpfn.mcmc.nuts import NUTS
+    from lcpfn.mcmc.posterior import Posterior, Sampler
+    from lcpfn.mcmc.smc import SMC
+except ModuleNotFoundError as error:
+    raise missing(error, "lcpfn.mcmc", "mcmc", "torch") from error
 
 __all__ = [
     "NUTS",

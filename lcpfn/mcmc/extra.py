@@ -6,7 +6,7 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-from lcpfn.errors import MissingExtraError
+from lcpfn.extras import missing
 
 
 def import_extra(name: str) -> Any:
@@ -21,8 +21,4 @@ def import_extra(name: str) -> Any:
             warnings.simplefilter("ignore", FutureWarning)
             return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != name:
-            raise
-        raise MissingExtraError(
-            f"this sampler needs {name}: pip install 'lcpfn-stopping[mcmc]'"
-        ) from error
+        raise missing(error, "this sampler", "mcmc", name) from error

@@ -22,6 +22,7 @@ from lcpfn.mcmc.diagnostics import Diagnostics
 from lcpfn.mcmc.mixture import Mixture
 from lcpfn.mcmc.posterior import Posterior, Sampler
 from lcpfn.mcmc.target import Target, clean_curve
+from lcpfn.network.randomness import Generator
 from lcpfn.priors.reference import REFERENCE_STEPS
 
 _KNOWN_SHARPNESS = 1e-9
@@ -71,11 +72,13 @@ class PosteriorPredictor:
         return unit.affine(self.metric.offset, 1 / self.metric.gain).truncate(*curve.bounds)
 
     def trajectories(
-        self, curve: Curve, steps: Array, count: int, generator: torch.Generator | None
+        self, curve: Curve, steps: Array, count: int, generator: Generator | None
     ) -> Array:
         """Joint draws (count, m): posterior draws' curves with their noise, cut at the bounds."""
         if self.posterior is None:
             return np.full((count, len(steps)), curve.values[-1])
+        if isinstance(generator, np.random.Generator):
+            generator = torch.Generator().manual_seed(int(generator.integers(2**63)))
         weights = torch.from_numpy(self.posterior.weights)
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
         parameters = self.posterior.parameters[chosen.numpy()]

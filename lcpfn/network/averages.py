@@ -9,21 +9,29 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 _SHORTEST_TABLE = 128
 
 
 @lru_cache(maxsize=32)
-def _weights(length: int, half_lives: tuple[float, ...], skip: int, numpy: bool) -> Any:
+def _weights(length: int, half_lives: tuple[float, ...], skip: int) -> NDArray[np.float32]:
     """(length, length * len(half_lives)): column (i, h) averages the entries skip..i."""
-    order = torch.arange(length)
+    order = np.arange(length)
     lag = (order[None, :] - order[:, None])[..., None]
-    decay = torch.exp2(-lag.double() / torch.tensor(half_lives, dtype=torch.float64))
-    weights = torch.where((lag >= 0) & (order[:, None, None] >= skip), decay, 0.0)
-    weights = weights / weights.sum(0, keepdim=True).clamp_min(1e-12)
-    table = weights.flatten(1).float()
-    return table.numpy() if numpy else table
+    # Of entries to come the weight would be too large for a number; it is not used.
+    decay = np.exp2(-np.maximum(lag, 0) / np.array(half_lives))
+    weights = np.where((lag >= 0) & (order[:, None, None] >= skip), decay, 0.0)
+    weights /= np.maximum(weights.sum(0, keepdims=True), 1e-12)
+    return weights.reshape(length, -1).astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _weights_on(device: Any, length: int, half_lives: tuple[float, ...], skip: int) -> Any:
+    """The same table for tensors on a device."""
+    import torch
+
+    return torch.from_numpy(_weights(length, half_lives, skip)).to(device)
 
 
 def running_averages(
@@ -46,9 +54,10 @@ def running_averages(
     # The weights up to i do not depend on what follows, so one table of round size serves all
     # lengths below it, and a growing stream finds it ready.
     table = max(_SHORTEST_TABLE, 1 << (length - 1).bit_length())
-    weights = _weights(table, half_lives, skip, isinstance(sequence, np.ndarray))
-    if not isinstance(sequence, np.ndarray):
-        weights = weights.to(sequence.device)
+    if isinstance(sequence, np.ndarray):
+        weights: Any = _weights(table, half_lives, skip)
+    else:
+        weights = _weights_on(sequence.device, table, half_lives, skip)
     count = len(half_lives)
     averages = sequence @ weights[:length, start * count : length * count]
     return averages.reshape(curves, length - start, count)
@@ -56,12 +65,11 @@ def running_averages(
 
 def running_range(sequence: Any, start: int = 0) -> tuple[Any, Any]:
     """Lowest and highest entry of (curves, n) so far, for every i >= start: (curves, n - start)."""
+    low: Any
+    high: Any
     if isinstance(sequence, np.ndarray):
-        extremes: tuple[Any, Any] = (
-            np.minimum.accumulate(sequence, axis=1),
-            np.maximum.accumulate(sequence, axis=1),
-        )
+        low = np.minimum.accumulate(sequence, axis=1)
+        high = np.maximum.accumulate(sequence, axis=1)
     else:
-        extremes = torch.cummin(sequence, dim=1).values, torch.cummax(sequence, dim=1).values
-    low, high = extremes
+        low, high = sequence.cummin(dim=1).values, sequence.cummax(dim=1).values
     return low[:, start:], high[:, start:]

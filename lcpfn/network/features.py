@@ -6,8 +6,8 @@ from the latest one in units of a running noise estimate, squashed by asinh: the
 with numbers of order one and never has to resolve a change of 0.001 inside a value of 0.9. The
 same coordinates (latest value, running averages, unit) turn its outputs back into values.
 
-The functions take torch tensors (training, batches) and numpy arrays (streams, single forecasts);
-see `lcpfn.network.arrays`.
+The functions take torch tensors (training) and numpy arrays (forecasts); see
+`lcpfn.network.arrays`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import torch
 
-from lcpfn.network.arrays import AnyArray, ArrayModule, array_module
+from lcpfn.network.arrays import AnyArray, ArrayModule, array_module, rows_of
 
 AVERAGE_HALF_LIVES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _STEP_FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
@@ -53,9 +53,9 @@ class Coordinates:
             self.unit[:, :observations],
         )
 
-    def at(self, index: torch.Tensor) -> Coordinates:
+    def at(self, index: AnyArray) -> Coordinates:
         """The coordinates after observation `index` (curves, queries), counted from 0."""
-        rows = torch.arange(index.shape[0], device=index.device)[:, None]
+        rows = rows_of(index)
         return Coordinates(
             self.last[rows, index], self.averages[rows, index], self.unit[rows, index]
         )
@@ -101,9 +101,12 @@ def counting(start: int, values: AnyArray) -> AnyArray:
 
 
 @lru_cache(maxsize=1024)
-def _vector(numbers: Sequence[float], device: torch.device | None) -> AnyArray:
+def _vector(numbers: Sequence[float], device: Any) -> AnyArray:
+    """In numpy for no device, else a tensor on it."""
     if device is None:
         return np.array(numbers, np.float32)
+    import torch
+
     return torch.tensor(numbers, dtype=torch.float32, device=device)
 
 

@@ -8,8 +8,7 @@ Stated bounds cut the density off and renormalise it.
 
 The first and the last of the `bins` masses belong to the tails.
 
-Distributions are torch tensors (training, batches) or numpy arrays (single forecasts, which are so
-small that torch's overhead per operation would cost more than the arithmetic).
+Distributions are torch tensors (training) or numpy arrays (forecasts).
 """
 
 from __future__ import annotations
@@ -17,13 +16,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from lcpfn.network.arrays import AnyArray, ArrayModule, array_module, clipped, constant_like
+from lcpfn.network.randomness import Generator, uniform_draws
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _OUTER_EDGE = 12.0
 _CENTRE_WIDTH = 1.2
@@ -38,29 +40,30 @@ _DOUBLE = 8
 
 
 @lru_cache(maxsize=16)
-def bin_edges(bins: int) -> Tensor:
-    """The inner edges of z, float64, (bins - 1,), symmetric around zero."""
+def bin_edges(bins: int) -> NDArray[np.float64]:
+    """The inner edges of z, (bins - 1,), symmetric around zero."""
     reach = math.asinh(_OUTER_EDGE / _CENTRE_WIDTH)
-    even = torch.linspace(-reach, reach, bins - 1, dtype=torch.float64)
-    even = (even - even.flip(0)) / 2
-    return _CENTRE_WIDTH * torch.sinh(even)
+    even = np.linspace(-reach, reach, bins - 1)
+    even = (even - even[::-1]) / 2
+    return _CENTRE_WIDTH * np.sinh(even)
 
 
 @lru_cache(maxsize=16)
-def log_widths(bins: int) -> Tensor:
+def log_widths(bins: int) -> NDArray[np.float64]:
     """Log-width of every bin, (bins,); a tail counts with its exponential scale."""
-    tail = torch.tensor([math.log(TAIL_SCALE)], dtype=torch.float64)
-    return torch.cat([tail, torch.log(torch.diff(bin_edges(bins))), tail])
+    tail = [math.log(TAIL_SCALE)]
+    return np.concatenate([tail, np.log(np.diff(bin_edges(bins))), tail])
 
 
 @lru_cache(maxsize=16)
-def starting_log_masses(bins: int) -> Tensor:
+def starting_log_masses(bins: int) -> NDArray[np.float64]:
     """Log-masses (bins,) of a normal with some weight far out, where training starts."""
     edges = bin_edges(bins)
-    masses = torch.diff(0.9 * torch.special.ndtr(edges) + 0.1 * torch.sigmoid(edges))
-    tail = torch.full((1,), 1e-5, dtype=torch.float64)
-    masses = torch.cat([tail, masses, tail])
-    return torch.log(masses / masses.sum())
+    normal = np.array([0.5 * math.erfc(-edge * math.sqrt(0.5)) for edge in edges.tolist()])
+    masses = np.diff(0.9 * normal + 0.1 / (1 + np.exp(-edges)))
+    masses = np.concatenate([[1e-5], masses, [1e-5]])
+    log_masses: NDArray[np.float64] = np.log(masses / masses.sum())
+    return log_masses
 
 
 @dataclass(frozen=True)
@@ -203,13 +206,9 @@ class BinnedDistribution:
         z = z - TAIL_SCALE * xp.log(clipped((1 - q) / clipped(right, _LEAST_MASS), 0.0, 1.0))
         return clipped(self.location + self.scale * z, self.low, self.high)
 
-    def sample(
-        self, shape: tuple[int, ...] = (), generator: torch.Generator | None = None
-    ) -> AnyArray:
+    def sample(self, shape: tuple[int, ...] = (), generator: Generator | None = None) -> AnyArray:
         """Independent draws, (*shape, ...)."""
-        dtype = torch.float64 if isinstance(self.log_masses, np.ndarray) else self.location.dtype
-        uniform = torch.rand(*shape, *self.location.shape, generator=generator, dtype=dtype)
-        return self.quantile(uniform)
+        return self.quantile(uniform_draws((*shape, *self.location.shape), generator))
 
     @property
     def mean(self) -> AnyArray:
@@ -224,16 +223,20 @@ class BinnedDistribution:
     def expected_log_prob(self, clean: Tensor, noise: Tensor, blur: float = 0.1) -> Tensor:
         """E[log_prob(Y)] for Y ~ Normal(clean, noise), the soft-target objective, (...,).
 
+        For training, in torch.
+
         A histogram has no gradient inside a bin, so where the noise is far narrower than the
         forecast it is widened to `blur` times the scale; the optimum moves by less than 0.001
         nats. Bounds are ignored: training has none.
         """
+        import torch
+
         edges = self.edges
         centre = (clean - self.location) / self.scale
         spread = torch.sqrt((noise / self.scale) ** 2 + blur**2)
         below = _normal_cdf((edges - centre[..., None]) / spread[..., None])
         masses = torch.cat([below[..., :1], torch.diff(below, dim=-1), 1 - below[..., -1:]], -1)
-        score = (masses * (self.log_masses - log_widths(self.bins).to(edges))).sum(-1)
+        score = (masses * (self.log_masses - constant_like(log_widths(self.bins), edges))).sum(-1)
         beyond = _expected_excess(centre - edges[-1], spread) + _expected_excess(
             edges[0] - centre, spread
         )
@@ -243,9 +246,13 @@ class BinnedDistribution:
     def crps(self, y: Tensor) -> Tensor:
         """Continuous ranked probability score of y, in the unit of y: smaller is better, (...,).
 
+        For training, in torch.
+
         E|Y - y| - E|Y - Y'| / 2 for independent Y, Y' of this distribution (Gneiting and Raftery
         2007, equation 21), in closed form. Bounds are ignored: training has none.
         """
+        import torch
+
         edges, masses = self.edges, self._masses()
         z = ((y - self.location) / self.scale)[..., None]
         widths, inside = edges.diff(), z.clamp(edges[:-1], edges[1:])
@@ -265,7 +272,7 @@ class BinnedDistribution:
         """What is asked, in the kind and type of the distribution."""
         if isinstance(self.log_masses, np.ndarray):
             return np.asarray(y, self.log_masses.dtype)
-        return torch.as_tensor(y).to(self.log_masses)
+        return array_module(self.log_masses).asarray(y).to(self.log_masses)
 
     def _masses(self) -> AnyArray:
         masses = array_module(self.log_masses).exp(self.log_masses)
@@ -319,13 +326,15 @@ class BinnedDistribution:
 
 def log_softmax(x: AnyArray) -> AnyArray:
     """Log-probabilities in proportion to exp(x) along the last axis."""
-    if isinstance(x, Tensor):
-        return torch.log_softmax(x, -1)
-    return torch.log_softmax(torch.from_numpy(np.ascontiguousarray(x)), -1).numpy()
+    if not isinstance(x, np.ndarray):
+        return x.log_softmax(-1)
+    shifted = x - np.maximum.reduce(x, -1, keepdims=True)
+    shifted -= np.log(np.add.reduce(np.exp(shifted), -1, keepdims=True))
+    return shifted
 
 
 def _double(x: AnyArray) -> AnyArray:
-    return x.double() if isinstance(x, Tensor) else x.astype(np.float64)
+    return x.astype(np.float64) if isinstance(x, np.ndarray | np.generic) else x.double()
 
 
 def _entry(table: AnyArray, index: AnyArray) -> AnyArray:
@@ -355,6 +364,8 @@ def _tail_moments(
 
 def _distance_to_tail(ahead: Tensor) -> Tensor:
     """Mean distance to an exponential tail that begins `ahead` behind; negative is within it."""
+    import torch
+
     within = -ahead.clamp(max=0.0)
     from_within = within - TAIL_SCALE + 2 * TAIL_SCALE * torch.exp(-within / TAIL_SCALE)
     return torch.where(ahead >= 0, ahead + TAIL_SCALE, from_within)
@@ -362,13 +373,13 @@ def _distance_to_tail(ahead: Tensor) -> Tensor:
 
 def _normal_cdf(x: Tensor) -> Tensor:
     # erf is vectorised where ndtr is not; the far tail's relative error does not matter here.
-    return 0.5 + 0.5 * torch.erf(x * math.sqrt(0.5))
+    return 0.5 + 0.5 * (x * math.sqrt(0.5)).erf()
 
 
 def _expected_excess(distance: Tensor, spread: Tensor) -> Tensor:
     """E[max(0, distance + spread * e)] for standard normal e."""
     ratio = distance / spread
-    density = torch.exp(-0.5 * ratio**2) / math.sqrt(2 * math.pi)
+    density = (-0.5 * ratio**2).exp() / math.sqrt(2 * math.pi)
     return distance * _normal_cdf(ratio) + spread * density
 
 

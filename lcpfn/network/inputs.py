@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from numpy.typing import NDArray
 
-from lcpfn.network.arrays import AnyArray
+from lcpfn.network.arrays import AnyArray, rows_of
 
 UNKNOWN = -1.0
 """What a learning rate says at a step where it is not known."""
@@ -59,49 +57,45 @@ class Observations:
         """The last one of each curve, (curves, 1)."""
         return self._map(lambda records: records[:, -1:])
 
-    def at(self, index: Tensor) -> Observations:
-        """Those of number `index` (curves, m), counted from 0; tensors only."""
-        rows = torch.arange(index.shape[0], device=index.device)[:, None]
+    def at(self, index: AnyArray) -> Observations:
+        """Those of number `index` (curves, m), counted from 0."""
+        rows = rows_of(index)
         return self._map(lambda records: records[rows, index])
 
     def copies(self, count: int) -> Observations:
-        """Tensors of `count` copies of a single curve, sharing memory."""
-
-        def repeated(part: Any) -> Tensor:
-            return torch.as_tensor(part).expand(count, *part.shape[1:])
-
-        limits = None if self.limits is None else repeated(self.limits)
-        return self._map(repeated, limits)
+        """`count` copies of a single curve in numpy, sharing memory."""
+        limits = None if self.limits is None else _copied(self.limits, count)
+        return self._map(lambda records: _copied(records, count), limits)
 
     def appended(self, later: Observations) -> Observations:
-        """These and `later` ones (curves, k) of the same curves, which know the same of them."""
+        """These and `later` ones (curves, k) of the same curves, which know the same; in numpy."""
         parts = [
-            None if own is None or new is None else torch.cat([own, new], 1)
+            None if own is None or new is None else np.concatenate([own, new], 1)
             for own, new in zip(self._records, later._records, strict=True)
         ]
         return Observations(parts[0], parts[1], self.limits, parts[2], parts[3])
 
     @staticmethod
     def padded(curves: Sequence[Observations]) -> Observations:
-        """One batch of tensors from curves of different length, each (1, n).
+        """One batch from curves of different length, each (1, n), in numpy.
 
         Padding at the end is harmless as long as no question comes after it. All curves know
         their limits and their learning rates, or none of them does.
         """
-
-        def together(parts: Sequence[Any]) -> Tensor | None:
-            known = [torch.as_tensor(part)[0] for part in parts if part is not None]
-            return pad_sequence(known, True) if known else None
-
-        fractions, values, schedule, rates = (
-            together(parts) for parts in zip(*(curve._records for curve in curves), strict=True)
-        )
-        assert fractions is not None
+        longest = max(curve.length for curve in curves)
         # Padding goes on increasing, as features expect of steps.
-        after = torch.arange(1.0, fractions.shape[1] + 1)
-        fractions = torch.where(fractions > 0, fractions, after)
+        after = np.arange(1, longest + 1, dtype=np.float32)[None]
+        fractions = np.repeat(after, len(curves), 0)
+        values = np.zeros_like(fractions)
+        for row, curve in enumerate(curves):
+            fractions[row, : curve.length] = curve.fractions[0]
+            values[row, : curve.length] = curve.values[0]
         return Observations(
-            fractions, values, together([curve.limits for curve in curves]), schedule, rates
+            fractions,
+            values,
+            _joined([curve.limits for curve in curves]),
+            _padded([curve.schedule for curve in curves], longest),
+            _padded([curve.rates for curve in curves], longest),
         )
 
     @property
@@ -135,23 +129,18 @@ class Questions:
 
     @staticmethod
     def stacked(curves: Sequence[Questions]) -> Questions:
-        """One batch of tensors from questions about single curves, each (1, m)."""
-
-        def together(parts: Sequence[Any]) -> Tensor | None:
-            known = [torch.as_tensor(part) for part in parts if part is not None]
-            return torch.cat(known) if known else None
-
+        """One batch from questions about single curves, each (1, m), in numpy."""
         return Questions(
-            together([curve.fractions for curve in curves]),
-            together([curve.schedule for curve in curves]),
-            together([curve.best for curve in curves]),
+            _joined([curve.fractions for curve in curves]),
+            _joined([curve.schedule for curve in curves]),
+            _joined([curve.best for curve in curves]),
         )
 
     def copies(self, count: int) -> Questions:
-        """Tensors of the questions about a single curve, asked about `count` copies of it."""
+        """The questions about a single curve, asked about `count` copies of it, in numpy."""
         return Questions(
             *(
-                None if part is None else torch.as_tensor(part).expand(count, *part.shape[1:])
+                None if part is None else _copied(part, count)
                 for part in (self.fractions, self.schedule, self.best)
             )
         )
@@ -164,3 +153,28 @@ class Questions:
                 for part in (self.fractions, self.schedule, self.best)
             )
         )
+
+
+def _copied(part: AnyArray, count: int) -> AnyArray:
+    """(1, ...) as (count, ...) that shares its memory."""
+    return np.broadcast_to(part, (count, *part.shape[1:]))
+
+
+def _joined(parts: Sequence[AnyArray | None]) -> AnyArray | None:
+    """Parts (1, ...) one below the other; None where nobody has one."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None
+
+
+def _padded(parts: Sequence[AnyArray | None], length: int) -> NDArray[np.float32] | None:
+    """Parts (1, n, ...) one below the other, with zeros up to `length`; None where nobody has one.
+
+    All have one, or nobody has.
+    """
+    known = [part[0] for part in parts if part is not None]
+    if not known:
+        return None
+    together = np.zeros((len(known), length, *known[0].shape[1:]), np.float32)
+    for row, part in zip(together, known, strict=True):
+        row[: len(part)] = part
+    return together

@@ -36,7 +36,7 @@ from lcpfn.network.features import (
     step_features,
     step_query_features,
 )
-from lcpfn.network.inputs import SCHEDULE_CHANNELS, UNKNOWN, Observations, Questions
+from lcpfn.network.inputs import Observations, Questions
 
 NOISE_HALF_LIVES = (2.0, 8.0, 32.0)
 _UNIT_ESTIMATE = 1
@@ -267,10 +267,12 @@ def _ceiling_features(
 
     Logarithms of distances, zero where the ceiling is unknown; (curves, n, CEILING_FEATURES).
     """
-    zero = 0 * values
     if ceiling is None:
-        return channels(xp, *[zero] * CEILING_FEATURES)
+        return _nothing_told(values, CEILING_FEATURES)
+    zero = 0 * values
     finite = xp.isfinite(ceiling)
+    if not finite.any():
+        return _nothing_told(values, CEILING_FEATURES)
     room = xp.where(finite, ceiling, 0.0)[:, None] - values
     perfect = _perfect(below_high == above_low, values, ceiling)
     known = xp.where(finite[:, None] & ~perfect, zero + 1, zero)
@@ -299,12 +301,14 @@ def floor_features(values: AnyArray, start: int, limits: AnyArray | None) -> Any
     """
     xp = array_module(values)
     last = values[:, start:]
-    zero = 0 * last
     if limits is None:
-        return channels(xp, *[zero] * FLOOR_FEATURES)
+        return _nothing_told(last, FLOOR_FEATURES)
+    zero = 0 * last
     ceiling, floor = limits[:, 0], limits[:, 1]
-    low, high = running_range(values, start)
     finite = xp.isfinite(floor)
+    if not finite.any():
+        return _nothing_told(last, FLOOR_FEATURES)
+    low, high = running_range(values, start)
     level = xp.where(finite, floor, 0.0)[:, None]
     distances = channels(xp, last - level, values[:, :1] + zero - level)
     constant = high <= low
@@ -387,14 +391,20 @@ class RelativeView:
         told = []
         if self.schedule:
             schedule = observations.schedule
-            known = _unknown_schedule(values) if schedule is None else schedule
-            told.append(schedule_features(known[:, start:]))
+            told.append(
+                _nothing_told(values[:, start:], SCHEDULE_FEATURES)
+                if schedule is None
+                else schedule_features(schedule[:, start:])
+            )
         if self.floor:
             told.append(floor_features(values, start, limits))
         if self.rates:
             rates = observations.rates
-            known = 0 * values + UNKNOWN if rates is None else rates
-            told.append(rate_features(fractions, known, start))
+            told.append(
+                _nothing_told(values[:, start:], RATE_FEATURES)
+                if rates is None
+                else rate_features(fractions, rates, start)
+            )
         if not told:
             return context
         tokens = array_module(values).concat([context.tokens, *told], axis=-1)
@@ -406,16 +416,17 @@ class RelativeView:
         told = []
         if self.schedule:
             then, now = since.schedule, questions.schedule
-            if then is None or now is None:
-                then = now = _unknown_schedule(questions.fractions)
-            told.append(schedule_features(now, then))
+            told.append(
+                _nothing_told(questions.fractions, SCHEDULE_FEATURES)
+                if then is None or now is None
+                else schedule_features(now, then)
+            )
         if self.best:
             flag = 0 * questions.fractions if questions.best is None else questions.best
             told.append(0 * plain[..., :1] + flag[..., None])
         return array_module(plain).concat([plain, *told], axis=-1) if told else plain
 
 
-def _unknown_schedule(like: AnyArray) -> AnyArray:
-    """(..., SCHEDULE_CHANNELS) learning rates that say nothing, for steps (...)."""
-    nothing = 0 * like[..., None] + UNKNOWN
-    return array_module(like).concat([nothing] * SCHEDULE_CHANNELS, axis=-1)
+def _nothing_told(like: AnyArray, features: int) -> AnyArray:
+    """(..., features) what a network sees that is not told something, at steps (...)."""
+    return array_module(like).zeros_like(like[..., None] + constant_of((0.0,) * features, like))

@@ -2,8 +2,8 @@
 
 One sequence holds a curve's observations and its queries. Observations attend causally to
 observations; a query (prefix t, step x) attends to the first t observations and to nothing else.
-So one pass trains, or backtests, every prefix of a curve at once, and at inference a new epoch
-costs one token against a cache of keys and values.
+So one pass trains, or backtests, every prefix of a curve at once, and in a forecast a new epoch
+costs one token against a cache of keys and values (`lcpfn.network.engine`).
 
 Each query's output is a histogram in its own coordinates: `location + scale * z` with fixed bins
 in z. The location is a learned mix of the prefix's running averages plus an offset in noise
@@ -15,105 +15,21 @@ Sources: prior-data fitted networks, Müller et al. (ICLR 2022); LC-PFN, Adriaen
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import Any, cast, get_args
+from typing import Any, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lcpfn.errors import InputError
-from lcpfn.network.absolute import AbsoluteView
-from lcpfn.network.arrays import AnyArray, array_module, clipped, constant_like
-from lcpfn.network.features import AVERAGES, ContextFeatures, Coordinates
-from lcpfn.network.histogram import BinnedDistribution, log_softmax, starting_log_masses
+from lcpfn.network.config import NetworkConfig
+from lcpfn.network.engine import Engine, Weights
+from lcpfn.network.features import ContextFeatures
+from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
-from lcpfn.network.relative import RelativeView
-from lcpfn.network.views import Frame, View
+from lcpfn.network.outputs import interpret, outputs_of
 
 _MASKED = -1e4
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Shape of the network. Saved with the weights.
-
-    Args:
-        width: channels of a token.
-        layers: transformer blocks.
-        heads: attention heads; divides `width`.
-        bins: bins of the forecast, both open tails included.
-        unit_floor: smallest noise level that inputs and outputs resolve, in the prior's unit, or,
-            in the relative frame, in units of the spread of the values so far.
-        frame: "absolute" for values in the prior's own unit, "relative" for values of any unit:
-            the network then sees ratios of differences only.
-        schedule: the network is told learning rates where they are known; relative frame only.
-        floor: the network is told the worst value that the metric can take where it is known, and
-            so whether it is an accuracy or a loss; relative frame only.
-        rates: the network is told the learning rates at the records where the log has them, though
-            the rest of the schedule is unknown; relative frame only.
-        best: the network also answers what the best value up to a step will be; relative frame
-            only.
-    """
-
-    width: int = 128
-    layers: int = 4
-    heads: int = 4
-    bins: int = 64
-    unit_floor: float = 1e-3
-    frame: Frame = "absolute"
-    schedule: bool = False
-    floor: bool = False
-    rates: bool = False
-    best: bool = False
-
-    def __post_init__(self) -> None:
-        if self.frame not in get_args(Frame):
-            raise InputError(
-                f"frame is {self.frame!r}, but must be one of {', '.join(get_args(Frame))}"
-            )
-        for name in ("schedule", "floor", "rates", "best"):
-            if getattr(self, name) and self.frame != "relative":
-                raise InputError(f"{name} is True, but needs frame 'relative'")
-
-    @property
-    def view(self) -> View:
-        """What such a network sees."""
-        if self.frame == "absolute":
-            return AbsoluteView(self.unit_floor)
-        return RelativeView(self.unit_floor, self.schedule, self.floor, self.rates, self.best)
-
-    def as_dict(self) -> dict[str, float | int | str]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Cache:
-    """Keys and values of the observations so far, each (curves, heads, n, head_width), by layer."""
-
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
-
-    @property
-    def length(self) -> int:
-        """How many observations are cached."""
-        return self.keys[0].shape[2]
-
-    def first(self, observations: int) -> Cache:
-        """The cache as it was after the first `observations`."""
-        return Cache(
-            tuple(key[:, :, :observations] for key in self.keys),
-            tuple(value[:, :, :observations] for value in self.values),
-        )
-
-    def repeat(self, count: int) -> Cache:
-        """The cache of one curve, shared by `count` copies of it."""
-        return Cache(
-            tuple(key.expand(count, -1, -1, -1) for key in self.keys),
-            tuple(value.expand(count, -1, -1, -1) for value in self.values),
-        )
 
 
 class Block(nn.Module):
@@ -140,16 +56,13 @@ class Block(nn.Module):
         key, value = self.key_value(normed).chunk(2, -1)
         return self._split_heads(key), self._split_heads(value)
 
-    def update(
-        self, x: Tensor, normed: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
-    ) -> Tensor:
+    def update(self, x: Tensor, normed: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """Tokens x (curves, tokens, width) after attention to `key`, `value` and feed-forward."""
         query = self._split_heads(self.query(normed))
         if torch.is_grad_enabled():
             # Written out, because the fused kernel's backward pass is ten times slower on CPUs.
             scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-            if mask is not None:
-                scores = scores + mask.to(scores.dtype)
+            scores = scores + mask.to(scores.dtype)
             attended = torch.softmax(scores, -1) @ value
         else:
             attended = F.scaled_dot_product_attention(query, key, value, mask)
@@ -163,7 +76,9 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """The network. `forward` trains and forecasts whole batches, `extend` streams."""
+    """The network in torch, for training; `Engine` forecasts with its weights."""
+
+    start: Tensor
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
@@ -174,7 +89,10 @@ class Network(nn.Module):
         self.embed_query = nn.Linear(self.view.query_features, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, 2 + AVERAGES + config.bins)
+        self.head = nn.Linear(config.width, outputs_of(config.bins))
+        # No parameter: it is the same for all networks of so many bins.
+        start = torch.from_numpy(starting_log_masses(config.bins))
+        self.register_buffer("start", start, persistent=False)
 
     def initialise(self, generator: torch.Generator) -> Network:
         """Draws starting weights; an untrained network forecasts a wide normal everywhere."""
@@ -188,13 +106,24 @@ class Network(nn.Module):
                 nn.init.normal_(parameter, std=std, generator=generator)
         return self
 
-    @torch.no_grad()
-    def laid_out(self) -> Network:
-        """The same network, its weights in the order in which products of few tokens are fast."""
-        for parameter in self.parameters():
-            if parameter.ndim == 2:
-                parameter.data = parameter.data.T.contiguous().T
-        return self
+    @classmethod
+    def of(cls, engine: Engine) -> Network:
+        """The network that an engine was laid out from, to train or to differentiate."""
+        network = cls(engine.config)
+        network.load_state_dict(
+            {name: torch.from_numpy(weight.copy()) for name, weight in engine.weights.items()}
+        )
+        return network.eval()
+
+    @property
+    def weights(self) -> Weights:
+        """A copy of its parameters as they are now, by name, in numpy."""
+        state = self.state_dict()
+        return {name: weight.cpu().float().numpy().copy() for name, weight in state.items()}
+
+    def engine(self) -> Engine:
+        """The network as it is now, laid out for forecasts without torch."""
+        return Engine(self.config, self.weights)
 
     @torch.no_grad()
     def take_over(self, start: Network) -> Network:
@@ -250,108 +179,27 @@ class Network(nn.Module):
         """
         last = prefixes - 1
         asked = self.view.ask(observations.at(last), questions)
-        out = self.answer(context.tokens, asked, prefixes)
-        return self.interpret(out, context.coordinates.at(last))
-
-    def answer(self, tokens: Tensor, asked: Tensor, prefixes: Tensor | None = None) -> Tensor:
-        """The head's outputs (curves, m, outputs) to queries after `prefixes` observations.
-
-        Args:
-            tokens: (curves, n, context_features) of all observations; padding as for `forward`.
-            asked: (curves, m, query_features) of the queries.
-            prefixes: (curves, m) how many observations each query sees, 1..n. None for one query
-                after each of the first m observations, as a backtest asks.
-        """
-        curves, length, _ = tokens.shape
-        if prefixes is None:
-            seen, mask = tokens[:, : asked.shape[1]], _backtest_mask(length, asked.shape[1])
-        else:
-            rows = torch.arange(curves, device=tokens.device)[:, None]
-            order = torch.arange(length, device=tokens.device)
-            reach = torch.cat([(order + 1).expand(curves, -1), prefixes], 1)
-            mask = (order >= reach[..., None]).to(tokens.dtype)[:, None] * _MASKED
-            seen = tokens[rows, prefixes - 1]
-        queries = self.embed_query(asked).add_(self.embed_prefix(seen))
+        tokens = context.tokens
+        rows = torch.arange(len(tokens), device=tokens.device)[:, None]
+        order = torch.arange(tokens.shape[1], device=tokens.device)
+        reach = torch.cat([(order + 1).expand(len(tokens), -1), prefixes], 1)
+        mask = (order >= reach[..., None]).to(tokens.dtype)[:, None] * _MASKED
+        queries = self.embed_query(asked).add_(self.embed_prefix(tokens[rows, last]))
         x = torch.cat([self.embed_context(tokens), queries], 1)
-        answers, _ = self._run(x, length, mask, None)
-        return self._read_out(answers)
+        out = self.head(self.norm(self._run(x, tokens.shape[1], mask))).float()
+        return interpret(out, context.coordinates.at(last), self.start.to(out))
 
-    def extend(
-        self, cache: Cache | None, observations: Observations, questions: Questions
-    ) -> tuple[BinnedDistribution, Cache]:
-        """Answers questions after all observations, encoding those that are not in `cache`.
-
-        Args:
-            cache: of the first observations, or None.
-            observations: (curves, n) every one, cached ones included. For a single curve, features
-                cost less in numpy.
-            questions: (curves, m).
-
-        Returns:
-            the forecasts (curves, m), of the arguments' kind, and the cache of all n observations.
-        """
-        length = observations.length
-        start = 0 if cache is None else cache.length
-        context = self.view.observe(observations, start)
-        asked = self.view.ask(observations.last(), questions)
-        tokens, asked = torch.as_tensor(context.tokens), torch.as_tensor(asked)
-        x = torch.cat(
-            [
-                self.embed_context(tokens),
-                self.embed_query(asked) + self.embed_prefix(tokens[:, -1:]),
-            ],
-            1,
-        )
-        mask = None
-        if length - start > 1:
-            # Query rows lie below the diagonal: they see everything.
-            mask = x.new_full((x.shape[1], length), _MASKED).triu(start + 1)
-        answers, cache = self._run(x, length - start, mask, cache)
-        out: AnyArray = self._read_out(answers)
-        if isinstance(observations.values, np.ndarray):
-            out = out.double().numpy()
-        return self.interpret(out, context.coordinates.last_only()), cache
-
-    def _run(
-        self, x: Tensor, new: int, mask: Tensor | None, cache: Cache | None
-    ) -> tuple[Tensor, Cache]:
-        """Runs the blocks over tokens whose first `new` are observations; returns the others."""
-        keys, values = [], []
+    def _run(self, x: Tensor, observed: int, mask: Tensor) -> Tensor:
+        """Runs the blocks over tokens whose first `observed` are observations; gives the others."""
         for layer, module in enumerate(self.blocks):
             block = cast(Block, module)
             normed = block.norm_attention(x)
-            key, value = block.keys_values(normed[:, :new])
-            if cache is not None:
-                key = torch.cat([cache.keys[layer], key], 2)
-                value = torch.cat([cache.values[layer], value], 2)
-            keys.append(key)
-            values.append(value)
+            key, value = block.keys_values(normed[:, :observed])
             if layer == len(self.blocks) - 1:
                 # Nobody reads the observations after the last keys and values.
-                x, normed = x[:, new:], normed[:, new:]
-                mask = None if mask is None else mask[..., new:, :]
+                x, normed, mask = x[:, observed:], normed[:, observed:], mask[..., observed:, :]
             x = block.update(x, normed, key, value, mask)
-        return x, Cache(tuple(keys), tuple(values))
-
-    def _read_out(self, x: Tensor) -> Tensor:
-        return self.head(self.norm(x)).float()  # type: ignore[no-any-return]
-
-    def interpret(self, out: AnyArray, coordinates: Coordinates) -> BinnedDistribution:
-        """The forecast that the head's outputs (curves, m, outputs) stand for in their coordinates.
-
-        Outputs and coordinates are both torch tensors or both numpy arrays.
-        """
-        xp = array_module(out)
-        offset, log_scale = out[..., 0], out[..., 1]
-        mix, logits = out[..., 2 : 2 + AVERAGES], out[..., 2 + AVERAGES :]
-        location = (
-            coordinates.last
-            + (mix * coordinates.averages).sum(-1)
-            + coordinates.unit * xp.sinh(clipped(offset, -12, 12))
-        )
-        scale = coordinates.unit * xp.exp(clipped(log_scale + 1, -8, 12))
-        start = constant_like(starting_log_masses(self.config.bins), logits)
-        return BinnedDistribution(location, scale, log_softmax(logits + start))
+        return x
 
 
 def _plus_product(x: Tensor, factor: Tensor, layer: nn.Linear) -> Tensor:
@@ -360,10 +208,3 @@ def _plus_product(x: Tensor, factor: Tensor, layer: nn.Linear) -> Tensor:
         added: Tensor = x + layer(factor)
         return added
     return x.addmm_(factor, layer.weight.T)
-
-
-@lru_cache(maxsize=8)
-def _backtest_mask(length: int, queries: int) -> Tensor:
-    """(1, 1, length + queries, length) for observations and a query after each of the first."""
-    hidden = torch.full((length, length), _MASKED).triu(1)
-    return torch.cat([hidden, hidden[:queries]])[None, None]

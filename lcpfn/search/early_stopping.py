@@ -73,31 +73,34 @@ class EarlyStopping:
         self.best, self.target = _value("best", best), _value("target", target)
         self._begin()
 
-    def update(self, step: float, value: float) -> Verdict:
+    def update(self, step: float, value: float, rate: float | None = None) -> Verdict:
         """Adds a record, and says what should happen to the run.
 
         Args:
             step: of the record, at least 0.
             value: of the metric; NaN or infinite where the run diverged.
+            rate: learning rate at the record, in any unit, which makes forecasts sharper; None
+                where unknown.
 
         Returns:
             A verdict that is true where the run should be stopped; its `reason` says why or why
             not, and `prob_better`, `low`, `median` and `high` what is expected of the run's end.
 
         Raises:
-            InputError: the step is negative or not finite, or one of the two no number.
+            InputError: the step is negative or not finite, the rate negative, or one no number.
         """
-        self._search.observe(_RUN, step, value)
+        self._search.observe(_RUN, step, value, rate)
         return self._search.judge(_RUN)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of the run must hold: its goal, and its records as lists of numbers."""
+        """What a checkpoint of the run must hold: its goal, and its records as lists of numbers.
+
+        Where learning rates are known, they are in it as well, None where one is not.
+        """
         run = self._search.runs.get(_RUN)
-        return {
-            "goal": self.goal,
-            "steps": [] if run is None else list(run.steps),
-            "values": [] if run is None else list(run.values),
-        }
+        steps, values, rates = ([], [], {}) if run is None else (run.steps, run.values, run.rates)
+        state = {"goal": self.goal, "steps": list(steps), "values": list(values)}
+        return {**state, "rates": [rates.get(step) for step in steps]} if rates else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint; arguments of the constructor stay as they are now.
@@ -125,7 +128,9 @@ class EarlyStopping:
         self._search = Search(self.goal, self._horizon, model=self._model, **self._settings)
         self._begin()
         if restored:
-            self._search.set_records(_RUN, restored)
+            told = zip(steps, state.get("rates", ()), strict=False)
+            rates = {step: rate for step, rate in told if rate is not None}
+            self._search.set_records(_RUN, restored, rates)
 
     def _begin(self) -> None:
         """Tells the search what the run must beat."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from lcpfn.forecast.extrapolation import Extrapolation
 from lcpfn.forecast.model import LCPFN
 from lcpfn.forecast.schedule import Schedule
 from lcpfn.forecast.stream import Stream
+from lcpfn.search.company import Companion, Company
 from lcpfn.search.rule import FinalForecast
 from lcpfn.search.run import Record
 from lcpfn.weights import load
@@ -41,6 +42,8 @@ class Question:
         bounds: what the metric can never pass.
         schedule: learning rate over the run, None where unknown.
         of: whether the value of its last record or of its best one is asked.
+        rates: learning rates at the records, NaN where unknown; None where all are.
+        config: its hyperparameters, None where unknown.
     """
 
     run: Hashable
@@ -50,10 +53,29 @@ class Question:
     bounds: BoundsLike
     schedule: Schedule | None
     of: Of = "last"
+    rates: list[float] | None = None
+    config: Mapping[str, Any] | None = None
 
 
 Forecaster = Callable[[Question], FinalForecast]
 """Forecasts the ends of runs: a model, or forecasts that were made before."""
+
+
+@runtime_checkable
+class HearingForecaster(Protocol):
+    """A forecaster that can also listen to the other runs of a search."""
+
+    def heard(
+        self, post: FinalForecast, companions: Sequence[Companion], question: Question
+    ) -> FinalForecast:
+        """A forecast corrected by what became of those of the other runs.
+
+        Args:
+            post: the forecast of the run alone.
+            companions: the other runs, the latest last.
+            question: that it answers.
+        """
+        ...
 
 
 class ModelForecaster:
@@ -68,9 +90,11 @@ class ModelForecaster:
         self._named = model
         self._loaded: LCPFN | None = None
         self._streams: dict[Hashable, _Followed] = {}
+        self._company: Company | None = None
 
     def __call__(self, question: Question) -> FinalForecast:
         """The forecast of the run's end."""
+        question = self._answerable(question)
         known = self._streams.pop(question.run, None)
         if known is not None and known.began_as(question):
             # What patience asks again about the past must not cost the stream its place.
@@ -78,11 +102,23 @@ class ModelForecaster:
             return _final(self._stream(question).start(*_columns(question)), question.of)
         if known is None or not known.serves(question):
             known = _Followed(self._stream(question), question)
-        post = known.follow(question.records)
+        post = known.follow(question)
         self._streams[question.run] = known
         while len(self._streams) > _MOST_STREAMS:
             del self._streams[next(iter(self._streams))]
         return _final(post, question.of)
+
+    def heard(
+        self, post: FinalForecast, companions: Sequence[Companion], question: Question
+    ) -> FinalForecast:
+        """A forecast corrected by what became of those of the other runs."""
+        # What is drawn, as no network answers it, is not corrected either.
+        if not companions or not isinstance(post, Extrapolation):
+            return post
+        if self._company is None:
+            self._company = Company(self._model(), question.goal)
+        told = question.bounds, question.schedule
+        return self._company.heard(post, companions, question.config, *told)
 
     def warm_up(self, goal: Goal) -> None:
         """Loads the weights and makes a first forecast."""
@@ -92,6 +128,13 @@ class ModelForecaster:
     def forget(self, run: Hashable) -> None:
         """Drops what is kept of a run."""
         self._streams.pop(run, None)
+
+    def _answerable(self, question: Question) -> Question:
+        """The question without learning rates that the model cannot be told, or need not be."""
+        if question.rates is None:
+            return question
+        told = question.schedule is None and self._model().network.config.rates
+        return question if told else replace(question, rates=None)
 
     def _stream(self, question: Question) -> Stream:
         model = self._model()
@@ -119,6 +162,7 @@ class _Followed:
         self._stream = stream
         self._question = question
         self._records: list[Record] = []
+        self._rates: list[float] | None = None
         self._post: Extrapolation | None = None
 
     def serves(self, question: Question) -> bool:
@@ -128,6 +172,7 @@ class _Followed:
             (mine.horizon, mine.bounds) == (question.horizon, question.bounds)
             and 0 <= len(question.records) - known <= _CATCH_UP
             and self._records == question.records[:known]
+            and _same(self._rates, question.rates, known)
         )
 
     def began_as(self, question: Question) -> bool:
@@ -135,19 +180,33 @@ class _Followed:
         count = len(question.records)
         return count < len(self._records) and self._records[:count] == question.records
 
-    def follow(self, records: list[Record]) -> Extrapolation:
+    def follow(self, question: Question) -> Extrapolation:
+        records, rates = question.records, question.rates
         if self._post is None:
-            self._post = self._stream.start(*_columns(self._question))
+            self._post = self._stream.start(*_columns(question))
         else:
-            for step, value in records[len(self._records) :]:
-                self._post = self._stream.update(value, step)
-        self._records = records
+            for index in range(len(self._records), len(records)):
+                step, value = records[index]
+                rate = None if rates is None else rates[index]
+                self._post = self._stream.update(value, step, rate)
+        self._records, self._rates = records, rates
         return self._post
 
 
-def _columns(question: Question) -> tuple[list[float], list[float]]:
-    """Values and steps."""
-    return [value for _, value in question.records], [step for step, _ in question.records]
+Columns = tuple[list[float], list[float], list[float] | None]
+
+
+def _columns(question: Question) -> Columns:
+    """Values, steps and learning rates."""
+    values = [value for _, value in question.records]
+    return values, [step for step, _ in question.records], question.rates
+
+
+def _same(known: list[float] | None, asked: list[float] | None, count: int) -> bool:
+    """Whether the first learning rates are those that a stream was told."""
+    if known is None or asked is None:
+        return known is asked or count == 0
+    return bool(np.array_equal(known[:count], asked[:count], equal_nan=True))
 
 
 def _final(post: Extrapolation, of: Of) -> FinalForecast:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, Goal, read_count, read_goal, read_number
 from lcpfn.forecast.bounds import Bounds
+from lcpfn.search.evidence import evidence
 
 _LEAST_PROGRESS = 1e-3
 _ROUNDING = 1e-9
@@ -81,6 +82,9 @@ class StoppingRule:
     >>> post = lcpfn.load().extrapolate([0.42, 0.44, 0.45, 0.45, 0.46, 0.46], horizon=10)
     >>> StoppingRule(threshold=0.05).decide(post, incumbent=0.93).stop
     True
+
+    Records that lie within one fiftieth of the run count once, so that a run which logs more often
+    is not decided on sooner; only a stated `min_steps` counts every one.
 
     Args:
         threshold: stop when the probability to beat the incumbent falls under this, or the multiple
@@ -170,6 +174,10 @@ class StoppingRule:
         """
         if self.too_early(records, standing):
             return 0.0
+        return self._limit(records, standing, progress)
+
+    def _limit(self, records: int, standing: float | None, progress: float) -> float:
+        """The same once there is enough to decide on."""
         if standing is None:
             return float(self.threshold * min(1.0, progress) ** self.early_caution)
         spared = 1.0
@@ -195,6 +203,20 @@ class StoppingRule:
             return self.usual_records
         share = (1 - self.threshold) * (1 - self.haste * standing)
         return max(self.least_records, math.ceil(self.usual_records * share - _ROUNDING))
+
+    def counted(self, steps: Array | Sequence[float], horizon: float) -> int:
+        """How many records count: those within a fiftieth of the run once, unless `min_steps`.
+
+        >>> StoppingRule().counted([0.1, 0.2, 0.3], horizon=50)
+        1
+        >>> StoppingRule(min_steps=2).counted([0.1, 0.2, 0.3], horizon=50)
+        3
+
+        Args:
+            steps: (n,) of all records.
+            horizon: last step of the run.
+        """
+        return len(steps) if self.min_steps is not None else evidence(steps, horizon)
 
     def waiting(self, records: int, standing: float | None = None) -> str | None:
         """In words, how many records are missing before a decision; None where there are enough.
@@ -244,7 +266,10 @@ class StoppingRule:
             f"after {observed} record{'s' if observed != 1 else ''}"
         )
         progress = float(post.observed_steps[-1]) / post.horizon
-        limit = self.limit(observed, standing, progress)
+        counted = self.counted(post.observed_steps, post.horizon)
+        early = self.too_early(counted, standing)
+        known = evidence(post.observed_steps, post.horizon)
+        limit = 0.0 if early else self._limit(known, standing, progress)
         place = "" if standing is None else f", behind {standing:.0%} of its peers"
 
         def decision(stop: bool, words: str) -> Decision:
@@ -257,7 +282,7 @@ class StoppingRule:
                 False,
                 f", as that lies beyond its bounds, {_words(post.bounds)}: state the metric's",
             )
-        if self.too_early(observed, standing):
+        if early:
             return decision(False, f"; no decision before {self.needed(standing)} records")
         # A model whose forecast is not a number has nothing to say against the run.
         if not probability < limit:

@@ -9,9 +9,11 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal
 
-from lcpfn.forecast.arguments import Goal
+from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import Goal, read_number
 from lcpfn.forecast.best import Of
 from lcpfn.search.divergence import divergence, usable
+from lcpfn.search.evidence import evidence
 from lcpfn.search.settings import Missing
 
 State = Literal["live", "paused", "finished", "stopped", "failed"]
@@ -55,6 +57,7 @@ class Run:
         belief: of its end, the newest.
         resumed: the step at which it went on after a pause, the newest.
         goes_on: whether it has just gone on after a pause or its end, so that steps may go back.
+        rates: learning rates by step, where they are known.
     """
 
     def __init__(self, goal: Goal, of: Of, nan: Missing) -> None:
@@ -69,6 +72,8 @@ class Run:
         self.goes_on = False
         self.steps: list[float] = []
         self.values: list[float] = []
+        self.rates: dict[float, float] = {}
+        self._evidence: tuple[tuple[float, float], int] | None = None
 
     @property
     def last(self) -> float:
@@ -118,6 +123,20 @@ class Run:
             return None
         return divergence(self.values, self._goal)
 
+    def evidence(self, length: float, shift: float) -> int:
+        """In how many fiftieths of its length the run has usable records; see `evidence`."""
+        basis = length, shift
+        if self._evidence is None or self._evidence[0] != basis:
+            steps = [step + shift for step, _ in self.usable]
+            self._evidence = basis, evidence(steps, length)
+        return self._evidence[1]
+
+    def rates_at(self, count: int) -> list[float] | None:
+        """Learning rates at the first usable records, NaN where unknown; None where all are."""
+        if not self.rates:
+            return None
+        return [self.rates.get(step, math.nan) for step, _ in self.usable[:count]]
+
     def add(self, step: float, value: float) -> bool:
         """Adds a record; one at an earlier step replaces what was reported from there on.
 
@@ -150,3 +169,13 @@ class Run:
     def _forget(self) -> None:
         for name in ("usable", "best", "worths", "trouble"):
             vars(self).pop(name, None)
+        self._evidence = None
+
+
+def read_rates(rates: Mapping[float, float]) -> dict[float, float]:
+    """Checks learning rates by step; what is NaN is unknown."""
+    found = {step: read_number("rate", rate) for step, rate in rates.items()}
+    for rate in found.values():
+        if rate < 0 or math.isinf(rate):
+            raise InputError(f"rate is {rate:g}, but must be finite and at least 0")
+    return {step: rate for step, rate in found.items() if not math.isnan(rate)}

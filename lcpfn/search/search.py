@@ -20,18 +20,20 @@ from lcpfn.forecast.bounds import (
     finite_extremes,
     guess_from_extremes,
 )
+from lcpfn.forecast.peer import newest
 from lcpfn.forecast.schedule import check_schedule, shifted
+from lcpfn.search.company import Companion
 from lcpfn.search.divergence import usable
-from lcpfn.search.forecasts import Forecaster, ModelForecaster, Question
+from lcpfn.search.forecasts import Forecaster, HearingForecaster, ModelForecaster, Question
 from lcpfn.search.lengths import Length, Lengths, same_share
 from lcpfn.search.notices import Notices
 from lcpfn.search.outlook import Outlook
 from lcpfn.search.proposals import Contender, Proposal, propose
 from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
-from lcpfn.search.run import Belief, Fate, Record, Run
+from lcpfn.search.run import Belief, Fate, Record, Run, read_rates
 from lcpfn.search.settings import SearchSettings
-from lcpfn.search.standing import newest, share_better
+from lcpfn.search.standing import share_better
 from lcpfn.search.verdict import Verdict
 from lcpfn.weights import read_card
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 _BAND = (0.05, 0.5, 0.95)
 _NOTHING = Belief((), math.nan)
+# Of the runs that were stopped so many are judged again.
+_REMEMBERED = 50
 
 
 class Search:
@@ -116,7 +120,7 @@ class Search:
         self._extremes: Sequence[float] = ()
         self._allowed: BoundsLike = self.settings.bounds
 
-    def observe(self, run: Hashable, step: float, value: float) -> None:
+    def observe(self, run: Hashable, step: float, value: float, rate: float | None = None) -> None:
         """Adds a record to a run.
 
         A record at a step that was there before means that the run went back, to a checkpoint or
@@ -126,25 +130,40 @@ class Search:
             run: the run's key; a new one begins.
             step: at least 0.
             value: NaN where missing, infinite where the run diverged.
+            rate: learning rate at the record, in any unit; None where unknown. What a model can be
+                told of it makes forecasts sharper; where `schedule` says it all, it is not needed.
 
         Raises:
-            InputError: the step is negative or not finite, or one of the two no number.
+            InputError: the step is negative or not finite, the rate negative, or one no number.
         """
         at, number = read_number("step", step), read_number("value", value)
         if not (at >= 0 and math.isfinite(at)):
             raise InputError(f"step is {at:g}, but must be at least 0 and finite")
+        told = {} if rate is None else read_rates({at: rate})
         known = self._begin(run)
+        known.rates.update(told)
         back = known.add(at, number)
         self._heard(run, known, [number], back)
 
-    def set_records(self, run: Hashable, records: Mapping[int, float] | Iterable[Record]) -> None:
+    def set_records(
+        self,
+        run: Hashable,
+        records: Mapping[int, float] | Iterable[Record],
+        rates: Mapping[float, float] | None = None,
+    ) -> None:
         """Says what a run has reported so far, all of it, in any order.
 
         Args:
             run: the run's key; a new one begins.
             records: values by step, or (step, value) pairs.
+            rates: learning rates by step, where they are known; see `observe`.
+
+        Raises:
+            InputError: a rate is negative or no number.
         """
+        told = read_rates(rates or {})
         known = self._begin(run)
+        known.rates = told
         listed = list(records.items() if isinstance(records, Mapping) else records)
         before = len(known.steps)
         back = known.replace(listed)
@@ -297,7 +316,7 @@ class Search:
         return verdict
 
     def forecast(self, run: Hashable) -> FinalForecast | None:
-        """The forecast of the end of a run under way; None where nothing can be said of it.
+        """The forecast by which a run under way is judged; None where nothing can be said of it.
 
         Args:
             run: the run's key.
@@ -306,7 +325,8 @@ class Search:
         length = self._lengths.of(known)
         if known.ended or length is None or not known.usable or known.trouble is not None:
             return None
-        return self._ask(run, known, self._records(known), length)
+        hears = self.settings.hears == "always"
+        return self._ask(run, known, self._records(known), length, hears)
 
     def outlook(self) -> list[Outlook]:
         """What is known of every run, the most promising first.
@@ -335,10 +355,9 @@ class Search:
         The runs that wait, see `pause`, and the candidates are asked the same question: how likely
         is each to end better than the best record so far, by a margin that is drawn at random? A
         run under way is forecast; of candidates, what the forecasts of all runs say about their
-        hyperparameters is learned. So
-        runs should be described, and candidates be many, some of them random draws from the whole
-        space. Runs that were described and have no record yet
-        count as under way elsewhere: candidates next to them are passed over until more is known.
+        hyperparameters is learned. So runs should be described, and candidates be many, some of
+        them random draws from the whole space. Runs that were described and have no record yet
+        count as under way elsewhere: what is next to them is passed over until more is known.
 
         >>> import lcpfn
         >>> search = lcpfn.Search(goal="maximize", horizon=50, startup=3)
@@ -374,6 +393,29 @@ class Search:
         known = [each for each in self._contenders() if math.isfinite(each.median)]
         known.sort(key=lambda each: -self._sign * each.median)
         return [each.run for each in known]
+
+    def worth_resuming(self, margin: float = 4.0) -> list[Hashable]:
+        """Runs that were stopped and would not be now, the most promising first.
+
+        The run in whose favour one was stopped may have turned out worse since. Of those that were
+        stopped the latest 50 are looked at.
+
+        Args:
+            margin: how clearly, at least 1: the probability that the run wins must be so many times
+                the limit under which it would be stopped.
+
+        Raises:
+            InputError: the margin is below 1 or no number.
+        """
+        if not read_number("margin", margin) >= 1:
+            raise InputError(f"margin is {margin}, but must be at least 1")
+        stopped = (run for run, known in reversed(self._ended.items()) if known.state == "stopped")
+        found: list[tuple[float, Hashable]] = []
+        for run in islice(stopped, _REMEMBERED):
+            verdict = self.judge(run)
+            if verdict.action != "stop" and verdict.prob_better >= margin * verdict.limit:
+                found.append((-verdict.prob_better, run))
+        return [run for _, run in sorted(found, key=lambda each: each[0])]
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws all runs and the forecasts of their ends; see `lcpfn.search.plotting`."""
@@ -450,18 +492,22 @@ class Search:
         records = self._records(known)
         to_beat, places = self._to_beat(run), self._places(run, known, length)
         standing = places(len(records))
-        waiting = rule.waiting(len(records), standing)
+        waiting = rule.waiting(self._counted(known, length), standing)
         if self._finished < settings.warmup_trials:
             waiting = f"{self._finished} of {settings.warmup_trials} runs have finished"
         told = Verdict("continue", waiting or "", math.nan, to_beat, standing=standing)
         told = replace(told, horizon=length)
-        if waiting is not None and len(records) < settings.rival_records:
+        if waiting is not None and not self._can_be_relied_on(known, length):
             return told
-        post = self._ask(run, known, records, length)
+        hears = settings.hears == "always"
+        post = self._ask(run, known, records, length, hears)
         decision = Decision(False, math.nan, waiting or "", math.nan, standing)
         if waiting is None:
             decision = rule.decide_replayed(
-                post, to_beat, lambda count: self._ask(run, known, records[:count], length), places
+                post,
+                to_beat,
+                lambda count: self._ask(run, known, records[:count], length, hears),
+                places,
             )
         belief = self._believe(known, post, length, decision.stop)
         return replace(
@@ -510,12 +556,23 @@ class Search:
 
     def _reach(self, run: Hashable, known: Run) -> float | None:
         """What a run under way will hardly fall short of; None where nothing may rely on it."""
-        if known.trouble is not None or len(known.usable) < self.settings.rival_records:
+        length = self._lengths.of(known)
+        if known.trouble is not None or length is None or not self._can_be_relied_on(known, length):
             return None
         belief = self._belief(run, known)
         if belief is None or belief.stopped or math.isnan(belief.reach):
             return None
         return belief.reach
+
+    def _can_be_relied_on(self, known: Run, length: float) -> bool:
+        """Whether a run has records enough for others to be stopped in its favour."""
+        return known.evidence(length, self.shift) >= self.settings.rival_records
+
+    def _counted(self, known: Run, length: float) -> int:
+        """The records of a run that count for the rule."""
+        if self.settings.rule.min_steps is not None:
+            return len(known.usable)
+        return known.evidence(length, self.shift)
 
     def _belief(self, run: Hashable, known: Run) -> Belief | None:
         """What is believed of the end of a run; None where nothing can be."""
@@ -527,18 +584,21 @@ class Search:
         if known.usable[-1][0] + self.shift >= length:
             final = known.worths[1][-1]
             return Belief((known.last,), *(final,) * 5)
-        post = self._ask(run, known, self._records(known), length)
+        hears = self.settings.hears == "always"
+        post = self._ask(run, known, self._records(known), length, hears)
         return self._believe(known, post, length, False)
 
     def _believe(self, known: Run, post: FinalForecast, length: float, stopped: bool) -> Belief:
+        known.belief = self._belief_of(known, post, length, stopped)
+        return known.belief
+
+    def _belief_of(self, known: Run, post: FinalForecast, length: float, stopped: bool) -> Belief:
         caution, hope = self.settings.caution, self.settings.hope
         levels = [caution, *_BAND, hope]
         if self.goal == "minimize":
             levels = [1 - level for level in levels]
         reach, low, median, high, hoped = (float(value) for value in post.quantile(levels)[:, -1])
-        belief = Belief(self._basis(known, length), reach, low, median, high, hoped, stopped)
-        known.belief = belief
-        return belief
+        return Belief(self._basis(known, length), reach, low, median, high, hoped, stopped)
 
     def _basis(self, known: Run, length: float | None) -> tuple[Any, ...]:
         """What a belief rests on."""
@@ -612,7 +672,7 @@ class Search:
             belief = Belief((), *(math.nan if final is None else final,) * 5)
         elif not known.ended:
             self._despair(run)
-            belief = self._belief(run, known)
+            belief = self._listened(run, known, self._belief(run, known))
         belief = belief or Belief((), math.nan)
         return Outlook(
             run,
@@ -625,6 +685,23 @@ class Search:
             belief.high,
             belief.hope,
         )
+
+    def _listened(self, run: Hashable, known: Run, belief: Belief | None) -> Belief | None:
+        """What is believed of the end of a run under way, told what became of the others."""
+        length = self._lengths.of(known)
+        if belief is None or length is None or self.settings.hears != "outlook":
+            return belief
+        post = self._ask(run, known, self._records(known), length, hears=True)
+        return self._belief_of(known, post, length, belief.stopped)
+
+    def _companions(self, run: Hashable) -> list[Companion]:
+        """The other runs that something can be learned from, the latest last."""
+        shift = self.shift
+        return [
+            Companion(other, known.usable, shift, length, known.config)
+            for other, known in (*self._ended.items(), *self._under_way.items())
+            if other != run and known.usable and (length := self._lengths.of(known)) is not None
+        ]
 
     def _records(self, known: Run) -> list[Record]:
         """What a forecast is made of; it knows no step 0."""
@@ -644,7 +721,7 @@ class Search:
             others = [
                 value
                 for peer in islice(reversed(self._ended.values()), settings.peers)
-                if (value := self._at(peer, step + shift, length)) is not None
+                if peer is not known and (value := self._at(peer, step + shift, length)) is not None
             ]
             others += [
                 value
@@ -680,12 +757,20 @@ class Search:
         )
 
     def _ask(
-        self, run: Hashable, known: Run, records: list[Record], length: float
+        self,
+        run: Hashable,
+        known: Run,
+        records: list[Record],
+        length: float,
+        hears: bool = False,
     ) -> FinalForecast:
         bounds = self._bounds(known)
         if bounds is None and self.settings.bounds is not None:
             self._notices.passed_bounds(run, str(self.settings.bounds))
         schedule = shifted(self.settings.schedule, self.shift)
-        return self._forecast(
-            Question(run, records, length, self.goal, bounds, schedule, self.settings.of)
-        )
+        told = bounds, schedule, self.settings.of, known.rates_at(len(records)), known.config
+        question = Question(run, records, length, self.goal, *told)
+        post = self._forecast(question)
+        if hears and isinstance(self._forecast, HearingForecaster):
+            return self._forecast.heard(post, self._companions(run), question)
+        return post

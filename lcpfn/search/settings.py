@@ -14,6 +14,8 @@ from lcpfn.forecast.schedule import Schedule
 from lcpfn.search.rule import StoppingRule
 
 Missing = Literal["stop", "missing"]
+Hears = Literal["nothing", "outlook", "always"]
+"""For what the forecast of a run listens to what became of those of the other runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,9 @@ class SearchSettings:
             a pair (steps, rates), as for `LCPFN.extrapolate`.
         nan: "stop" takes a newest record of NaN as divergence, "missing" as a record that is not
             there. Before a run's first usable record it is missing either way.
+        hears: for what the forecast of a run is corrected by what became of the forecasts of the
+            other runs, at most 64 of them, see docs/peers.md: "always"; "outlook", for
+            `Search.outlook` and not for decisions; or "nothing".
         pause: whether doubtful runs are paused in favour of more promising ones that wait.
         first_records: records that every run gets before any other goes on, where runs are paused,
             at least 1.
@@ -72,6 +77,7 @@ class SearchSettings:
     bounds: BoundsLike = "auto"
     schedule: Schedule | None = None
     nan: Missing = "stop"
+    hears: Hears = "outlook"
     pause: bool = False
     first_records: int = 2
     hope: float = 0.75
@@ -79,11 +85,11 @@ class SearchSettings:
     slice: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, allowed in (("of", Of), ("nan", Missing)):
+        for name, allowed in (("of", Of), ("nan", Missing), ("hears", Hears)):
             if getattr(self, name) not in get_args(allowed):
-                first, second = (repr(word) for word in get_args(allowed))
+                *others, last = (repr(word) for word in get_args(allowed))
                 raise InputError(
-                    f"{name} is {getattr(self, name)!r}, but must be {first} or {second}"
+                    f"{name} is {getattr(self, name)!r}, but must be {', '.join(others)} or {last}"
                 )
         for name, least in (
             ("rival_records", 1),

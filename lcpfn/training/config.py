@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from lcpfn.errors import InputError
-from lcpfn.network.transformer import NetworkConfig
+from lcpfn.network.config import NetworkConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lcpfn.errors import InputError, TrainingError
-from lcpfn.evaluation import forecasts_by_share
 from lcpfn.network.inputs import Observations
 from lcpfn.network.transformer import Network
 from lcpfn.priors import Prior
@@ -21,6 +20,7 @@ from lcpfn.training.config import Execution, TrainingConfig
 from lcpfn.training.hardware import compile_pays, half_precision_pays, hardware
 from lcpfn.training.objective import Objective
 from lcpfn.training.optimisers import build_optimisers, learning_rate, set_rate
+from lcpfn.training.prior_scores import forecasts_by_share
 from lcpfn.training.processes import Processes, join_processes
 from lcpfn.training.questions import draw_examples
 

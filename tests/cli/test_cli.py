@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
 import lcpfn
 from lcpfn.cli import app
-from lcpfn.cli.common import number_writer, parse_bounds, write_probability, write_step
+from lcpfn.cli.common import parse_bounds
 from lcpfn.errors import InputError
+from lcpfn.numbers import number_writer, write_probability, write_step
 
 COMMAND = [sys.executable, "-m", "lcpfn.cli"]
 LOSS = ["--metric", "val_loss", "--goal", "minimize", "--horizon", "100"]
@@ -69,12 +69,9 @@ def heeded_interrupts() -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """For networks as small as these, threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +270,26 @@ class TestWhatTheLogSays:
         assert answer(*asked, "-m", "val_loss")["standing"] == 0.0
         assert answer(*asked, "-m", "run-5 - val_loss")["standing"] == 1.0
 
+    def test_what_became_of_peers_corrects_the_forecast(self, tmp_path: Path) -> None:
+        def logged(level: float, epochs: int) -> str:
+            losses = (level * epoch**-0.3 - 0.06 * max(0, epoch - 24) for epoch in range(1, 31))
+            rows = [f"{epoch},{loss}" for epoch, loss in enumerate(losses, 1)]
+            return "\n".join(["epoch,val_loss", *rows[:epochs]]) + "\n"
+
+        run = tmp_path / "run.csv"
+        run.write_text(logged(2.0, 8))
+        peers: list[str | Path] = []
+        for index in range(6):
+            path = tmp_path / f"peer{index}.csv"
+            path.write_text(logged(1.8 + 0.1 * index, 30))
+            peers += ["--peer", path]
+        asked = ("extrapolate", run, "-n", "30", "-g", "minimize")
+        alone, heard = answer(*asked), answer(*asked, *peers)
+        assert (alone["peers"], heard["peers"]) == (0, 6)
+        assert heard["median"][-1] < alone["median"][-1]
+        assert "8 records and 6 peers, the last one" in call(*asked, *peers).stdout
+        assert "--peer" in call("extrapolate", "--help").stdout
+
     def test_messages_fit_on_a_screen(self) -> None:
         log = json.dumps({f"metric number {index}": index for index in range(900)}) + "\n"
         line = complaint("extrapolate", "-", "-m", "val_loss", "-n", "9", given=log)
@@ -342,7 +359,7 @@ class TestShouldStop:
         assert "the newest record is inf: the run has diverged" in result.stdout
 
     def test_hopeless_run_stops(self, lightning: Path) -> None:
-        result = call("should-stop", lightning, *LOSS, "--best", "0.05")
+        result = call("should-stop", lightning, *LOSS, "--best", "0.001")
         assert result.exit_code == 10
         assert result.stdout.startswith("stop: ")
 
@@ -357,14 +374,14 @@ class TestShouldStop:
         assert call("should-stop", lightning, *arguments, "50").exit_code == 0
 
     def test_json(self, lightning: Path) -> None:
-        content = answer("should-stop", lightning, *LOSS, "--best", "0.05")
+        content = answer("should-stop", lightning, *LOSS, "--best", "0.001")
         assert content["stop"] is True
         assert 0 <= content["prob_better"] < 0.05
         assert content["threshold"] == 0.05
-        assert "0.05" in content["reason"]
+        assert "0.001" in content["reason"]
 
     def test_threshold_and_min_steps(self, lightning: Path) -> None:
-        hopeless = ("should-stop", lightning, *LOSS, "--best", "0.05")
+        hopeless = ("should-stop", lightning, *LOSS, "--best", "0.001")
         assert call(*hopeless, "--threshold", "0").exit_code == 0
         assert call(*hopeless, "--min-steps", "31").exit_code == 0
         assert call(*hopeless, "--min-steps", "30").exit_code == 10
@@ -419,7 +436,7 @@ class TestShouldStop:
     def test_peers_tell_on_a_run_that_trails_and_spare_one_that_leads(
         self, lightning: Path, tmp_path: Path
     ) -> None:
-        doubtful = ("should-stop", lightning, *LOSS, "--best", "0.3", "--observe", "8")
+        doubtful = ("should-stop", lightning, *LOSS, "--best", "0.3", "--observe", "10")
         alone = answer(*doubtful)
         assert alone["standing"] is None and alone["limit"] < alone["threshold"]
         for level, standing, limit in ((0.01, 1.0, 0.1), (9.0, 0.0, 0.0)):
@@ -695,7 +712,7 @@ class TestProcess:
     def test_exit_codes_and_standard_input(self, losses: list[float]) -> None:
         log = "loss\n" + "\n".join(map(repr, losses))
         command = [*COMMAND, "should-stop", "-", "-g", "minimize", "-n", "100", "--best"]
-        stopped = subprocess.run([*command, "0.05"], input=log, capture_output=True, text=True)
+        stopped = subprocess.run([*command, "0.001"], input=log, capture_output=True, text=True)
         assert (stopped.returncode, stopped.stdout[:5]) == (10, "stop:")
         refused = subprocess.run(
             [*command, "0.05", "--metric", "acc"], input=log, capture_output=True, text=True

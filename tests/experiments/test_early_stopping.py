@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,14 +24,17 @@ def folder(tmp_path: Path) -> Path:
 def test_a_table_a_figure_and_a_record(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save, markdown, figure = (tmp_path / name for name in ("scores.json", "table.md", "figure.png"))
+    ours, others, markdown, figure = (
+        tmp_path / name for name in ("ours.json", "others.json", "table.md", "figure.png")
+    )
     main(
         [folder],
         own=False,
         orders=1,
         workers=[1, 4],
         each=True,
-        save=save,
+        save=ours,
+        save_others=others,
         markdown=markdown,
         figure=figure,
     )
@@ -49,25 +53,43 @@ def test_a_table_a_figure_and_a_record(
     assert "recorded, 1 at a time: below the search's curve over thresholds: " in text
     assert "| oracle " in markdown.read_text()
     assert figure.stat().st_size > 10_000
-    assert set(json.loads(save.read_text())["sets"]) == {"recorded/one", "recorded/two"}
+    keys = {f"recorded/{name}/0/{width}" for name in ("one", "two") for width in (1, 4)}
+    for path, method in ((ours, "LCPFNPruner"), (others, "Optuna Median")):
+        kept = json.loads(path.read_text())["sets"]
+        assert set(kept) == keys and all(method in searches for searches in kept.values())
 
 
-def test_finished_sets_are_not_replayed_again(
+def test_finished_searches_are_not_replayed_again(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    save = tmp_path / "scores.json"
-    without = ["LCPFNScheduler", "Ray MedianStopping"]
-    main([folder], own=False, orders=1, workers=[4], without=without, save=save)
+    arguments: dict[str, Any] = {
+        "own": False,
+        "orders": 1,
+        "own_forecasts": 0,
+        "without": ["LCPFNScheduler", "Ray MedianStopping"],
+        "save": tmp_path / "ours.json",
+        "save_others": tmp_path / "others.json",
+    }
+    main([folder], workers=[4], **arguments)
     before = capsys.readouterr().out
-    monkeypatch.setattr(early_stopping, "score", None)
-    main([folder], own=False, orders=1, workers=[4], without=without, save=save)
+    replayed = early_stopping._replayed
+    monkeypatch.setattr(early_stopping, "_replayed", None)
+    main([folder], workers=[4], **arguments)
     assert capsys.readouterr().out == before
     assert "ASHA" in before and "MedianStopping" not in before
+    widths = []
+    monkeypatch.setattr(
+        early_stopping,
+        "_replayed",
+        lambda search, width, methods: widths.append(width) or replayed(search, width, methods),
+    )
+    main([folder], workers=[2, 4], **arguments)
+    assert widths == [2] * 4
     with pytest.raises(typer.BadParameter, match="scores of other settings"):
-        main([folder], own=False, orders=2, workers=[4], without=without, save=save)
+        main([folder], workers=[4], seed=3, **arguments)
 
 
 def test_a_folder_without_curves_is_refused(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 
 import lcpfn
 from experiments.replay import RecordedRuns
-from experiments.replay_optuna import pruners, through_optuna
-from experiments.replay_search import forecast_all, through_search
+from experiments.replay_optuna import ours, pruners, through_optuna
+from experiments.replay_search import Foreseen, forecast_all, through_search
 from tests.recorded_curves import RECORDS, accuracies, losses
 
 
@@ -24,7 +24,7 @@ def quiet() -> Iterator[None]:
 def test_the_pruner_and_a_search_on_shared_forecasts_agree(
     runs: RecordedRuns, workers: int, settings: dict[str, float]
 ) -> None:
-    real = through_optuna(pruners(**settings)["LCPFNPruner"])(runs, workers)
+    real = through_optuna(ours(**settings))(runs, workers)
     shared = through_search(forecast_all(runs, lcpfn.load()), **settings)(runs, workers)
     assert shared.spent.tolist() == real.spent.tolist()
     assert shared.finished.tolist() == real.finished.tolist()
@@ -33,23 +33,36 @@ def test_the_pruner_and_a_search_on_shared_forecasts_agree(
     assert real.decisions == real.spent.sum() and real.milliseconds > 0
 
 
+def test_the_pruner_goes_by_forecasts_that_were_made_before() -> None:
+    runs = losses()
+    known = Foreseen(forecast_all(runs, lcpfn.load()))
+    own, shared = (
+        through_optuna(make)(runs, 4)
+        for make in (ours(threshold=0.1), ours(forecast=known, threshold=0.1))
+    )
+    assert own.spent.tolist() == shared.spent.tolist()
+
+
 def test_a_told_learning_rate_reaches_both_replays() -> None:
     runs = losses()
-    real = through_optuna(pruners(schedule="cosine")["LCPFNPruner"])(runs, 1)
+    real = through_optuna(ours(schedule="cosine"))(runs, 1)
     told = forecast_all(runs, lcpfn.load(), "cosine")
     assert through_search(told)(runs, 1).spent.tolist() == real.spent.tolist()
     untold = forecast_all(runs, lcpfn.load())
     assert told[0][8].quantile(0.5)[-1] != untold[0][8].quantile(0.5)[-1]
 
 
-@pytest.mark.parametrize("name", list(pruners()))
+ALL = pruners() | {"LCPFNPruner": ours()}
+
+
+@pytest.mark.parametrize("name", list(ALL))
 def test_every_pruner_replays_runs_of_which_one_diverges(name: str) -> None:
-    replay = through_optuna(pruners()[name])(losses(), 1)
+    replay = through_optuna(ALL[name])(losses(), 1)
     assert replay.finished[0] and replay.spent[0] == RECORDS
     assert (replay.spent[replay.finished] == RECORDS).all()
     assert replay.decisions == replay.spent.sum()
 
 
 def test_divergence_stops_a_trial_at_once() -> None:
-    replay = through_optuna(pruners()["LCPFNPruner"])(losses(), 1)
+    replay = through_optuna(ours())(losses(), 1)
     assert replay.spent[4] <= 10 and not replay.finished[4]

@@ -11,7 +11,7 @@ from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 
 def binned() -> BinnedDistribution:
     location, scale = np.array([0.4, 0.6, 0.7]), np.array([0.1, 0.05, 0.2])
-    masses = np.broadcast_to(starting_log_masses(64).numpy(), (3, 64))
+    masses = np.broadcast_to(starting_log_masses(64), (3, 64))
     return BinnedDistribution(location, scale, masses)
 
 

@@ -13,10 +13,12 @@ import lcpfn
 from lcpfn.errors import InputError
 from lcpfn.forecast.model import LCPFN
 from lcpfn.forecast.schedule import LearningRates, read_schedule, shifted
+from lcpfn.network.config import NetworkConfig
 from lcpfn.network.inputs import Observations, Questions
-from lcpfn.network.transformer import Network, NetworkConfig
+from lcpfn.network.transformer import Network
 from lcpfn.priors import BroadPrior
 from lcpfn.training.questions import draw_examples
+from tests.network.comparison import answered
 
 SHAPE = NetworkConfig(
     width=32, layers=2, heads=2, bins=24, unit_floor=3e-5, frame="relative", schedule=True
@@ -34,7 +36,7 @@ def model() -> LCPFN:
     generator = torch.Generator().manual_seed(0)
     network = Network(SHAPE).initialise(generator)
     torch.nn.init.normal_(network.head.weight, std=0.05, generator=generator)
-    return LCPFN(network, {"name": "untrained", "resolution": 192})
+    return LCPFN(network.engine(), {"name": "untrained", "resolution": 192})
 
 
 def test_share_of_the_summed_rate_is_its_integral() -> None:
@@ -147,7 +149,7 @@ def test_a_stream_of_a_dense_log_follows_the_schedule(model: LCPFN) -> None:
 
 def test_joint_draws_follow_the_schedule(model: LCPFN) -> None:
     post = model.extrapolate(LOSSES, horizon=50, goal="minimize", query=[10, 50], schedule=cosine)
-    draws = post.sample(4000, torch.Generator().manual_seed(0))
+    draws = post.sample(4000, np.random.default_rng(0))
     middle = np.median(draws[:, 0])
     assert post.quantile(0.45)[0] < middle < post.quantile(0.55)[0]
 
@@ -182,19 +184,19 @@ def test_a_network_may_start_from_one_that_knew_no_schedules() -> None:
     schedule = torch.from_numpy(rates.at(fractions[0].double().numpy()))[None]
     seen = Observations(fractions, values, schedule=schedule)
     asked = Questions(torch.ones(1, 1), torch.from_numpy(rates.at(np.array([1.0])))[None])
-    before, _ = plain.extend(None, Observations(fractions, values), Questions(torch.ones(1, 1)))
-    after, _ = told.extend(None, seen, asked)
+    before = answered(plain, Observations(fractions, values), Questions(torch.ones(1, 1)))
+    after = answered(told, seen, asked)
     torch.testing.assert_close(
         after.quantile(torch.tensor(0.5)), before.quantile(torch.tensor(0.5))
     )
     shown = Network(NetworkConfig(**{**SHAPE.as_dict(), "floor": True})).take_over(told)  # type: ignore[arg-type]
     bounded = Observations(fractions, values, torch.tensor([[2.0, -1.0]]), schedule)
-    ignored, _ = shown.extend(None, bounded, asked)
-    heeded, _ = told.extend(None, bounded, asked)
+    ignored = answered(shown, bounded, asked)
+    heeded = answered(told, bounded, asked)
     torch.testing.assert_close(ignored.location, heeded.location)
     deeper = Network(NetworkConfig(**{**SHAPE.as_dict(), "layers": 4}))  # type: ignore[arg-type]
     deeper.initialise(torch.Generator().manual_seed(2)).take_over(told)
-    begun, _ = deeper.extend(None, seen, asked)
+    begun = answered(deeper, seen, asked)
     torch.testing.assert_close(begun.location, after.location)
     for wrong in ({"width": 64}, {"floor": True}, {"layers": 1}):
         with pytest.raises(InputError, match="cannot start"):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import lcpfn
-from lcpfn.priors import CurveBatch
 
 LEVELS = [0.02, 0.5, 0.98]
 
@@ -24,9 +23,9 @@ def model(request: pytest.FixtureRequest) -> lcpfn.LCPFN:
     ],
 )
 def test_streaming_equals_extrapolating_from_scratch(
-    model: lcpfn.LCPFN, prior_curves: CurveBatch, goal: str, bounds: str | None, horizon: int
+    model: lcpfn.LCPFN, rising_curves: np.ndarray, goal: str, bounds: str | None, horizon: int
 ) -> None:
-    values = prior_curves.values[5, :100].double().numpy()
+    values = rising_curves[5]
     if goal == "minimize":
         # Rises above its start: the scaling of an absolute model changes on the way.
         values = 2 - values + np.where(np.arange(100) == 60, 1.5, 0.0)
@@ -89,9 +88,9 @@ def test_bad_arguments_are_refused_at_once(
 
 @pytest.mark.parametrize("count", [1, 7, 40])
 def test_starting_with_earlier_records_equals_updating(
-    model: lcpfn.LCPFN, prior_curves: CurveBatch, count: int
+    model: lcpfn.LCPFN, rising_curves: np.ndarray, count: int
 ) -> None:
-    values = prior_curves.values[3, :50].double().numpy()
+    values = rising_curves[3, :50]
     steps = np.arange(2.0, 102.0, 2)
     begun, updated = model.stream(horizon=120), model.stream(horizon=120)
     post = begun.start(values[:count], steps[:count])

@@ -25,7 +25,7 @@ from optuna.trial import TrialState, create_trial
 import lcpfn
 import lcpfn.integrations.optuna as integration
 from lcpfn import InputError, WeightsError
-from lcpfn.integrations.optuna import LCPFNPruner
+from lcpfn.integrations.optuna import CONTINUES, LCPFNPruner, resume_promising
 from tests import postgresql_server
 
 EPOCHS = 50
@@ -150,7 +150,8 @@ def test_the_decision_is_the_models_and_is_stored() -> None:
     incumbent = accuracy(0.9, EPOCHS)
     assert stored["prob_better"] == pytest.approx(post.prob_better(incumbent), abs=1e-6)
     assert stored["median"] == pytest.approx(median)
-    assert (stored["low"], stored["high"]) == (pytest.approx(low), pytest.approx(high))
+    ends = pytest.approx(low, rel=1e-5), pytest.approx(high, rel=1e-5)
+    assert (stored["low"], stored["high"]) == ends
     assert (stored["to_beat"], stored["horizon"], stored["step"]) == (incumbent, EPOCHS, 8)
     assert stored["action"] == "stop" and "P(final value beats" in stored["reason"]
     json.dumps(stored, allow_nan=False)
@@ -564,6 +565,156 @@ def test_a_worker_reads_what_others_have_found(tmp_path: Path) -> None:
     assert decision(weak)["to_beat"] == decision(good)["reach"]
 
 
+def read_from_database(study: optuna.Study) -> Callable[[], list[optuna.trial.FrozenTrial]]:
+    """What a worker reads of the trials when it is asked about none of them."""
+    view = integration._View(lcpfn.Search("maximize", EPOCHS), EPOCHS)
+    outsider = create_trial(value=0.0)
+    return lambda: view.read(study, outsider)
+
+
+def test_reading_what_is_new_in_a_database_is_reading_all(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    there = new_study(LCPFNPruner(EPOCHS), None, storage=url, study_name="search")
+    read = read_from_database(optuna.load_study(study_name="search", storage=url))
+
+    def told(trials: list[optuna.trial.FrozenTrial]) -> str:
+        # In words, as NaN is no equal of itself.
+        return str(
+            [
+                [
+                    *(one.number, one.state, one.params, one.user_attrs, one.values),
+                    *sorted(one.intermediate_values.items()),
+                ]
+                for one in trials
+            ]
+        )
+
+    def same() -> None:
+        whole = optuna.load_study(study_name="search", storage=url).get_trials()
+        assert told(read()) == told(whole)
+
+    same()
+    there.enqueue_trial({"level": 0.4})
+    first, second = there.ask(), there.ask()
+    same()
+    first.suggest_float("level", 0.0, 1.0)
+    second.suggest_float("level", 0.0, 1.0)
+    for step, value in enumerate((0.1, math.nan, 0.3, math.inf, -math.inf, 0.2), start=1):
+        first.report(value, step)
+        second.report(value, 40 - 5 * step)
+        second.should_prune()
+        same()
+    second.set_user_attr("lcpfn", {"trial": 1, "reach": None})
+    second.report(0.5, 41)
+    same()
+    third = there.ask()
+    there.tell(first, 0.7)
+    same()
+    third.report(0.2, 1)
+    there.tell(second, state=TrialState.PRUNED)
+    there.tell(third, state=TrialState.FAIL)
+    same()
+
+
+def test_trials_under_way_are_not_read_whole_at_each_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    there = new_study(LCPFNPruner(EPOCHS), None, storage=url, study_name="search")
+    study = optuna.load_study(study_name="search", storage=url)
+    read = read_from_database(study)
+    whole: list[int] = []
+    original = study.get_trials
+    monkeypatch.setattr(study, "get_trials", lambda **how: (whole.append(0), original(**how))[1])
+    trials = [there.ask(), there.ask()]
+    for epoch in range(1, 10):
+        for trial in trials:
+            trial.report(accuracy(0.5, epoch), epoch)
+            read()
+    # At its first report a trial is read whole.
+    assert len(whole) == 2
+    there.tell(trials[0], 0.5)
+    assert (read()[0].state, len(whole)) == (TrialState.COMPLETE, 3)
+    read()
+    assert len(whole) == 3
+
+
+def pruned_for_a_rival(**where: Any) -> tuple[optuna.Study, optuna.Trial, optuna.Trial]:
+    """A study, a trial that was pruned in favour of one under way, and that one."""
+    study = optuna.create_study(direction="maximize", pruner=LCPFNPruner(EPOCHS), **where)
+    rival, weak = study.ask({"level": uniform()}), study.ask({"level": uniform()})
+    for epoch in range(1, 13):
+        rival.report(accuracy(0.9, epoch), epoch)
+        weak.report(accuracy(0.5, epoch), epoch)
+    assert weak.should_prune()
+    study.tell(weak, state=TrialState.PRUNED)
+    assert resume_promising(study) == []
+    study.add_trial(finished(0.45))
+    return study, weak, rival
+
+
+def uniform() -> optuna.distributions.FloatDistribution:
+    return optuna.distributions.FloatDistribution(0.0, 1.0)
+
+
+@pytest.mark.parametrize("database", [False, True])
+def test_a_trial_goes_on_when_the_one_that_it_was_pruned_for_fails(
+    database: bool, tmp_path: Path
+) -> None:
+    where = {"storage": f"sqlite:///{tmp_path / 'study.db'}"} if database else {}
+    study, weak, rival = pruned_for_a_rival(**where)
+    study.tell(rival, state=TrialState.FAIL)
+    assert resume_promising(study) == [weak.number]
+    assert resume_promising(study) == []
+    again = study.ask({"level": uniform()})
+    assert again.params == weak.params
+    assert again.user_attrs[CONTINUES] == weak.number
+    # From a checkpoint: what came before is remembered, and it is one run, not two.
+    again.report(accuracy(0.5, 13), 13)
+    again.should_prune()
+    runs = study.pruner._views[study].search.runs  # type: ignore[attr-defined]
+    assert runs[again.number].steps == list(range(1, 14))
+    assert weak.number not in runs
+    reopened = LCPFNPruner(EPOCHS)
+    assert reopened.prune(study, again._get_latest_trial()) is False
+    assert reopened._views[study].search.runs[again.number].steps == list(range(1, 14))
+    study.tell(again, 0.5)
+    assert resume_promising(study) == []
+
+
+def test_a_trial_that_goes_on_may_begin_anew() -> None:
+    study, _, rival = pruned_for_a_rival()
+    study.tell(rival, state=TrialState.FAIL)
+    resume_promising(study)
+    again = study.ask({"level": uniform()})
+    for epoch in range(1, 4):
+        again.report(accuracy(0.4, epoch), epoch)
+    again.should_prune()
+    run = study.pruner._views[study].search.runs[again.number]  # type: ignore[attr-defined]
+    assert run.values == [accuracy(0.4, epoch) for epoch in range(1, 4)]
+
+
+def test_a_study_resumes_what_is_worth_it_by_itself() -> None:
+    study, weak, rival = pruned_for_a_rival()
+    study.tell(rival, state=TrialState.FAIL)
+    continued: list[Any] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        continued.append(trial.user_attrs.get(CONTINUES))
+        return trial.suggest_float("level", 0.0, 1.0) / 10
+
+    study.optimize(objective, n_trials=3, callbacks=[resume_promising])
+    assert continued == [None, weak.number, None]
+
+
+def test_only_our_pruner_knows_what_is_worth_resuming() -> None:
+    study = optuna.create_study(pruner=optuna.pruners.MedianPruner())
+    with pytest.raises(InputError, match="pruner is a MedianPruner, but must be an LCPFNPruner"):
+        resume_promising(study)
+    with pytest.raises(InputError, match=r"margin is 0.5, but must be at least 1"):
+        resume_promising(new_study(), margin=0.5)
+
+
 def test_several_objectives() -> None:
     pruner = bold()
     study = optuna.create_study(directions=["maximize", "minimize"], pruner=pruner)
@@ -673,10 +824,8 @@ def test_a_study_reopened_goes_on_deciding_the_same(database: str) -> None:
 WORKER = """
     import sys, time, math, pathlib
     import optuna
-    import torch
     from lcpfn.integrations.optuna import LCPFNPruner
 
-    torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     database, flag, role, *levels = sys.argv[1:]
 
@@ -744,12 +893,10 @@ def test_processes_on_one_database_one_of_them_killed(tmp_path: Path, database: 
 JOURNAL_WORKER = """
     import sys
     import optuna
-    import torch
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
     from lcpfn.integrations.optuna import LCPFNPruner
 
-    torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial):

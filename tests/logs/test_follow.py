@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 
 from lcpfn.errors import InputError
 from lcpfn.logs import follow
+from lcpfn.logs.events import EventReader
 from lcpfn.logs.follow import Follower
+from lcpfn.logs.formats import read_tables
 from lcpfn.logs.run import RunLog, read_run
-from tests.logs.sample_files import SAMPLES, Sample
+from tests.logs.sample_files import FOLDER, SAMPLES, Sample
+
+EVENTS = "events.out.tfevents.1718000000"
 
 
 def same(one: RunLog, other: RunLog) -> bool:
@@ -308,3 +312,37 @@ class TestNothingIsLost:
         assert not follower.update()
         with pytest.raises(InputError, match="was not opened"):
             follower.runs()
+
+
+def test_event_files_of_a_folder_are_read_from_where_they_had_been_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    original = EventReader.feed
+
+    def feed(reader: EventReader, data: bytes) -> None:
+        sizes.append(len(data))
+        original(reader, data)
+
+    monkeypatch.setattr(EventReader, "feed", feed)
+    whole = (FOLDER / EVENTS).read_bytes()
+    for part in ("train", "validation"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / EVENTS).write_bytes(b"")
+    follower = Follower(tmp_path)
+    for size in range(0, len(whole), 97):
+        for part in ("validation", "train"):
+            with (tmp_path / part / EVENTS).open("ab") as file:
+                file.write(whole[size : size + 97])
+            follower.update()
+    assert sum(sizes) == 2 * len(whole)
+    assert [table.rows for table in follower.tables] == [
+        table.rows for table in read_tables(tmp_path)
+    ]
+    assert follower.tables[0].columns == read_tables(tmp_path)[0].columns
+    (tmp_path / "train" / EVENTS).unlink()
+    (tmp_path / "train" / EVENTS).write_bytes(whole[: len(whole) // 2])
+    follower.update()
+    assert [table.rows for table in follower.tables] == [
+        table.rows for table in read_tables(tmp_path)
+    ]

@@ -13,7 +13,7 @@ BINS = 40
 def one(seed: int, low: float | None = None, high: float | None = None) -> BinnedDistribution:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(BINS, generator=generator, dtype=torch.float64)
-    log_masses = torch.log_softmax(starting_log_masses(BINS) + 1.5 * noise, -1)
+    log_masses = torch.log_softmax(torch.from_numpy(starting_log_masses(BINS)) + 1.5 * noise, -1)
     location = torch.randn((), generator=generator, dtype=torch.float64)
     scale = torch.exp(torch.randn((), generator=generator, dtype=torch.float64))
     return BinnedDistribution(location, scale, log_masses).truncate(low, high)
@@ -26,7 +26,7 @@ def density_integral(distribution: BinnedDistribution, power: int) -> float:
     """Integrates y^power times the density piece by piece, independently of the class's sums."""
     location, scale = float(distribution.location), float(distribution.scale)
     tail = scale * np.linspace(0, 400, 200)
-    inner = location + scale * bin_edges(BINS).numpy()
+    inner = location + scale * bin_edges(BINS)
     ends = np.concatenate([inner[0] - tail[:0:-1], inner, inner[-1] + tail[1:]])
     low = -math.inf if distribution.low is None else distribution.low
     high = math.inf if distribution.high is None else distribution.high
@@ -95,7 +95,7 @@ def test_mass_far_outside_piles_up_at_the_bound() -> None:
     distribution = BinnedDistribution(
         torch.tensor(-50.0, dtype=torch.float64),
         torch.tensor(1e-3, dtype=torch.float64),
-        starting_log_masses(BINS),
+        torch.from_numpy(starting_log_masses(BINS)),
     ).truncate(0.0, 1.0)
     assert 0 <= float(distribution.quantile(torch.tensor(0.99))) < 0.05
 

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from lcpfn.errors import InputError
 from lcpfn.network.absolute import AbsoluteView
+from lcpfn.network.config import NetworkConfig
 from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.relative import RATE_FEATURES, rate_features
-from lcpfn.network.transformer import Network, NetworkConfig
+from lcpfn.network.transformer import Network
 from lcpfn.priors import BroadPrior
+from tests.network.comparison import answered
 
 CONFIG = NetworkConfig(
     width=32, layers=2, heads=2, bins=24, unit_floor=3e-5, frame="relative", floor=True
@@ -48,7 +50,7 @@ ASKED = Questions(torch.tensor([0.97, 1.0]).expand(16, -1))
 def _forecast(
     network: Network, fractions: Tensor, values: Tensor, limits: Tensor | None = None
 ) -> Tensor:
-    forecast, _ = network.extend(None, Observations(fractions, values, limits), ASKED)
+    forecast = answered(network, Observations(fractions, values, limits), ASKED)
     return forecast.quantile(torch.tensor([0.06, 0.5, 0.94])[:, None, None])
 
 
@@ -90,31 +92,6 @@ def test_features_are_causal(network: Network, curves: tuple[Tensor, Tensor, Ten
         torch.testing.assert_close(part.coordinates.unit, full.coordinates.unit[:, :count])
 
 
-@torch.no_grad()
-def test_streaming_equals_starting_anew(
-    network: Network, curves: tuple[Tensor, Tensor, Tensor]
-) -> None:
-    fractions, values, limits = curves
-    cache = None
-    for count in range(1, 21):
-        seen = Observations(fractions, values, limits).first(count)
-        streamed, cache = network.extend(cache, seen, ASKED)
-        anew, _ = network.extend(None, seen, ASKED)
-        torch.testing.assert_close(streamed.location, anew.location, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(streamed.log_masses, anew.log_masses, rtol=1e-3, atol=1e-3)
-
-
-@torch.no_grad()
-def test_forward_equals_extend(network: Network, curves: tuple[Tensor, Tensor, Tensor]) -> None:
-    fractions, values, limits = curves
-    observations = Observations(fractions, values, limits)
-    context = network.view.observe(observations)
-    together = network(context, observations, torch.full((16, 2), 12), ASKED)
-    alone, _ = network.extend(None, observations.first(12), ASKED)
-    torch.testing.assert_close(together.location, alone.location, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(together.scale, alone.scale, rtol=1e-4, atol=1e-7)
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -136,7 +113,7 @@ def test_odd_curves_have_finite_ordered_quantiles(network: Network, values: list
         context = network.view.observe(observations)
         assert torch.isfinite(context.tokens).all()
         assert (context.coordinates.unit > 0).all()
-        forecast, _ = network.extend(None, observations, Questions(torch.ones(1, 1)))
+        forecast = answered(network, observations, Questions(torch.ones(1, 1)))
         quantiles = forecast.quantile(torch.linspace(0.01, 0.99, 50)[:, None, None])
         assert torch.isfinite(quantiles).all()
         assert (torch.diff(quantiles, dim=0) >= 0).all()
@@ -198,8 +175,8 @@ def test_a_network_grows_by_what_it_is_told_and_asked() -> None:
     rates = torch.rand(3, 10, generator=generator)
     told = Observations(fractions, values, rates=rates)
     asked = Questions(torch.ones(3, 1), best=torch.ones(3, 1))
-    first, _ = before.extend(None, Observations(fractions, values), Questions(torch.ones(3, 1)))
-    second, _ = after.extend(None, told, asked)
+    first = answered(before, Observations(fractions, values), Questions(torch.ones(3, 1)))
+    second = answered(after, told, asked)
     assert torch.allclose(first.location, second.location, atol=1e-6)
     with pytest.raises(InputError, match="rates is False, but theirs is True"):
         Network(NetworkConfig(**shape, schedule=True, floor=True)).take_over(after)

@@ -1,17 +1,12 @@
-import numpy as np
 import torch
 
-from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.config import NetworkConfig
 from lcpfn.network.inputs import Observations, Questions
-from lcpfn.network.transformer import Network, NetworkConfig
+from lcpfn.network.transformer import Network
 from lcpfn.priors import CurveBatch
+from tests.network.comparison import answered, assert_same
 
-
-def assert_same(left: BinnedDistribution, right: BinnedDistribution) -> None:
-    left, right = left.numpy(), right.numpy()
-    np.testing.assert_allclose(left.location, right.location, atol=1e-5, rtol=1e-5)
-    np.testing.assert_allclose(left.scale, right.scale, atol=1e-5, rtol=1e-4)
-    np.testing.assert_allclose(left.log_masses, right.log_masses, atol=1e-4, rtol=1e-4)
+SAME = 1e-5
 
 
 @torch.inference_mode()
@@ -28,23 +23,8 @@ def test_one_pass_over_prefixes_equals_each_prefix_alone(
     for column in range(4):
         seen = int(prefixes[0, column])
         asked = Questions(queries[:, column : column + 1])
-        alone, _ = small_network.extend(None, observations.first(seen), asked)
-        assert_same(together[:, column], alone[:, 0])
-
-
-@torch.inference_mode()
-def test_cache_equals_from_scratch(small_network: Network, prior_curves: CurveBatch) -> None:
-    values = prior_curves.values[:4, :60]
-    fractions = prior_curves.fractions[:60].expand_as(values)
-    observations = Observations(fractions, values)
-    asked = Questions(torch.tensor([[0.7, 1.0]]).expand(4, -1))
-    scratch, _ = small_network.extend(None, observations, asked)
-    _, cache = small_network.extend(None, observations.first(50), asked)
-    grown, cache = small_network.extend(cache, observations, asked)
-    assert cache.length == 60
-    assert_same(grown, scratch)
-    replaced, _ = small_network.extend(cache.first(33), observations, asked)
-    assert_same(replaced, scratch)
+        alone = answered(small_network, observations.first(seen), asked)
+        assert_same(together[:, column], alone[:, 0], SAME)
 
 
 @torch.inference_mode()
@@ -62,7 +42,7 @@ def test_padding_is_harmless(small_network: Network, prior_curves: CurveBatch) -
             ),
         )
     )
-    assert_same(padded, plain)
+    assert_same(padded, plain, SAME)
 
 
 def test_written_out_attention_equals_the_fused_one(
@@ -76,31 +56,7 @@ def test_written_out_attention_equals_the_fused_one(
     training = small_network(context, observations, prefixes, asked)
     with torch.inference_mode():
         fused = small_network(context, observations, prefixes, asked)
-    assert_same(training, fused)
-
-
-@torch.inference_mode()
-def test_numpy_in_numpy_out(small_network: Network, prior_curves: CurveBatch) -> None:
-    values = prior_curves.values[:1, :30]
-    fractions, queries = prior_curves.fractions[:30].expand_as(values), torch.ones(1, 1)
-    in_torch, _ = small_network.extend(None, Observations(fractions, values), Questions(queries))
-    in_numpy, _ = small_network.extend(
-        None, Observations(fractions.numpy(), values.numpy()), Questions(queries.numpy())
-    )
-    assert isinstance(in_numpy.log_masses, np.ndarray)
-    assert_same(in_numpy, in_torch)
-
-
-def test_laid_out_weights_are_the_same_weights(
-    small_network: Network, prior_curves: CurveBatch
-) -> None:
-    values = prior_curves.values[:4, :30]
-    fractions, queries = prior_curves.fractions[:30].expand_as(values), torch.ones(4, 1)
-    before, _ = small_network.extend(None, Observations(fractions, values), Questions(queries))
-    laid_out = Network(small_network.config)
-    laid_out.load_state_dict(small_network.state_dict())
-    after, _ = laid_out.laid_out().extend(None, Observations(fractions, values), Questions(queries))
-    assert_same(after, before)
+    assert_same(training, fused, SAME)
 
 
 def test_an_untrained_network_forecasts_widely(prior_curves: CurveBatch) -> None:
@@ -109,6 +65,6 @@ def test_an_untrained_network_forecasts_widely(prior_curves: CurveBatch) -> None
     )
     values = prior_curves.values[:8, :20]
     fractions = prior_curves.fractions[:20].expand_as(values)
-    forecast, _ = network.extend(None, Observations(fractions, values), Questions(torch.ones(8, 1)))
+    forecast = answered(network, Observations(fractions, values), Questions(torch.ones(8, 1)))
     torch.testing.assert_close(forecast.location[:, 0], values[:, -1])
     assert (forecast.scale > 0).all()

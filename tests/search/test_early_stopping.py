@@ -94,6 +94,18 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(
     assert rest[-1].prob_better == pytest.approx(whole[-1].prob_better, rel=1e-3)
 
 
+def test_learning_rates_are_heard_and_kept() -> None:
+    rates = [0.1 * (1 - epoch / 50) for epoch in range(1, 9)]
+    told, deaf = EarlyStopping(horizon=50, best=0.93), EarlyStopping(horizon=50, best=0.93)
+    after = EarlyStopping(horizon=50, best=0.93)
+    for epoch, (value, rate) in enumerate(zip(HOPELESS, rates, strict=False), start=1):
+        if epoch == 8:
+            after.load_state_dict(json.loads(json.dumps(told.state_dict())))
+        verdict, without = told.update(epoch, value, rate), deaf.update(epoch, value)
+    assert verdict.median != pytest.approx(without.median, rel=1e-4)
+    assert after.update(8, HOPELESS[7], rates[7]).median == pytest.approx(verdict.median, rel=1e-3)
+
+
 def test_going_back_to_a_checkpoint_replaces_what_came_after_it() -> None:
     stopping = EarlyStopping(horizon=50, best=0.93)
     run(stopping, [0.1, 0.2, 0.3, 0.9, 0.9])

@@ -132,6 +132,26 @@ def test_a_rival_that_turns_out_worse_or_fails_no_longer_counts() -> None:
     assert search.judge(0.6).to_beat is None
 
 
+def test_a_run_that_was_stopped_for_a_rival_is_worth_resuming_when_that_fails() -> None:
+    search = new_search(None)
+    together(search, (0.9, 0.6, 0.5, 0.3), 12)
+    for level in (0.6, 0.5, 0.3):
+        assert search.judge(level).action == "stop"
+        search.end(level, "stopped")
+    assert search.worth_resuming() == []
+    search.end(0.9, "failed")
+    assert search.worth_resuming() == [], "nothing to compare with"
+    follow(search, "mid", 0.55, EPOCHS)
+    search.end("mid", "finished")
+    assert search.worth_resuming() == [0.6]
+    assert search.worth_resuming(margin=1e9) == []
+    search.observe(0.6, 13, accuracy(0.6, 13))
+    assert 0.6 not in search.worth_resuming()
+    for margin in (0.9, math.nan):
+        with pytest.raises(InputError, match=r"margin is .*, but must be at least 1"):
+            search.worth_resuming(margin)
+
+
 def test_a_rival_needs_records() -> None:
     search = new_search(best=None, rival_records=6)
     together(search, (0.9, 0.3), 5)
@@ -312,6 +332,7 @@ def test_the_outlook_orders_all_runs() -> None:
 
 
 def test_the_plot_shows_every_run() -> None:
+    pytest.importorskip("matplotlib")
     search = new_search()
     together(search, (0.95, 0.7), 12)
     search.pause(0.7)
@@ -430,3 +451,48 @@ def test_a_run_with_a_length_of_its_own_is_complete_at_it() -> None:
     assert search.complete("short")
     search.end("short", "finished")
     assert search.notices() == []
+
+
+def annealed(epoch: float) -> float:
+    """A learning rate that falls to nothing over a run."""
+    return 0.05 * (1 + math.cos(math.pi * epoch / EPOCHS))
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_forecast_hears_the_learning_rates_of_the_records(at_once: bool) -> None:
+    values = [accuracy(0.5, epoch) for epoch in range(1, 13)]
+    rates = {epoch: annealed(epoch) for epoch in range(1, 13) if epoch != 5}
+    search = new_search(None, bounds=(0, 1))
+    for epoch, value in enumerate(values, start=1):
+        if not at_once:
+            search.observe("run", epoch, value, rates.get(epoch))
+            search.forecast("run")
+    if at_once:
+        search.set_records("run", enumerate(values, start=1), rates)
+    post = search.forecast("run")
+    assert post is not None
+    asked: dict[str, Any] = {"horizon": EPOCHS, "bounds": (0, 1)}
+    told = [rates.get(epoch, math.nan) for epoch in range(1, 13)]
+    expected = lcpfn.load().extrapolate(values, rates=told, **asked)
+    median = np.ravel(post.quantile(0.5))[-1]
+    assert median == pytest.approx(expected.quantile(0.5)[-1], rel=1e-3)
+    deaf = lcpfn.load().extrapolate(values, **asked)
+    assert median != pytest.approx(deaf.quantile(0.5)[-1], rel=1e-3)
+
+
+def test_a_known_schedule_and_a_model_that_hears_no_rates_make_them_needless() -> None:
+    for settings in ({"schedule": "cosine"}, {"model": "reference"}):
+        told, plain = new_search(None, **settings), new_search(None, **settings)
+        for epoch in range(1, 9):
+            told.observe("run", epoch, accuracy(0.5, epoch), annealed(epoch))
+            plain.observe("run", epoch, accuracy(0.5, epoch))
+        assert told.judge("run") == plain.judge("run")
+
+
+@pytest.mark.parametrize("rate", [-0.1, math.inf])
+def test_a_rate_that_cannot_be(rate: float) -> None:
+    search = new_search(None)
+    with pytest.raises(InputError, match=r"rate is .*, but must be finite and at least 0"):
+        search.observe("run", 1, 0.5, rate)
+    with pytest.raises(InputError, match=r"rate is .*, but must be finite and at least 0"):
+        search.set_records("run", {1: 0.5}, {1: rate})

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lcpfn import CheckpointError, InputError, TrainingError
-from lcpfn.network.transformer import NetworkConfig
+from lcpfn.network.config import NetworkConfig
 from lcpfn.priors import CurveBatch, ReferencePrior
 from lcpfn.training import Execution, Progress, TrainingConfig, train
 from lcpfn.training.checkpoint import CHECKPOINT_NAME, read_checkpoint
@@ -95,7 +95,7 @@ def test_interrupted_training_ends_where_it_would_have(tmp_path: Path, optimiser
 SCRIPT = """
 import sys
 from pathlib import Path
-from lcpfn.network.transformer import NetworkConfig
+from lcpfn.network.config import NetworkConfig
 from lcpfn.priors import ReferencePrior
 from lcpfn.training import Execution, TrainingConfig, train
 network = NetworkConfig(width=32, layers=2, heads=2, bins=16)

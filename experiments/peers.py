@@ -1,0 +1,329 @@
+r"""What do the other runs of a search say of a run? Scores on sources left out of all fitting.
+
+    python experiments/peers.py judge --tables runs/peers/unseen.npz \
+        --network runs/peers/fold0.safetensors --network runs/peers/fold1.safetensors \
+        --markdown docs/results/peers.md
+
+Each half of the sources is judged by the network that was trained without it, on forecasts of a
+model that had not seen it either; see `experiments/train_peers.py` for how tables and networks are
+made. The project's own curves that nothing is fitted on are judged by the first of both. CRPS of
+the final value over that of repeating the last value; in brackets over that of the same forecast
+alone, with its standard error over searches; then the share within the central 88 %. `rivals`
+scores what else could be learned from finished peers, and `draw` draws one run forecast with more
+and more peers.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+# Also when run by its path.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import lcpfn
+from experiments.support import peer_rivals
+from experiments.support.peer_episodes import Pool
+from experiments.support.peer_scores import (
+    CUTOFFS,
+    Case,
+    Mean,
+    Scored,
+    cases,
+    chances,
+    corrections,
+    pooled,
+    score,
+    score_quantiles,
+)
+from experiments.support.searches import (
+    RecordedSearch,
+    SearchTable,
+    fold_of,
+    load_tables,
+    recorded_searches,
+)
+from lcpfn.network.peers import PeerNetwork
+from lcpfn.peer_weights import load_peer_network
+
+Array = NDArray[Any]
+COUNTS = (0, 1, 4, 16, 64)
+_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+_RIVALS = {
+    "Gaussian process on residuals": peer_rivals.residual_process,
+    "finished curves, mapped": peer_rivals.affine_map,
+    "pooled power laws": peer_rivals.pooled_power_law,
+}
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
+Tables = Annotated[Path, typer.Option(help="made by experiments/train_peers.py")]
+Networks = Annotated[list[Path], typer.Option(help="trained without the first half, the second")]
+Runs = Annotated[int, typer.Option(help="judged of each search")]
+Markdown = Annotated[Path | None, typer.Option(help="write the tables here as well")]
+
+
+@app.command()
+def judge(tables: Tables, network: Networks, runs: Runs = 60, markdown: Markdown = None) -> None:
+    """Scores by number of peers: finished and unfinished, own and foreign, with hyperparameters."""
+    made = [table for table in load_tables(tables) if len(table.final) > 1]
+    networks = [load_peer_network(path) for path in network]
+    pool = Pool(made)
+    lines = _by_count("finished peers", made, pool, networks, runs=runs)
+    known = [table for table in made if table.settings.shape[1]]
+    lines += _by_count(
+        "finished peers, hyperparameters known", known, pool, networks, runs=runs, settings=True
+    )
+    lines += _by_count(
+        "unfinished peers, as far as the run", made, pool, networks, runs=runs, kind="beside"
+    )
+    for name, family in (("of the same benchmark", True), ("of any other", False)):
+        lines += _by_count(
+            f"finished peers of another task {name}", made, pool, networks, runs=runs, alien=family
+        )
+    lines += _reliability(made, pool, networks, runs)
+    if markdown is not None:
+        markdown.write_text("\n".join(lines) + "\n")
+
+
+def _network(table: SearchTable, networks: Sequence[PeerNetwork]) -> PeerNetwork:
+    return networks[fold_of(table) % len(networks)]
+
+
+def _others(table: SearchTable, made: Sequence[SearchTable], alien: bool | None) -> list[str]:
+    """Names of searches of other tasks: of the same family, or of any."""
+    if alien is None:
+        return []
+    found = [
+        other.name
+        for other in made
+        if other.source != table.source and (other.family == table.family) is alien
+    ]
+    return found or [other.name for other in made if other.source != table.source]
+
+
+def _by_count(
+    title: str,
+    made: Sequence[SearchTable],
+    pool: Pool,
+    networks: Sequence[PeerNetwork],
+    runs: int,
+    settings: bool = False,
+    kind: Any = "finished",
+    alien: bool | None = None,
+) -> list[str]:
+    found: dict[tuple[str, float, int], list[Scored]] = defaultdict(list)
+    for table in made:
+        others = _others(table, made, alien)
+        for count, case in cases(table, pool, COUNTS, kind, others, runs):
+            answers = corrections(case, pool, _network(table, networks), settings)
+            found[table.family, case.cutoff, count].append(score(case, answers))
+    rows = []
+    for family in sorted({table.family for table in made}):
+        for cutoff in CUTOFFS:
+            alone = found[family, cutoff, 0]
+            if not alone:
+                continue
+            means = [
+                pooled(found[family, cutoff, count], alone, family == "wild") for count in COUNTS
+            ]
+            named = f"{family} ({len(alone)})"
+            rows.append([named, f"{cutoff:.0%}", *(_cell(mean) for mean in means)])
+    heading = ["", "after", "alone", *(f"{count}" for count in COUNTS[1:])]
+    return _table(title, heading, rows)
+
+
+def _cell(mean: Mean) -> str:
+    error = "" if np.isnan(mean.error) or mean.error == 0 else f" ± {mean.error:.2f}"
+    change = "" if mean.change == 1 else f" ({mean.change:.2f}{error})"
+    return f"{mean.ratio:.3f}{change}, {mean.inside:.2f}"
+
+
+def _reliability(
+    made: Sequence[SearchTable], pool: Pool, networks: Sequence[PeerNetwork], runs: int
+) -> list[str]:
+    """How often runs ended better than the best finished peer, by what was said."""
+    said: dict[str, list[tuple[Array, Array]]] = defaultdict(list)
+    for table in made:
+        for count, case in cases(table, pool, (4, 16, 64), most_runs=runs):
+            answers = corrections(case, pool, _network(table, networks), settings=False)
+            nothing = corrections(_alone(case), pool, _network(table, networks), settings=False)
+            said[f"{count} peers"].append(chances(case, answers, pool))
+            said[f"alone, best of {count}"].append(chances(case, nothing, pool))
+    rows = []
+    for name, pairs in said.items():
+        chance, came = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        least = chance <= 0.05
+        cells = [name, f"{came[least].mean():.3f} of {least.sum()}"]
+        for low, high in pairwise(_BINS):
+            inside = (chance > low) & (chance <= high) if low else chance <= high
+            cells.append(f"{came[inside].mean():.2f}" if inside.sum() > 20 else "")
+        rows.append(cells)
+    heading = ["", "at most 0.05", *(f"to {high:g}" for high in _BINS[1:])]
+    return _table("P(better than the best finished peer): how often it came so", heading, rows)
+
+
+def _alone(case: Case) -> Case:
+    nobody = case.peers[:, :0]
+    return Case(case.table, case.cutoff, case.landmark, case.runs, nobody, nobody, case.begin)
+
+
+@app.command()
+def rivals(
+    tables: Tables,
+    network: Networks,
+    data: Annotated[Path, typer.Option(help="the recorded searches")] = Path("../shared/data"),
+    per_set: Annotated[int, typer.Option(help="as the tables were made")] = 150,
+    runs: Runs = 12,
+    count: Annotated[int, typer.Option(help="of finished peers")] = 16,
+    latent: Annotated[
+        int, typer.Option(help="LCBench searches for BoTorch's latent-Kronecker GP, a run of each")
+    ] = 0,
+    markdown: Markdown = None,
+) -> None:
+    """Scores what else could be learned from finished peers.
+
+    The latent-Kronecker GP takes ten seconds for a forecast, so it is scored apart, on few runs
+    after 10 and 40 %; it needs `pip install botorch`.
+    """
+    made = [table for table in load_tables(tables) if len(table.final) > 1]
+    networks = [load_peer_network(path) for path in network]
+    pool, searches = Pool(made), {one.name: one for one in recorded_searches(data, per_set)}
+    found: dict[tuple[str, str, float], list[Scored]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for table in made:
+        for _, case in cases(table, pool, (count,), most_runs=runs):
+            family, cutoff = table.family, case.cutoff
+            hears = _network(table, networks)
+            found["alone", family, cutoff].append(
+                score(case, corrections(_alone(case), pool, hears, False))
+            )
+            for name, told in (("peers", False), ("peers, hyperparameters known", True)):
+                answers = corrections(case, pool, hears, told)
+                found[name, family, cutoff].append(score(case, answers))
+            for name, rival in _RIVALS.items():
+                begin = time.process_time()
+                quantiles = np.stack(
+                    [rival(case, searches[table.name], place) for place in range(len(case.runs))]
+                )
+                seconds[name].append((time.process_time() - begin) / len(case.runs))
+                found[name, family, cutoff].append(score_quantiles(case, quantiles))
+    rows = []
+    names = list(dict.fromkeys(name for name, _, _ in found))
+    for family in sorted({table.family for table in made}):
+        for cutoff in CUTOFFS:
+            alone = found["alone", family, cutoff]
+            if alone:
+                means = [
+                    pooled(found[name, family, cutoff], alone, family == "wild") for name in names
+                ]
+                rows.append(
+                    [
+                        f"{family} ({len(alone)})",
+                        f"{cutoff:.0%}",
+                        *(f"{mean.ratio:.3f}, {mean.inside:.2f}" for mean in means),
+                    ]
+                )
+    lines = _table(f"{count} finished peers", ["", "after", *names], rows)
+    told = "; ".join(f"{name} {np.mean(spent):.3f}" for name, spent in seconds.items())
+    lines += [f"Seconds for a forecast on one core: {told}.", ""]
+    print(lines[-2])
+    if latent:
+        lines += _against_latent(made, pool, searches, networks, latent)
+    if markdown is not None:
+        markdown.write_text("\n".join(lines) + "\n")
+
+
+def _against_latent(
+    made: Sequence[SearchTable],
+    pool: Pool,
+    searches: Mapping[str, RecordedSearch],
+    networks: Sequence[PeerNetwork],
+    count: int,
+) -> list[str]:
+    """The latent-Kronecker GP and our forecasts, on one run of each of some searches."""
+    found: dict[tuple[str, float], list[Scored]] = defaultdict(list)
+    spent: list[float] = []
+    for table in [one for one in made if one.family == "lcbench"][:count]:
+        for _, case in cases(table, pool, (16,), most_runs=1):
+            if case.cutoff not in (0.1, 0.4):
+                continue
+            hears = _network(table, networks)
+            nobody = corrections(_alone(case), pool, hears, settings=False)
+            found["alone", case.cutoff].append(score(case, nobody))
+            answers = corrections(case, pool, hears, settings=True)
+            found["peers, hyperparameters known", case.cutoff].append(score(case, answers))
+            begin = time.process_time()
+            places = range(len(case.runs))
+            quantiles = np.stack(
+                [
+                    peer_rivals.latent_kronecker(case, searches[table.name], place)
+                    for place in places
+                ]
+            )
+            spent.append((time.process_time() - begin) / len(case.runs))
+            found["latent-Kronecker GP", case.cutoff].append(score_quantiles(case, quantiles))
+    names = list(dict.fromkeys(name for name, _ in found))
+    rows = []
+    for cutoff in (0.1, 0.4):
+        alone = found["alone", cutoff]
+        means = [pooled(found[name, cutoff], alone, by_run=False) for name in names]
+        rows.append([f"{cutoff:.0%}", *(_cell(mean) for mean in means)])
+    title = f"16 finished peers, one run of each of {count} LCBench sets"
+    told = f"The latent-Kronecker GP took {np.mean(spent):.1f} seconds for a forecast on one core."
+    print(told)
+    return [*_table(title, ["after", *names], rows), told]
+
+
+@app.command()
+def draw(
+    out: Annotated[Path, typer.Argument(help="a .png to write")],
+    data: Annotated[Path, typer.Option(help="an .npz of LCBench")] = Path(
+        "../shared/data/lcbench/segment.npz"
+    ),
+    run: int = 18,
+    observed: int = 6,
+) -> None:
+    """Draws one run forecast with 0, 1, 4 and 16 finished peers."""
+    import matplotlib.pyplot as plt
+
+    with np.load(data) as stored:
+        curves = stored["val_loss"].astype(np.float64)
+    order = np.random.default_rng(zlib.crc32(data.stem.encode())).permutation(len(curves))
+    order = order[order != run][:16]
+    model = lcpfn.load()
+    steps = np.arange(1, curves.shape[1] + 1)
+    figure, panels = plt.subplots(1, 4, figsize=(14, 3.4), sharey=True, layout="constrained")
+    for count, panel in zip((0, 1, 4, 16), panels, strict=True):
+        peers = [lcpfn.Peer(steps, curves[index], stopped=False) for index in order[:count]]
+        post = model.extrapolate(
+            curves[run, :observed], horizon=len(steps), goal="minimize", peers=peers
+        )
+        for peer in peers:
+            panel.plot(peer.steps, peer.values, color="0.8", lw=0.8, zorder=0)
+        later = steps[observed:], curves[run, observed:]
+        post.plot(panel, metric="val_loss", step_name="epoch", truth=later)
+        panel.set_title(f"{count} peer{'' if count == 1 else 's'}")
+        panel.set_ylim(0.4, 2.2)
+    figure.savefig(out, dpi=110)
+
+
+def _table(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Prints a table, and returns it in Markdown."""
+    lines = [f"## {title}", "", "| " + " | ".join(heading) + " |", "|" + " --- |" * len(heading)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    print("\n".join([*lines, ""]), flush=True)
+    return [*lines, ""]
+
+
+if __name__ == "__main__":
+    app()

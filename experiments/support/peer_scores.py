@@ -1,0 +1,239 @@
+"""Scores of forecasts that heard peers: the final value, after some shares of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.support.peer_episodes import Pool
+from experiments.support.searches import SearchTable
+from lcpfn.forecast.landmarks import END, SHARES
+from lcpfn.network.correction import BINS, EDGES, WIDTHS
+from lcpfn.network.peers import PeerNetwork, tempered
+
+Array = NDArray[Any]
+
+CUTOFFS = (0.1, 0.2, 0.4, 0.8)
+PROBABILITIES = np.linspace(0.02, 0.98, 49)
+_LARGEST = 1e6
+_RAGGED = ("world", "wild")
+_CAPS = {True: 5.0, False: 10.0}
+
+Peers = Literal["finished", "beside"]
+"""Peers that have finished, or such as are just as far as the run at hand."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Runs of a search after a cutoff, each with the same number of peers.
+
+    Args:
+        table: of the search.
+        cutoff: share of the run.
+        landmark: of the cutoff.
+        runs: (n,) numbers of the judged ones.
+        peers: (n, k) numbers of the runs in the pool that are their peers.
+        reach: (n, k) how far these have got.
+        begin: number of the search's first run in the pool.
+    """
+
+    table: SearchTable
+    cutoff: float
+    landmark: int
+    runs: Array
+    peers: Array
+    reach: Array
+    begin: int
+
+    @property
+    def scale(self) -> Array:
+        """(n,) what errors are divided by: the spread of all finals, or of a ragged run's own."""
+        table = self.table
+        if table.family in _RAGGED:
+            values = table.values[self.runs]
+            spread = np.nanquantile(values, 0.95, axis=1) - np.nanquantile(values, 0.05, axis=1)
+            return np.maximum(spread, 1e-9)
+        middle = np.median(table.final)
+        return np.full(len(self.runs), np.median(np.abs(table.final - middle)) + 1e-9)
+
+    @property
+    def cap(self) -> float:
+        """Larger errors count as this."""
+        return _CAPS[self.table.family in _RAGGED]
+
+    @property
+    def edges(self) -> Array:
+        """(n, BINS + 1) quantiles of the forecasts alone at EDGES."""
+        return np.asarray(self.table.edges[self.runs, self.landmark])
+
+
+def cases(
+    table: SearchTable,
+    pool: Pool,
+    counts: Sequence[int],
+    kind: Peers = "finished",
+    others: Sequence[str] = (),
+    most_runs: int = 60,
+) -> Iterable[tuple[int, Case]]:
+    """All cases of a search, with the number of peers that was asked for.
+
+    Args:
+        table: the search.
+        pool: where it and all others are.
+        counts: numbers of peers; where a search has fewer runs, all others.
+        kind: how far the peers have got.
+        others: names of searches that peers come from instead, one of them for each run.
+        most_runs: judged.
+    """
+    usable = np.isfinite(table.final) & (np.abs(table.final) < _LARGEST)
+    seen = np.where(np.isnan(table.values), 0.0, np.abs(table.values)).max(1)
+    chosen = np.random.default_rng(5).permutation(np.flatnonzero(usable & (seen < _LARGEST)))
+    own, size = pool.begin[pool.names.index(table.name)], len(table.final)
+    for cutoff in CUTOFFS:
+        landmark = int(np.argmin(np.abs(np.array(SHARES) - cutoff)))
+        runs = chosen[:most_runs]
+        runs = runs[~np.isnan(table.ends[runs, landmark, 3])]
+        if not len(runs):
+            continue
+        for count in counts:
+            drawn = []
+            for run in runs.tolist():
+                rng = np.random.default_rng(run)
+                if others:
+                    other = pool.names.index(others[rng.integers(len(others))])
+                    order = rng.permutation(pool.count[other])[:count]
+                    drawn.append(np.resize(pool.begin[other] + order, count))
+                else:
+                    order = rng.permutation(np.delete(np.arange(size), run))
+                    drawn.append(own + order[: min(count, size - 1)])
+            peers = np.array(drawn, dtype=np.int64).reshape(len(runs), -1)
+            reach = np.full(peers.shape, END if kind == "finished" else landmark)
+            yield count, Case(table, cutoff, landmark, runs, peers, reach, int(own))
+
+
+def corrections(case: Case, pool: Pool, network: PeerNetwork, settings: bool) -> Array:
+    """(n, BINS) log-masses that the network answers; those of no correction without peers."""
+    if not case.peers.shape[1]:
+        return np.tile(np.log(WIDTHS), (len(case.runs), 1))
+    now = np.full(len(case.runs), case.landmark)
+    told = np.full((len(case.runs), pool.settings.shape[1]), settings)
+    present = np.ones(case.peers.shape, dtype=bool)
+    asked = pool.episodes(case.runs + case.begin, now, now, case.peers, present, case.reach, told)
+    return tempered(network(asked.tokens, asked.present), asked.trusted)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of the runs of a case, (n,) each.
+
+    Args:
+        crps, last: of the forecast and of the last value, over the scale, capped.
+        inside: whether the final value lay within the central 88 %.
+        gain: log-density over that of the forecast alone, nats.
+    """
+
+    crps: Array
+    last: Array
+    inside: Array
+    gain: Array
+
+
+def score(case: Case, log_masses: Array) -> Scored:
+    """Scores corrected forecasts."""
+    below = cumulated(log_masses)
+    quantiles = np.stack(
+        [
+            np.interp(np.interp(PROBABILITIES, cdf, EDGES), EDGES, row)
+            for cdf, row in zip(below, case.edges, strict=True)
+        ]
+    )
+    met = case.table.ends[case.runs, case.landmark, 3]
+    place = np.array([np.interp(u, EDGES, cdf) for u, cdf in zip(met, below, strict=True)])
+    bins = np.clip(np.searchsorted(EDGES, met, side="right") - 1, 0, BINS - 1)
+    gain = (log_masses - np.log(WIDTHS))[np.arange(len(met)), bins]
+    return Scored(crps_of(case, quantiles), _last(case), (place > 0.06) & (place < 0.94), gain)
+
+
+def score_quantiles(case: Case, quantiles: Array) -> Scored:
+    """Scores forecasts by their quantiles (n, len(PROBABILITIES))."""
+    final = case.table.final[case.runs]
+    inside = (final > quantiles[:, 2]) & (final < quantiles[:, -3])
+    return Scored(crps_of(case, quantiles), _last(case), inside, np.full(len(final), np.nan))
+
+
+def crps_of(case: Case, quantiles: Array) -> Array:
+    """CRPS over the scale, capped, (n,)."""
+    missed = case.table.final[case.runs][:, None] - quantiles
+    loss = np.maximum(PROBABILITIES * missed, (PROBABILITIES - 1) * missed)
+    return np.minimum(2 * loss.mean(1) / case.scale, case.cap)
+
+
+def _last(case: Case) -> Array:
+    table = case.table
+    error = np.abs(table.values[case.runs, case.landmark] - table.final[case.runs])
+    return np.minimum(error / case.scale, case.cap)
+
+
+def cumulated(log_masses: Array) -> Array:
+    """(n, BINS + 1) probability below each edge."""
+    below = np.cumsum(np.exp(log_masses), axis=1)
+    below = np.concatenate([np.zeros((len(below), 1)), below], axis=1)
+    return below / below[:, -1:]
+
+
+def chances(case: Case, log_masses: Array, pool: Pool) -> tuple[Array, Array]:
+    """Probabilities to end better than the best finished peer, (n,), and whether it came so."""
+    best = pool.final[case.peers].max(1)
+    below = cumulated(log_masses)
+    rows = zip(best, case.edges, below, strict=True)
+    said = np.array([1 - np.interp(np.interp(y, row, EDGES), EDGES, cdf) for y, row, cdf in rows])
+    return said, case.table.final[case.runs] > best
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A family's scores, each search counting alike, or each run of ragged repositories.
+
+    Args:
+        ratio: CRPS over the last value's.
+        change, error: mean over searches of CRPS over that of the forecast alone, pooled, and its
+            standard error over searches.
+        inside: share within the central 88 %.
+    """
+
+    ratio: float
+    change: float
+    error: float
+    inside: float
+
+
+def pooled(scored: Sequence[Scored], alone: Sequence[Scored], by_run: bool) -> Mean:
+    """Pools searches; `alone` are the scores of the same runs without peers."""
+    weigh: Callable[[Scored], float] = (
+        (lambda one: float(len(one.crps))) if by_run else lambda _: 1.0
+    )
+    weights = np.array([weigh(one) for one in scored])
+    weights /= weights.sum()
+    ours, theirs, last, inside = (
+        np.array([statistic(pair) for pair in zip(scored, alone, strict=True)])
+        for statistic in (
+            lambda pair: pair[0].crps.mean(),
+            lambda pair: pair[1].crps.mean(),
+            lambda pair: pair[0].last.mean(),
+            lambda pair: pair[0].inside.mean(),
+        )
+    )
+    change = (weights @ ours) / (weights @ theirs)
+    deviation = weights * (ours - change * theirs) / (weights @ theirs)
+    count = len(ours)
+    error = np.sqrt((deviation**2).sum() * count / max(1, count - 1)) if count > 1 else np.nan
+    return Mean(
+        float(weights @ ours / (weights @ last)),
+        float(change),
+        float(error),
+        float(weights @ inside),
+    )

@@ -1,0 +1,69 @@
+"""Logs of the other runs of a search, as the commands take them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+from lcpfn.cli.options import Option
+from lcpfn.errors import InputError
+
+if TYPE_CHECKING:
+    from lcpfn.forecast.peer import Peer
+    from lcpfn.logs.run import RunLog
+
+PeerOption = Annotated[
+    list[str] | None,
+    Option(
+        metavar="FILE",
+        help="Log of another run of the search, finished or not: what became of the forecasts of "
+        "it corrects this one. Repeatable; the latest last.",
+        show_default=False,
+    ),
+]
+
+
+def read_peers(paths: Iterable[str], run: RunLog, horizon: float) -> list[RunLog]:
+    """Logs of other runs of the search, in the columns of the one that is asked about.
+
+    Raises:
+        InputError: one cannot be read, or goes on beyond the horizon.
+    """
+    return [other for path in paths for other in _read(path, run, horizon)]
+
+
+def _read(path: str, run: RunLog, horizon: float) -> list[RunLog]:
+    from lcpfn.logs.run import read_runs
+
+    logs = read_runs(path, run.metric, run.steps_column)
+    # An export may hold the run itself beside its peers.
+    others = [log for log in logs if log.run is None or log.run != run.run]
+    try:
+        for log in others:
+            log.model_horizon(horizon)
+    except InputError as error:
+        raise InputError(f"--peer {path}: {error}") from None
+    return others
+
+
+def as_peer(log: RunLog, run: RunLog, horizon: float) -> Peer:
+    """A log as a peer of a run, in the steps of a model.
+
+    Args:
+        log: of the peer.
+        run: the run at hand.
+        horizon: of both, as a person states it.
+    """
+    from lcpfn.forecast.peer import Peer
+
+    records = peer_records(log, run.shift)
+    last = records[-1][0] if records else -math.inf
+    return Peer.of(records, stopped=last < run.model_horizon(horizon))
+
+
+def peer_records(log: RunLog, shift: float) -> list[tuple[float, float]]:
+    """The (step, value) records of a peer that are not missing, in the steps of the run."""
+    steps = log.own_steps(log.model_steps) + shift
+    listed = zip(steps.tolist(), log.values.tolist(), strict=True)
+    return [(step, value) for step, value in listed if not math.isnan(value)]

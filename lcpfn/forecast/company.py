@@ -1,0 +1,377 @@
+"""Runs in the company of others: forecasts corrected by what became of the forecasts of peers.
+
+The other runs of a search show what no prior can know: how this learning rate falls, how noisy
+this metric is, that such runs gain in the last fifth. For each peer it is looked up where, in the
+forecast that was made of it at the landmark that the run at hand has just passed, the value lay
+that came. A small network reads that, and how the runs compare (`lcpfn.network.peers`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import Array, Goal, shortened
+from lcpfn.forecast.best import Of
+from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold
+from lcpfn.forecast.corrected import Corrected, carried
+from lcpfn.forecast.curve import Curve, read_curve
+from lcpfn.forecast.distribution import Distribution
+from lcpfn.forecast.encoding import Encoded
+from lcpfn.forecast.extrapolation import Extrapolation, Predictor
+from lcpfn.forecast.landmarks import END, HALF, expected, landmark_of, records_by
+from lcpfn.forecast.peer import Peer
+from lcpfn.forecast.tracks import LEVELS, Pair, Track, learn
+from lcpfn.network.correction import mirrored
+from lcpfn.network.engine import Engine
+from lcpfn.network.likeness import unlikeness
+from lcpfn.network.peers import Now, PeerNetwork, RunFacts, features, tempered, trust
+
+MOST_PEERS = 64
+"""More are not heard: the latest and the most alike."""
+_REMEMBERED = 8
+_UNREAD = object()
+
+
+@dataclass(frozen=True)
+class Told:
+    """A peer as a model knows it.
+
+    Args:
+        track: its records at landmarks, and the forecasts of it.
+        config: its hyperparameters, None where unknown.
+        mark: equal for peers with the same records.
+    """
+
+    track: Track
+    config: Mapping[str, Any] | None
+    mark: int
+
+
+def told_of(curve: Curve, encoded: Encoded, config: Mapping[str, Any] | None) -> Told:
+    """A run as a peer.
+
+    Args:
+        curve: its records.
+        encoded: the same as the network sees it.
+        config: its hyperparameters.
+    """
+    mark = hash((curve.steps.tobytes(), curve.values.tobytes(), curve.horizon))
+    return Told(Track.of(curve, encoded), config, mark)
+
+
+def chosen_peers(
+    peers: Sequence[Told], config: Mapping[str, Any] | None, most: int = MOST_PEERS
+) -> list[Told]:
+    """The peers to listen to, each once: all, or the latest and the most alike.
+
+    Args:
+        peers: the latest last.
+        config: hyperparameters of the run at hand.
+        most: how many.
+    """
+    once = list({peer.mark: peer for peer in peers}.values())
+    if len(once) <= most:
+        return once
+    if config is None:
+        return once[-most:]
+    latest = once[-(most // 2) :]
+    others = once[: -(most // 2)]
+    table, words = columns([config, *(peer.config for peer in others)])
+    nothing = np.zeros(len(others) + 1)
+    far = unlikeness(table, nothing, words)[:, 0]
+    nearest = np.sort(np.argsort(np.where(np.isnan(far), np.inf, far), kind="stable")[: most // 2])
+    return [*(others[index] for index in nearest), *latest]
+
+
+def columns(configs: Sequence[Mapping[str, Any] | None]) -> tuple[Array, Any]:
+    """Hyperparameters as numbers (runs, k), NaN where unknown, and which of them are words (k,).
+
+    Those of the first configuration count; the others are compared in these.
+    """
+    first = configs[0] or {}
+    table = np.full((len(configs), len(first)), np.nan)
+    words = np.zeros(len(first), dtype=bool)
+    for column, name in enumerate(first):
+        entries = [None if config is None else config.get(name) for config in configs]
+        try:
+            table[:, column] = [math.nan if entry is None else entry for entry in entries]
+        except (TypeError, ValueError):
+            words[column] = True
+            numbers: dict[str, int] = {}
+            table[:, column] = [
+                math.nan if entry is None else numbers.setdefault(repr(entry), len(numbers))
+                for entry in entries
+            ]
+    return table, words
+
+
+def correction(
+    network: Engine,
+    peer_network: PeerNetwork,
+    post: Extrapolation,
+    peers: Sequence[Told],
+    config: Mapping[str, Any] | None,
+) -> Array | None:
+    """What the peers say of where the end of a run lies in its own forecast.
+
+    Args:
+        network: makes those forecasts of peers that have not been made.
+        peer_network: reads them.
+        post: the run's own forecast.
+        peers: at most `MOST_PEERS`.
+        config: the run's hyperparameters.
+
+    Returns:
+        (BINS,) masses, of the metric's own direction; None where nobody says anything.
+    """
+    curve = post.curve
+    share = (curve.steps + curve.shift) / (curve.horizon + curve.shift)
+    landmark = landmark_of(float(share[-1]), expected(share[-2:].tolist()))
+    if landmark < 0 or curve.finished:
+        return None
+    places = [min(peer.track.last, landmark) for peer in peers]
+    met = [
+        (peer, place)
+        for peer, place in zip(peers, places, strict=True)
+        if place >= 0 and peer.track.heard_at[place]
+    ]
+    if not met:
+        return None
+    keys = [(place, peer.track.reach) for peer, place in met]
+    unknown = [
+        (peer.track, peer.track.pairs(place))
+        for (peer, place), key in zip(met, keys, strict=True)
+        if key not in peer.track.facts
+    ]
+    if unknown:
+        learn(network, unknown)
+    rising = curve.goal == "maximize"
+    sign = 1.0 if rising else -1.0
+    low, middle, high = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
+    now = Now(share[-1], sign * curve.values[-1], low, middle, high)
+    rows = [
+        _own_facts(sign * curve.values, share, landmark, now),
+        *(
+            peer.track.facts.get(key) or _facts(peer.track, key)
+            for (peer, _), key in zip(met, keys, strict=True)
+        ),
+    ]
+    every = RunFacts(*np.array(rows).T.copy())
+    everyone = np.ones(len(met), dtype=bool)
+    power = trust(now, every, everyone)
+    if not power:
+        return None
+    unlike = np.full((len(met), 2), np.nan)
+    if config:
+        table, words = columns([config, *(peer.config for peer, _ in met)])
+        unlike = unlikeness(table, every.middle, words)
+    seen = features(now, every, unlike, everyone)
+    masses = np.exp(tempered(peer_network(seen.astype(np.float32)), power))
+    return masses if rising else mirrored(masses)
+
+
+def _own_facts(worth: Array, share: Array, landmark: int, now: Now) -> tuple[float, ...]:
+    """The entries of `RunFacts` of the run at hand; it is compared by its newest forecast."""
+    records = records_by(share)
+
+    def value(at: int) -> float:
+        return float(worth[records[at] - 1 if at >= 0 and records[at] else 0])
+
+    return (
+        float(share[max(records[landmark], 1) - 1]),
+        float(worth[0]),
+        value(landmark - 2 * HALF),
+        value(landmark - HALF),
+        value(landmark),
+        float(now.low),
+        float(now.middle),
+        float(now.high),
+        *(math.nan,) * 7,
+    )
+
+
+def _facts(track: Track, key: Pair) -> tuple[float, ...]:
+    """The entries of `RunFacts` of a peer at a landmark, whose forecasts have been made."""
+    landmark, reach = key
+
+    def value(at: int) -> float:
+        return float(track.values[at]) if at >= 0 and track.records[at] else track.first
+
+    end = track.answers[landmark, END]
+    half = track.answers.get((landmark - HALF, landmark))
+    later = track.answers.get(key)
+    after: tuple[float, ...] = (math.nan,) * 6
+    if later is not None and not math.isnan(later.met):
+        share = 1.0 if reach == END else float(track.shares[reach])
+        after = (share, float(track.values[reach]), later.low, later.middle, later.high, later.met)
+    found = (
+        float(track.shares[landmark]),
+        track.first,
+        value(landmark - 2 * HALF),
+        value(landmark - HALF),
+        value(landmark),
+        end.low,
+        end.middle,
+        end.high,
+        math.nan if half is None else half.met,
+        *after,
+    )
+    track.facts[key] = found
+    return found
+
+
+class Accompanied:
+    """A predictor whose forecasts are corrected; see `lcpfn.forecast.extrapolation.Predictor`.
+
+    Args:
+        alone: forecasts without peers.
+        masses: gives the correction of the end, when it is first needed; None of nothing.
+    """
+
+    def __init__(self, alone: Predictor, masses: Callable[[], Array | None]) -> None:
+        self._alone = alone
+        self._masses_of = masses
+
+    @cached_property
+    def _masses(self) -> Array | None:
+        return self._masses_of()
+
+    def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:
+        """The marginal forecasts at steps (m,)."""
+        return self.corrected(self._alone.forecast(curve, steps, of), curve, steps)
+
+    def corrected(self, forecast: Distribution, curve: Curve, steps: Array) -> Distribution:
+        """Forecasts (m,) of steps (m,) that were made without peers, corrected."""
+        masses = self._masses
+        if masses is None or curve.finished:
+            return forecast
+        last = curve.steps[-1]
+        return Corrected(forecast, carried(masses, (steps - last) / (curve.horizon - last)))
+
+    def end(self, forecast: Distribution, curve: Curve) -> Distribution:
+        """The forecast of the end that was made without peers, batch shape (), corrected."""
+        masses = self._masses
+        if masses is None or curve.finished:
+            return forecast
+        return Corrected(forecast, masses)
+
+    def trajectories(self, curve: Curve, steps: Array, count: int, generator: Any) -> Array:
+        """Joint draws (count, m): those made without peers, each step moved to its correction."""
+        drawn = self._alone.trajectories(curve, steps, count, generator)
+        if self._masses is None or curve.finished:
+            return drawn
+        forecast = self._alone.forecast(curve, steps)
+        moved = self.corrected(forecast, curve, steps)
+        assert isinstance(moved, Corrected)
+        chances = np.asarray(forecast.cdf(drawn))
+        found: Array = np.asarray(forecast.quantile(moved.uncorrected(chances)))
+        return found
+
+
+def read_peers(
+    peers: Iterable[Peer],
+    curve: Curve,
+    bounds: BoundsLike,
+    schedule: Any,
+    encode: Callable[[Curve], Encoded],
+) -> list[Told]:
+    """Peers as a model knows them, those without a usable record left out.
+
+    Args:
+        peers: as the user told them.
+        curve: the run at hand.
+        bounds, schedule: as for the run at hand.
+        encode: gives a curve as the network sees it.
+
+    Raises:
+        InputError: a peer's records break a rule.
+    """
+    model = id(getattr(encode, "__self__", encode))
+    read_with = (curve.goal, _hashable(bounds), _hashable(schedule))
+    found = []
+    for peer in peers:
+        horizon = curve.horizon if peer.horizon is None else peer.horizon
+        key = (model, horizon, read_with)
+        told = peer.remembered.get(key, _UNREAD)
+        if told is _UNREAD:
+            while len(peer.remembered) >= _REMEMBERED:
+                del peer.remembered[next(iter(peer.remembered))]
+            told = peer.remembered[key] = _read(peer, horizon, curve.goal, bounds, schedule, encode)
+        if told is not None:
+            found.append(told)
+    return found
+
+
+def _hashable(argument: Any) -> Any:
+    try:
+        hash(argument)
+    except TypeError:
+        return id(argument)
+    return argument
+
+
+def _read(
+    peer: Peer,
+    horizon: float,
+    goal: Goal,
+    bounds: BoundsLike,
+    schedule: Any,
+    encode: Callable[[Curve], Encoded],
+) -> Told | None:
+    steps = np.asarray(peer.steps, dtype=np.float64)
+    values = np.asarray(peer.values, dtype=np.float64).copy()
+    kept = steps <= horizon
+    steps, values = steps[kept], values[kept]
+    if len(values) and np.isnan(values[-1]):
+        # It ended in what is no number: worse than any.
+        values[-1] = -math.inf if goal == "maximize" else math.inf
+    if not np.isfinite(values).any():
+        return None
+    if not isinstance(bounds, str):
+        bounds = bounds_that_hold(bounds, values[np.isfinite(values)].tolist(), goal)
+    curve = read_curve(values, steps, horizon, goal, bounds, schedule)
+    return told_of(curve, encode(curve), peer.config)
+
+
+def accompanied(post: Extrapolation, masses: Callable[[], Array | None]) -> Extrapolation:
+    """A forecast corrected by what peers say; `alone` in it is the one without.
+
+    Args:
+        post: the forecast.
+        masses: gives what `correction` says of it, when it is first needed.
+    """
+    return post.in_company(lambda alone: Accompanied(alone, masses))
+
+
+def check_peers(peers: Iterable[Peer]) -> list[Peer]:
+    """Checks what is given as peers.
+
+    Raises:
+        InputError: something else than a peer.
+    """
+    listed = list(peers)
+    for index, peer in enumerate(listed):
+        if not isinstance(peer, Peer):
+            raise InputError(
+                f"peers[{index}] is {shortened(peer)}, but must be an lcpfn.Peer(steps, values, "
+                "stopped)"
+            )
+    return listed
+
+
+def read_config(config: Any) -> Mapping[str, Any] | None:
+    """Checks what is given as hyperparameters.
+
+    Raises:
+        InputError: no mapping.
+    """
+    if config is not None and not isinstance(config, Mapping):
+        raise InputError(f"config is {shortened(config)}, but must be a mapping from names")
+    return config

@@ -1,0 +1,34 @@
+"""Where random numbers come from: a generator of numpy, or of torch for those who have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+# Named, not evaluated: numpy loads its random numbers when they are first asked for.
+Generator: TypeAlias = "np.random.Generator | torch.Generator"
+"""A source of randomness."""
+
+
+def uniform_draws(shape: tuple[int, ...], generator: Generator | None) -> NDArray[np.float64]:
+    """Independent numbers from [0, 1).
+
+    Args:
+        shape: of the result.
+        generator: source of randomness; None draws a fresh one from the operating system.
+    """
+    if generator is None:
+        generator = np.random.default_rng()
+    if isinstance(generator, np.random.Generator):
+        return generator.random(shape)
+    import torch
+
+    drawn: NDArray[np.float64] = torch.rand(
+        shape, generator=generator, dtype=torch.float64, device=generator.device
+    ).cpu().numpy()  # fmt: skip
+    return drawn

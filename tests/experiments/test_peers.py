@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lcpfn
+from experiments import peers, train_peers
+from experiments.support.peer_episodes import Bias, Pool, draw
+from experiments.support.peer_scores import cases, corrections, cumulated, pooled, score
+from experiments.support.searches import (
+    bounds_of,
+    drawn_searches,
+    load_tables,
+    make_table,
+    save_tables,
+)
+from lcpfn.network.correction import EDGES
+from lcpfn.peer_weights import load_peer_network
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tables") / "prior.npz"
+    model = lcpfn.load()
+    save_tables(path, [make_table(model, search) for search in drawn_searches(3, 5, seed=1)])
+    return path
+
+
+def test_tables_hold_what_became_of_forecasts(made: Path):
+    for table in load_tables(made):
+        met = table.ends[..., 3]
+        known = ~np.isnan(met)
+        assert ((met[known] >= 0) & (met[known] <= 1)).all()
+        assert (np.diff(table.edges[known], axis=-1) >= 0).all()
+        place = np.interp(table.final[0], table.edges[0, -1], EDGES)
+        assert place == pytest.approx(met[0, -1], abs=0.02)
+
+
+def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
+    out = tmp_path / "peers.safetensors"
+    monkeypatch.setattr(train_peers, "_BATCHES", (((1, 4), 4, 0.5), ((5, 8), 2, 0.5)))
+    monkeypatch.setattr(peers, "COUNTS", (0, 2))
+    train_peers.train(out, [made], steps=3)
+    network = load_peer_network(out)
+    tables = load_tables(made)
+    pool = Pool(tables)
+    for count, case in cases(tables[0], pool, (0, 2)):
+        scored = score(case, corrections(case, pool, network, settings=True))
+        assert len(scored.crps) == len(case.runs)
+        assert case.peers.shape[1] == count
+        if not count:
+            assert np.array_equal(scored.gain, np.zeros(len(case.runs)))
+    mean = pooled([scored], [scored], by_run=False)
+    assert mean.change == 1
+    report = tmp_path / "peers.md"
+    peers.judge(made, [out, out], runs=2, markdown=report)
+    assert "finished peers" in report.read_text()
+
+
+def test_tables_say_what_the_model_says():
+    (search, *_) = drawn_searches(1, 6, seed=5)
+    model, network = lcpfn.load(), load_peer_network()
+    table = make_table(model, search)
+    pool = Pool([table])
+    for _, case in cases(table, pool, (4,)):
+        answers = cumulated(corrections(case, pool, network, settings=False))
+        for place, run in enumerate(case.runs.tolist()):
+            steps, values = search.steps[run], search.values[run]
+            shares = steps / steps[-1]
+            seen = int((shares <= table.shares[run, case.landmark] + 1e-6).sum())
+            post = model.extrapolate(
+                values[:seen],
+                steps=steps[:seen],
+                horizon=steps[-1],
+                goal=search.goal,
+                bounds=bounds_of(search),
+                peers=[
+                    lcpfn.Peer(search.steps[peer], search.values[peer], stopped=False)
+                    for peer in case.peers[place]
+                ],
+            )
+            levels = np.array([0.1, 0.5, 0.9])
+            inside = np.interp(levels, answers[place], EDGES)
+            expected = np.interp(inside, EDGES, case.edges[place])
+            sign = 1 if search.goal == "maximize" else -1
+            found = sign * post.at_horizon().quantile(levels if sign > 0 else 1 - levels)[:, 0]
+            size = expected[2] - expected[0]
+            assert np.allclose(found, expected, atol=0.25 * size)
+
+
+def test_no_question_is_about_its_own_peer(made: Path):
+    pool = Pool(load_tables(made))
+    asked = draw(pool, {"prior": 1.0}, 64, (1, 8), np.random.default_rng(0))
+    assert np.isfinite(asked.tokens).all()
+    assert asked.present[:, 0].all()
+    assert ((asked.met >= 0) & (asked.met <= 1)).all()
+
+
+def test_a_bias_moves_forecasts_and_what_was_met_alike():
+    bias = Bias(np.array([0.7]), np.array([1.3]))
+    met = np.array([0.2])
+    edges = np.linspace(-3, 3, len(EDGES))[None]
+    value = np.interp(met, EDGES, edges[0])
+    moved = np.interp(value, bias.edges(edges)[0], EDGES)
+    assert moved == pytest.approx(bias.met(met), abs=0.02)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lcpfn.network.correction import BINS, EDGES, WIDTHS, mirrored
+from lcpfn.network.likeness import unlikeness
+from lcpfn.network.peers import FEATURES, PeerConfig, PeerNetwork
+
+
+def network(trained: bool = True) -> PeerNetwork:
+    rng = np.random.default_rng(0)
+    config = PeerConfig(width=16, layers=2, heads=2)
+    weights = config.initialise(rng)
+    if trained:
+        weights["head"] = rng.normal(size=weights["head"].shape).astype(np.float32)
+    return PeerNetwork(config, weights)
+
+
+def tokens(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(*shape, FEATURES)).astype(np.float32)
+
+
+def test_bins_are_symmetric_and_fine_at_both_ends():
+    assert np.allclose(EDGES, 1 - EDGES[::-1])
+    assert (WIDTHS > 0).all()
+    assert (EDGES < 0.05).sum() >= 8
+    assert np.array_equal(mirrored(mirrored(WIDTHS)), WIDTHS)
+
+
+def test_an_untrained_network_corrects_nothing():
+    assert np.allclose(np.exp(network(trained=False)(tokens(5))), WIDTHS, rtol=1e-5)
+
+
+def test_masses_add_up_to_one():
+    masses = np.exp(network()(tokens(3, 5)))
+    assert masses.shape == (3, BINS)
+    assert np.allclose(masses.sum(-1), 1, atol=1e-5)
+
+
+def test_order_of_peers_does_not_matter():
+    told = tokens(6)
+    swapped = told[[0, 4, 2, 5, 1, 3]]
+    assert np.allclose(network()(told), network()(swapped), atol=1e-4)
+
+
+def test_what_is_not_there_is_not_heard():
+    told = tokens(2, 6)
+    present = np.ones((2, 6), dtype=bool)
+    present[:, 4:] = False
+    assert np.allclose(network()(told, present), network()(told[:, :4]), atol=1e-5)
+
+
+def test_torch_and_numpy_agree():
+    own = network()
+    tensors = PeerNetwork(own.config, {k: torch.from_numpy(v) for k, v in own.weights.items()})
+    told = tokens(2, 6)
+    assert np.allclose(own(told), tensors(torch.from_numpy(told)).numpy(), atol=1e-4)
+
+
+def test_runs_that_are_made_alike_are_near():
+    own = [1.0, 10.0, np.nan]
+    peers = [[1.0, 10.0, 5.0], [2.0, 1000.0, 5.0], [1e6, 1e9, 5.0], [np.nan] * 3]
+    far = unlikeness(np.array([own, *peers]), np.arange(5.0))
+    assert far[0, 0] == 0
+    assert far[0, 0] < far[1, 0] < far[2, 0]
+    assert np.isnan(far[3]).all()
+
+
+def test_scales_of_hyperparameters_do_not_matter():
+    rng = np.random.default_rng(0)
+    settings, worths = rng.uniform(size=(8, 3)), rng.uniform(size=8)
+    assert np.allclose(unlikeness(settings, worths), unlikeness(np.exp(settings), worths))
+
+
+def test_words_differ_or_not():
+    settings = np.array([[0.0], [0.0], [1.0], [7.0]])
+    far = unlikeness(settings, np.zeros(4), np.array([True]))
+    assert far[:, 0].tolist() == [0.0, 1.0, 1.0]
