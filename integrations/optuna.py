@@ -25,7 +25,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -143,11 +144,9 @@ class LCPFNPruner(BasePruner):
             )
         if not trial.intermediate_values:
             return False
-        with self._lock:
-            view = self._view(study)
-            view.update(view.read(study, trial), trial)
-            verdict = view.search.judge(trial.number)
-            notices = view.search.notices()
+        with self.heard(study, trial) as search:
+            verdict = search.judge(trial.number)
+            notices = search.notices()
         for notice in notices:
             _logger.warning("LCPFNPruner: %s", notice)
         stop = verdict.action == "stop"
@@ -161,6 +160,22 @@ class LCPFNPruner(BasePruner):
         if self._store and (stop or verdict.forecast or _carries_another(trial)):
             _write(study, trial, verdict)
         return stop
+
+    @contextmanager
+    def heard(self, study: Study, trial: FrozenTrial) -> Iterator[Search]:
+        """A search that has heard of all trials of a study, for one thread at a time.
+
+        Args:
+            study: of one direction.
+            trial: the one that is asked about, of which it may know more than the storage.
+
+        Raises:
+            InputError: `max_steps` names a parameter that the trial does not have.
+        """
+        with self._lock:
+            view = self._view(study)
+            view.update(view.read(study, trial), trial)
+            yield view.search
 
     def worth_resuming(self, study: Study, margin: float = 4.0) -> list[int]:
         """Numbers of pruned trials that would not be pruned now; see `resume_promising`."""
@@ -271,7 +286,7 @@ class _View:
                 self._hear(trial)
         if asked is None:
             return
-        if isinstance(self._max_steps, str):
+        if isinstance(self._max_steps, str) and asked.intermediate_values:
             # The error that tells of a parameter that is not there is for this trial only.
             self.search.describe(asked.number, asked.params)
         self._hear(asked)
@@ -283,7 +298,8 @@ class _View:
         if known is None or len(known.steps) != len(records):
             search.set_records(number, records)
         known = search.runs[number]
-        if known.horizon is None:
+        news = known.config is None or len(known.config) != len(trial.params)
+        if news and (trial.params or records):
             self._describe(trial)
         if trial.state == TrialState.COMPLETE:
             search.end(number, "finished", trial.value, counts=_feasible(trial))
@@ -315,11 +331,21 @@ class _View:
         return {step: value for step, value in before if step < first} | own
 
     def _describe(self, trial: FrozenTrial) -> None:
-        """Takes the trial's own length, where it has one and shows it yet."""
+        """Takes the trial's parameters, and its own length where it has one and shows it yet."""
+        number, params = trial.number, trial.params
         if callable(self._max_steps):
-            self.search.describe(trial.number, trial.params, float(self._max_steps(trial)))
-        elif isinstance(self._max_steps, str) and self._max_steps in trial.params:
-            self.search.describe(trial.number, trial.params)
+            self.search.describe(number, params, float(self._max_steps(trial)))
+        elif not isinstance(self._max_steps, str) or self._max_steps in params:
+            self.search.describe(number, params)
+
+
+def __getattr__(name: str) -> Any:
+    # The sampler imports the pruner.
+    if name == "LCPFNSampler":
+        from lcpfn.integrations.optuna_sampler import LCPFNSampler
+
+        return LCPFNSampler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _carries_another(trial: FrozenTrial) -> bool:

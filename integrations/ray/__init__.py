@@ -24,6 +24,7 @@ except ImportError as error:
     ) from error
 
 from lcpfn.integrations.ray.scheduler import LCPFNScheduler
+from lcpfn.integrations.ray.searcher import LCPFNSearch
 from lcpfn.integrations.ray.stopper import LCPFNStopper
 
-__all__ = ["LCPFNScheduler", "LCPFNStopper"]
+__all__ = ["LCPFNScheduler", "LCPFNSearch", "LCPFNStopper"]

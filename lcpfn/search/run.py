@@ -98,6 +98,12 @@ class Run:
         return [record for record in zip(self.steps, self.values, strict=True) if usable(record[1])]
 
     @cached_property
+    def best(self) -> float | None:
+        """The best usable record; None where there is none."""
+        values = [value for _, value in self.usable]
+        return (max if self._goal == "maximize" else min)(values) if values else None
+
+    @cached_property
     def worths(self) -> tuple[list[float], list[float]]:
         """Steps of all but the missing records, and what the run was worth at each."""
         present = [
@@ -161,7 +167,7 @@ class Run:
         return back
 
     def _forget(self) -> None:
-        for name in ("usable", "worths", "trouble"):
+        for name in ("usable", "best", "worths", "trouble"):
             vars(self).pop(name, None)
         self._evidence = None
 

@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
+
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import read_goal, read_number
 from lcpfn.forecast.bounds import (
@@ -26,6 +28,7 @@ from lcpfn.search.forecasts import Forecaster, HearingForecaster, ModelForecaste
 from lcpfn.search.lengths import Length, Lengths, same_share
 from lcpfn.search.notices import Notices
 from lcpfn.search.outlook import Outlook
+from lcpfn.search.proposals import Contender, Proposal, propose
 from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
 from lcpfn.search.run import Belief, Fate, Record, Run, read_rates
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 
 _BAND = (0.05, 0.5, 0.95)
+_NOTHING = Belief((), math.nan)
 # Of the runs that were stopped so many are judged again.
 _REMEMBERED = 50
 
@@ -111,6 +115,7 @@ class Search:
         self._runs: dict[Hashable, Run] = {}
         self._under_way: dict[Hashable, Run] = {}
         self._ended: dict[Hashable, Run] = {}
+        self._settled: dict[Hashable, Contender] = {}
         self._finished = 0
         self._extremes: Sequence[float] = ()
         self._allowed: BoundsLike = self.settings.bounds
@@ -340,6 +345,55 @@ class Search:
         paused = [run for run, known in self._under_way.items() if known.state == "paused"]
         return sorted(paused, key=self._despair)
 
+    def propose(
+        self,
+        candidates: Sequence[Mapping[str, Any]] = (),
+        generator: np.random.Generator | None = None,
+    ) -> Proposal | None:
+        """What a free worker should do next: start one of some configurations, or resume a run.
+
+        The runs that wait, see `pause`, and the candidates are asked the same question: how likely
+        is each to end better than the best record so far, by a margin that is drawn at random? A
+        run under way is forecast; of candidates, what the forecasts of all runs say about their
+        hyperparameters is learned. So runs should be described, and candidates be many, some of
+        them random draws from the whole space. Runs that were described and have no record yet
+        count as under way elsewhere: what is next to them is passed over until more is known.
+
+        >>> import lcpfn
+        >>> search = lcpfn.Search(goal="maximize", horizon=50, startup=3)
+        >>> for run, level in {"a": 0.9, "b": 0.7, "c": 0.8}.items():
+        ...     search.describe(run, {"width": 100 * level})
+        ...     for epoch in range(1, 6):
+        ...         search.observe(run, epoch, level * (1 - 0.8**epoch))
+        ...     search.pause(run)
+        >>> proposal = search.propose([{"width": width} for width in (10, 50, 95)])
+        >>> proposal.action, proposal.run
+        ('resume', 'a')
+
+        After three records of a new run, or two of one that was resumed, it is best asked again.
+
+        Args:
+            candidates: configurations that could be started, in any order; none only resumes.
+            generator: source of randomness; None makes it from how much is known, so that the same
+                search proposes the same.
+
+        Returns:
+            None where there are neither candidates nor runs that wait.
+        """
+        if generator is None:
+            records = sum(len(known.steps) for known in self._runs.values())
+            generator = np.random.default_rng([len(self._runs), records])
+        return propose(self._contenders(), candidates, self.goal, self.settings.startup, generator)
+
+    def leading(self) -> list[Hashable]:
+        """Runs by what their ends are believed to be, best first, whatever became of them.
+
+        Those that failed or diverged, and those of which nothing is known, are left out.
+        """
+        known = [each for each in self._contenders() if math.isfinite(each.median)]
+        known.sort(key=lambda each: -self._sign * each.median)
+        return [each.run for each in known]
+
     def worth_resuming(self, margin: float = 4.0) -> list[Hashable]:
         """Runs that were stopped and would not be now, the most promising first.
 
@@ -372,6 +426,7 @@ class Search:
     def _begin(self, run: Hashable) -> Run:
         """The run, under way: a new one, or one that goes on after all."""
         known = self._runs.get(run)
+        self._settled.pop(run, None)
         if known is None:
             known = Run(self.goal, self.settings.of, self.settings.nan)
             self._runs[run] = self._under_way[run] = known
@@ -566,6 +621,49 @@ class Search:
             known.belief = None
             belief = self._belief(run, known)
         return math.inf if belief is None else -self._sign * belief.hope
+
+    def _contenders(self) -> list[Contender]:
+        found = []
+        for run, known in self._runs.items():
+            if known.state == "failed":
+                continue
+            contender = self._settled.get(run)
+            if contender is None:
+                contender = self._contender(run, known)
+                if known.ended:
+                    self._settled[run] = contender
+            found.append(contender)
+        return found
+
+    def _contender(self, run: Hashable, known: Run) -> Contender:
+        """A run, as far as the choice of the next one is concerned."""
+        broken = (known.trouble is not None and known.value is None) or not known.counts
+        belief = (None if broken else self._believed_end(run, known)) or _NOTHING
+        length = self._lengths.of(known)
+        progress = 0.0 if length is None else (known.last + self.shift) / length
+        return Contender(
+            run,
+            known.config,
+            waits=known.state == "paused" and not broken,
+            busy=known.state == "live",
+            low=belief.low,
+            median=belief.median,
+            high=belief.high,
+            best=known.best if known.counts else None,
+            progress=1.0 if known.state == "finished" else progress,
+            diverged=broken,
+        )
+
+    def _believed_end(self, run: Hashable, known: Run) -> Belief | None:
+        """What is believed of the end of a run; what of one that has ended is settled."""
+        if known.state == "finished":
+            final = known.value if known.final is None else known.final
+            return None if final is None else Belief((), *(final,) * 5)
+        belief = known.belief
+        if belief is not None and math.isnan(belief.median):
+            # What another process has found says nothing about that.
+            belief = known.belief = None
+        return belief if known.ended and belief is not None else self._belief(run, known)
 
     def _look(self, run: Hashable, known: Run) -> Outlook:
         belief = known.belief

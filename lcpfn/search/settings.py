@@ -58,6 +58,8 @@ class SearchSettings:
             at least 1.
         hope: runs that wait go on in the order of this quantile of their final value, best first;
             in [0.5, 1).
+        startup: runs that `Search.propose` starts with a random candidate before it chooses any, at
+            least 1.
         slice: a run that goes on after a pause is not paused again before it has got this share of
             a full run, in [0, 1].
 
@@ -79,6 +81,7 @@ class SearchSettings:
     pause: bool = False
     first_records: int = 2
     hope: float = 0.75
+    startup: int = 12
     slice: float = 0.0
 
     def __post_init__(self) -> None:
@@ -93,6 +96,7 @@ class SearchSettings:
             ("peers", 0),
             ("warmup_trials", 0),
             ("first_records", 1),
+            ("startup", 1),
         ):
             read_count(name, getattr(self, name), least)
         if not read_number("counts_on", self.counts_on) >= 1:

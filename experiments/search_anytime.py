@@ -1,0 +1,193 @@
+"""Which search finds the best run with the fewest epochs? Pools of recorded runs, side by side.
+
+    python -m experiments.search_anytime --data ../shared/data/lcbench --save anytime.json
+
+Each data set's recorded runs are a pool of configurations. A search starts, stops, pauses and
+resumes them as it likes, with so many workers (`--workers 1 8 32`, one table each), and what counts
+is the best record that it has seen after 120, 260, 520, 1,040 and 2,080 epochs of all runs
+together: its regret, in units of the median final value's distance to the best of the pool.
+
+`Search.propose` is asked by the real code, on forecasts that are made once and kept in `--cache`;
+with 200 random candidates at a time, three records for a new run, two for one that goes on. "random
+configurations" is the same without its choice of candidates. Optuna's samplers and pruners run as
+they are, with their own defaults; the nearest configuration that is left is run in place of the one
+they propose, and they are told so. ASHA is written here, after its paper. Standard errors are over
+data sets, of the mean over the orders of each; differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import optuna
+import torch
+import typer
+from matplotlib.figure import Figure
+from rich.table import Table
+
+import lcpfn
+from experiments.anytime import Anytime, Searcher, search_pool
+from experiments.pool_forecasts import PoolForecasts
+from experiments.pools import Pool, read_pools
+from experiments.searchers import ASHA, RandomSearch
+from experiments.searchers_lcpfn import Proposals
+from experiments.searchers_optuna import OptunaSearch, pruners
+from experiments.support.saved_results import SavedResults
+from experiments.support.score_tables import write
+from lcpfn.forecast.best import Of
+
+BUDGETS = (120, 260, 520, 1040, 2080)
+WORKERS = (1, 8, 32)
+OURS = "Search.propose"
+
+MakeSearcher = Callable[[Pool, int], Searcher]
+"""A new search of a pool, by a seed."""
+
+Regrets = dict[str, list[list[float]]]
+"""By method: of each order, the regret at each budget, and the milliseconds of a decision."""
+
+
+def methods(forecasts: PoolForecasts) -> dict[str, MakeSearcher]:
+    """All ways to search, those that forecast on forecasts of the pool."""
+    found: dict[str, MakeSearcher] = {
+        "random, full runs": RandomSearch,
+        "ASHA": ASHA,
+        "TPE, no pruner": _tpe(lambda records: optuna.pruners.NopPruner()),
+    }
+    found |= {f"TPE, {name}": _tpe(make) for name, make in pruners().items()}
+    found["random configurations"] = lambda pool, seed: Proposals(pool, forecasts, seed, count=1)
+    found[OURS] = lambda pool, seed: Proposals(pool, forecasts, seed)
+    return found
+
+
+def _tpe(make: Callable[[int], optuna.pruners.BasePruner]) -> MakeSearcher:
+    def searcher(pool: Pool, seed: int) -> Searcher:
+        sampler = optuna.samplers.TPESampler(seed=seed)
+        return OptunaSearch(pool, sampler, make(pool.records))
+
+    return searcher
+
+
+def row(pool: Pool, found: Anytime, budgets: Sequence[int]) -> list[float]:
+    """What is kept of one search."""
+    regrets = pool.regret(found.seen)[np.array(budgets) - 1]
+    return [*regrets.tolist(), found.milliseconds]
+
+
+def table(title: str, sets: Mapping[str, Regrets], budgets: Sequence[int]) -> Table:
+    """A row for each method: mean regret at each budget, and how often ours was lower."""
+    result = Table(title=title)
+    headings = ("method", *(f"{budget:,}" for budget in budgets), "ms per decision", "ours lower")
+    for heading in headings:
+        result.add_column(heading, justify="left" if heading == "method" else "right")
+    means = _means(sets)
+    for name, values in means.items():
+        regrets, milliseconds = values[:, :-1], values[:, -1]
+        shown = [_pair(column) for column in regrets.T]
+        lower = ""
+        if OURS in means and name != OURS:
+            ahead = regrets - means[OURS][:, :-1]
+            lower = " / ".join(f"{(column > 0).mean():.2f}" for column in ahead.T)
+        result.add_row(name, *shown, f"{milliseconds.mean():.1f}", lower)
+    return result
+
+
+def _means(sets: Mapping[str, Regrets]) -> dict[str, Any]:
+    """By method, (data sets, budgets + 1), the mean over orders."""
+    names = next(iter(sets.values()))
+    return {
+        name: np.array([np.mean(regrets[name], axis=0) for regrets in sets.values()])
+        for name in names
+    }
+
+
+def _pair(values: Any) -> str:
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return f"{values.mean():.3f} ± {error:.3f}"
+
+
+def draw(panels: Mapping[str, Mapping[str, Regrets]], budgets: Sequence[int]) -> Figure:
+    """Regret against epochs: a panel for each folder and number of workers."""
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(5.0 * len(panels), 4.0), squeeze=False, layout="constrained"
+    )
+    for panel, (title, sets) in zip(axes.flat, panels.items(), strict=True):
+        for name, values in _means(sets).items():
+            ours = name == OURS
+            panel.plot(
+                budgets,
+                values[:, :-1].mean(0),
+                label=name,
+                marker="o",
+                ms=4,
+                lw=2.2 if ours else 1.1,
+                color="#2f8f5b" if ours else None,
+            )
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+        panel.minorticks_off()
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("epochs of all runs together")
+        panel.set_ylabel("mean regret of the best record seen")
+        panel.grid(alpha=0.3)
+    axes.flat[0].legend(fontsize=7)
+    return figure
+
+
+def main(
+    data: Annotated[list[Path], typer.Option(help="folder with one .npz per set")],
+    model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
+    per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 2000,
+    orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 2,
+    workers: Annotated[list[int] | None, typer.Option(help="runs at a time; repeatable")] = None,
+    epochs: Annotated[int, typer.Option(help="the largest budget", min=120)] = 2080,
+    of: Annotated[str, typer.Option(help="what we forecast of a run, last or best")] = "best",
+    only: Annotated[list[str] | None, typer.Option(help="a method; repeatable")] = None,
+    cache: Annotated[Path | None, typer.Option(help="keep forecasts in this folder")] = None,
+    save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
+    figure: Annotated[Path | None, typer.Option(help="draw regret against epochs")] = None,
+) -> None:
+    """Replays searches in pools and prints a table for each folder and number of workers."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    torch.set_num_threads(1)
+    loaded = lcpfn.load(model)
+    budgets = [budget for budget in BUDGETS if budget <= epochs]
+    widths = list(workers or WORKERS)
+    asked: Of = "best" if of == "best" else "last"
+    told = {"model": loaded.card["sha256"], "per_set": per_set, "orders": orders, "of": of}
+    record = SavedResults(save, {**told, "budgets": budgets})
+    tables, panels = [], {}
+    for folder in data:
+        found: dict[int, dict[str, Regrets]] = {width: {} for width in widths}
+        for pool in read_pools(folder, per_set):
+            forecasts = PoolForecasts(pool, loaded, cache, asked)
+            named = methods(forecasts)
+            chosen = {name: make for name, make in named.items() if not only or name in only}
+            kept = record.sets.setdefault(pool.name, {})
+            for width in widths:
+                regrets = kept.setdefault(str(width), {})
+                for name, make in chosen.items():
+                    for order in range(len(regrets.setdefault(name, [])), orders):
+                        seen = search_pool(pool, make(pool, order), width, budgets[-1])
+                        regrets[name].append(row(pool, seen, budgets))
+                found[width][pool.name] = {name: regrets[name] for name in chosen}
+            forecasts.keep()
+            record.keep()
+        for width, sets in found.items():
+            plural = "s" if width > 1 else ""
+            title = f"{folder.resolve().name}, {width} worker{plural}"
+            panels[title] = sets
+            tables.append(table(f"{title}: {len(sets)} sets x {orders} orders", sets, budgets))
+    write(tables, [], markdown)
+    if figure is not None:
+        draw(panels, budgets).savefig(figure, dpi=110)
+
+
+if __name__ == "__main__":
+    typer.run(main)

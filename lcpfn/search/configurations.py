@@ -1,0 +1,62 @@
+"""Hyperparameters as numbers that can be compared: every one within 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from lcpfn.forecast.arguments import Array
+
+Config = Mapping[str, Any]
+
+_MIDDLE = 0.5
+
+
+def encode(configs: Sequence[Config]) -> Array:
+    """Configurations as (n, columns), each within 0 and 1, by where they stand among each other.
+
+    A number becomes the share of the others that are smaller, ties half, so it makes no difference
+    whether it was drawn from an even scale or a logarithmic one. Anything else is a category and
+    becomes a column for each of its values but the first. One that is missing from some
+    configurations, as conditional ones are, or None or NaN, has a column that says so. What never
+    differs has none.
+
+    >>> encode([{"rate": 0.1}, {"rate": 0.01}, {"rate": 0.001, "depth": 3}]).round(3).tolist()
+    [[0.833, 1.0], [0.5, 1.0], [0.167, 0.0]]
+    """
+    names = dict.fromkeys(name for config in configs for name in config)
+    columns = [
+        column for name in names for column in _columns([config.get(name) for config in configs])
+    ]
+    return np.stack(columns, axis=1) if columns else np.empty((len(configs), 0))
+
+
+def _columns(values: Sequence[Any]) -> list[Array]:
+    """The columns of one hyperparameter, None where it is missing."""
+    kinds = set(map(type, values)) - {type(None)}
+    if all(issubclass(kind, Real) and kind is not bool for kind in kinds):
+        numbers = np.array(values, dtype=np.float64)
+        absent = np.isnan(numbers)
+        columns = _places(numbers, ~absent)
+    else:
+        # 1 and True are equal but not the same choice; lists cannot be looked up.
+        keys = ["" if value is None else f"{type(value).__name__}:{value!r}" for value in values]
+        absent = np.array([not key for key in keys])
+        levels = sorted(set(keys) - {""})
+        columns = [np.array([key == level for key in keys], float) for level in levels[1:]]
+    if absent.any() and not absent.all():
+        columns.append(absent.astype(np.float64))
+    return columns
+
+
+def _places(numbers: Array, present: Array) -> list[Array]:
+    """The places of numbers among those that are present; none where they are all the same."""
+    known, which, counts = np.unique(numbers[present], return_inverse=True, return_counts=True)
+    if len(known) < 2:
+        return []
+    places = np.full(len(numbers), _MIDDLE)
+    places[present] = ((np.cumsum(counts) - counts / 2) / counts.sum())[which]
+    return [places]

@@ -1,0 +1,259 @@
+"""Which run goes on next, and which configuration is worth a run.
+
+A run that waits and a configuration not yet tried are weighed by the same question: how likely is
+it to end better than the best record so far, by a margin that is drawn at random each time (after
+ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large ones look for
+what may be much better, elsewhere. What runs will reach
+is forecast; what configurations would reach is learned from those forecasts and their uncertainty
+(`lcpfn.search.surrogate`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from lcpfn.forecast.arguments import Array, Goal
+from lcpfn.search.configurations import Config, encode
+from lcpfn.search.surrogate import Evidence, Surrogate, fit
+
+# Runs that are learned from: the most promising ones, and half as many of the others.
+_PROMISING, _OTHERS = 200, 100
+# Margins by which the best is to be beaten, in powers of ten of its distance to the middle run.
+_MARGINS = (-3.0, 0.0)
+# Below the middle run a difference counts the less the further down it is, from about here on.
+_SOFT = 0.5
+# Where a run that diverged counts to end, below the middle one.
+_DIVERGED = 10.0
+_LEAST_SPREAD = 1e-3
+# Of a normal distribution, the distance of its middle to its 95 % quantile.
+_BAND = 1.645
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A run, as far as the choice of the next one is concerned.
+
+    Args:
+        run: its key.
+        config: its hyperparameters, None where unknown.
+        waits: whether it can be resumed.
+        busy: whether somebody works on it.
+        low, median, high: of what its end is believed to be, as in `Verdict`; the value itself
+            where it has finished. NaN where nothing is known: it has no record yet, or `diverged`.
+        best: its best record, None where it has none.
+        progress: the share of the run that has been observed.
+        diverged: whether its training broke down.
+    """
+
+    run: Hashable
+    config: Config | None
+    waits: bool
+    busy: bool
+    low: float
+    median: float
+    high: float
+    best: float | None
+    progress: float
+    diverged: bool = False
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a free worker should do next.
+
+    Args:
+        action: "start" a new run, or "resume" one that waits.
+        reason: a sentence for the log.
+        config: of the new run, one of the candidates; None where one is resumed.
+        run: which one is resumed; None where one is started.
+        probability: that it ends better than `to_beat`; NaN where nothing could be said yet.
+        to_beat: what all choices were asked, the best record so far and a margin; None where
+            nothing could be said yet.
+        median: what its end is believed to be; NaN where nothing could be said yet.
+    """
+
+    action: Literal["start", "resume"]
+    reason: str
+    config: Config | None = None
+    run: Hashable | None = None
+    probability: float = math.nan
+    to_beat: float | None = None
+    median: float = math.nan
+
+
+def propose(
+    contenders: Sequence[Contender],
+    candidates: Sequence[Config],
+    goal: Goal,
+    startup: int,
+    generator: np.random.Generator,
+) -> Proposal | None:
+    """What a free worker should do next.
+
+    Args:
+        contenders: all runs that have not failed, those that others work on among them.
+        candidates: configurations that could be started.
+        goal: "maximize" or "minimize".
+        startup: runs that begin with a random candidate before any is chosen.
+        generator: source of randomness.
+
+    Returns:
+        None where there is nothing to choose from.
+    """
+    waiting = [contender for contender in contenders if contender.waits]
+    if not (candidates or waiting):
+        return None
+    view = _View.of(contenders, goal)
+    if candidates and (view is None or len(contenders) < startup):
+        config = candidates[int(generator.integers(len(candidates)))]
+        words = f"run {len(contenders) + 1} of {startup} that begin at random"
+        return Proposal("start", words if len(contenders) < startup else _UNKNOWN, config)
+    if view is None:
+        return Proposal("resume", _UNKNOWN, run=waiting[0].run)
+    return _weigh(view, contenders, candidates, generator)
+
+
+_UNKNOWN = "nothing is known of any run yet"
+
+
+@dataclass(frozen=True)
+class _View:
+    """The scale on which ends are compared: 0 is the middle run, 1 the best that is seen or likely.
+
+    Args:
+        sign: 1 to maximize, -1 to minimize.
+        middle, unit: of the metric, higher is better.
+        best: the best record, on the scale.
+    """
+
+    sign: float
+    middle: float
+    unit: float
+    best: float
+
+    @staticmethod
+    def of(contenders: Sequence[Contender], goal: Goal) -> _View | None:
+        sign = 1.0 if goal == "maximize" else -1.0
+        medians = [sign * each.median for each in contenders if math.isfinite(each.median)]
+        seen = [sign * each.best for each in contenders if each.best is not None]
+        if not (medians and seen):
+            return None
+        best, middle = max(seen), float(np.median(medians))
+        unit = max(max(best, *medians) - middle, 1e-9 * abs(middle), 1e-300)
+        return _View(sign, middle, unit, float(_soft((best - middle) / unit)))
+
+    def place(self, values: Array) -> Array:
+        """Values of the metric on the scale."""
+        return _soft((self.sign * values - self.middle) / self.unit)
+
+    def value(self, place: float) -> float:
+        """The value of the metric at a place on the scale."""
+        bent = place if place >= 0 else -_SOFT * math.expm1(-place / _SOFT)
+        return self.sign * (self.middle + self.unit * bent)
+
+    def told(self, mean: float, chance: float, target: float, what: str) -> dict[str, Any]:
+        """What a proposal says of its choice."""
+        to_beat = self.value(target)
+        return {
+            "reason": f"P(beats {to_beat:g}) = {chance:.3g}, the highest of {what}",
+            "probability": float(chance),
+            "to_beat": to_beat,
+            "median": self.value(float(mean)),
+        }
+
+
+def _weigh(
+    view: _View,
+    contenders: Sequence[Contender],
+    candidates: Sequence[Config],
+    generator: np.random.Generator,
+) -> Proposal:
+    """The choice that is most likely to beat the best record by a margin."""
+    known = _relevant(view, [each for each in contenders if _tells(each)])
+    unheard = [each for each in contenders if not _tells(each) and each.config is not None]
+    configs = [contender.config or {} for contender in (*known, *unheard)]
+    if candidates:
+        # What no candidate says cannot tell them apart.
+        names = {name for candidate in candidates for name in candidate}
+        configs = [{name: each[name] for name in each if name in names} for each in configs]
+    settings = encode([*configs, *candidates])
+    taught, asked = settings[: len(known)], settings[len(known) + len(unheard) :]
+    evidence = _evidence(view, known, taught)
+    parameters = fit(evidence)
+    surrogate = Surrogate(evidence, parameters)
+    means, spreads = surrogate.runs()
+    # What others work on is taken for done: it is to be improved on, not to be done again.
+    best = max([view.best, *means[[contender.busy for contender in known]].tolist()])
+    if unheard:
+        others = settings[len(known) : len(known) + len(unheard)]
+        believed = surrogate.at(others)[0]
+        best = max(best, float(believed.max()))
+        surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
+    target = best + 10 ** generator.uniform(*_MARGINS)
+    waits = np.array([contender.waits for contender in known])
+    chances = np.where(waits, _beyond(means, spreads, target), -1.0)
+    resumed = int(chances.argmax()) if waits.any() else None
+    if candidates:
+        means_asked, spreads_asked = surrogate.at(asked)
+        chances_asked = _beyond(means_asked, spreads_asked, target)
+        # A run that is made again hardly ends elsewhere.
+        tried = {row.tobytes() for row in settings[: len(configs)]}
+        chances_asked[[row.tobytes() in tried for row in asked]] = -1.0
+        started = int(chances_asked.argmax())
+        if resumed is None or chances_asked[started] > chances[resumed]:
+            what = f"{len(candidates)} configurations"
+            told = view.told(means_asked[started], chances_asked[started], target, what)
+            return Proposal("start", config=candidates[started], **told)
+    if resumed is None:
+        waiting = next(contender for contender in contenders if contender.waits)
+        return Proposal("resume", _UNKNOWN, run=waiting.run)
+    what = f"{int(waits.sum())} runs that wait"
+    told = view.told(means[resumed], chances[resumed], target, what)
+    return Proposal("resume", run=known[resumed].run, **told)
+
+
+def _tells(contender: Contender) -> bool:
+    return contender.diverged or math.isfinite(contender.median)
+
+
+def _relevant(view: _View, known: list[Contender]) -> list[Contender]:
+    """Of many runs, those that something is learned from, in their order."""
+    if len(known) <= _PROMISING + _OTHERS:
+        return known
+    order = np.argsort([-view.sign * each.median for each in known], kind="stable")
+    evenly = np.linspace(_PROMISING, len(known) - 1, _OTHERS).astype(np.int64)
+    return [known[index] for index in sorted([*order[:_PROMISING], *order[evenly]])]
+
+
+def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evidence:
+    diverged = np.array([contender.diverged for contender in known])
+    low, median, high = (
+        np.array([getattr(contender, name) for contender in known], dtype=np.float64)
+        for name in ("low", "median", "high")
+    )
+    worst = view.value(float(_soft(np.float64(-_DIVERGED))))
+    low, median, high = (
+        view.place(np.where(diverged | np.isnan(values), worst, values))
+        for values in (low, median, high)
+    )
+    # What may be better than the middle forecast decides, so it is not averaged away.
+    spreads = np.maximum(high - median, (high - low) / 2) / _BAND
+    progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
+    return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
+
+
+def _beyond(means: Array, spreads: Array, target: float) -> Array:
+    """P(beyond the target) of normal distributions, (n,)."""
+    distance = (target - means) / (spreads * math.sqrt(2))
+    return np.array([0.5 * math.erfc(each) for each in distance.tolist()])
+
+
+def _soft(values: Array) -> Array:
+    below = np.minimum(values, 0.0)
+    bent: Array = np.where(values < 0, -_SOFT * np.log1p(-below / _SOFT), values)
+    return bent

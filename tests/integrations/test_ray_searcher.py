@@ -1,0 +1,172 @@
+"""The search algorithm, with real Tune."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import tune
+
+from lcpfn.errors import InputError
+from lcpfn.integrations.ray import LCPFNScheduler, LCPFNSearch
+
+# Ray warns of much that is its own affair.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+EPOCHS = 12
+SPACE = {
+    "rate": tune.loguniform(1e-5, 1.0),
+    "inner": {"layers": tune.randint(1, 7), "kind": tune.choice(["sgd", "adam"]), "fixed": 3},
+    "dropout": tune.quniform(0.0, 0.5, 0.1),
+    "weight": tune.randn(0, 1),
+    "twice": tune.sample_from(lambda spec: 2 * spec.config["inner"]["layers"]),
+}
+
+
+def level(config: dict[str, Any]) -> float:
+    """What trials reach: best at a rate of 1e-2 and three layers."""
+    return (
+        0.9
+        - 0.08 * (math.log10(config["rate"]) + 2) ** 2
+        - 0.05 * abs(config["inner"]["layers"] - 3)
+    )
+
+
+def new_search(space: dict[str, Any] = SPACE, **arguments: Any) -> LCPFNSearch:
+    search = LCPFNSearch(**{"max_t": EPOCHS, "seed": 0, "startup": 5, **arguments})
+    assert search.set_search_properties("accuracy", "max", space)
+    return search
+
+
+def play(search: LCPFNSearch, trials: range, epochs: int = 4) -> list[dict[str, Any]]:
+    """Trials that Tune would have stopped early."""
+    configs = []
+    for trial in trials:
+        config = search.suggest(str(trial))
+        assert config is not None
+        configs.append(config)
+        for epoch in range(1, epochs + 1):
+            value = level(config) * (1 - 0.6**epoch)
+            search.on_trial_result(str(trial), {"training_iteration": epoch, "accuracy": value})
+        search.on_trial_complete(str(trial), None)
+    return configs
+
+
+def distance(config: dict[str, Any]) -> float:
+    return abs(math.log10(config["rate"]) + 2)
+
+
+def test_suggests_what_the_curves_of_stopped_trials_promise():
+    configs = play(new_search(), range(20))
+    assert sum(map(distance, configs[8:])) / 12 < 0.7 < sum(map(distance, configs[:5])) / 5
+
+
+def test_suggestions_are_what_the_space_allows():
+    for config in play(new_search(startup=3), range(10)):
+        inner = config["inner"]
+        assert 1e-5 <= config["rate"] <= 1 and inner["layers"] in range(1, 7)
+        assert inner["kind"] in ("sgd", "adam") and inner["fixed"] == 3
+        assert min(abs(config["dropout"] - 0.1 * k) for k in range(6)) < 1e-9
+        assert isinstance(config["weight"], float)
+        assert config["twice"] == 2 * inner["layers"]
+
+
+def test_trials_side_by_side_get_different_configurations():
+    search = new_search()
+    play(search, range(8))
+    rates = [search.suggest(f"next {number}")["rate"] for number in range(4)]  # type: ignore[index]
+    assert len(set(rates)) == 4
+
+
+def test_a_search_that_is_restored_suggests_as_before(tmp_path: Path):
+    search = new_search()
+    play(search, range(8))
+    search.save(str(tmp_path / "state.pkl"))
+    restored = LCPFNSearch()
+    restored.restore(str(tmp_path / "state.pkl"))
+    assert play(restored, range(8, 11)) == play(search, range(8, 11))
+
+
+def test_trials_that_failed_are_forgotten_and_unknown_ones_are_heard_of():
+    search = new_search(startup=1)
+    play(search, range(3))
+    search.on_trial_complete("1", None, error=True)
+    search.on_trial_complete("never", None)
+    config = search.suggest("3")
+    result = {"training_iteration": 1, "accuracy": 0.5, "config": config}
+    search.on_trial_result("from before", result)
+    search.on_trial_complete("from before", {"training_iteration": EPOCHS, "accuracy": 0.99})
+    assert search.suggest("4") is not None
+
+
+def test_points_come_first():
+    points = [{"rate": 0.5, "inner": {"layers": 2}}, {"rate": 0.1}]
+    configs = play(new_search(points_to_evaluate=points), range(3))
+    assert [config["rate"] for config in configs[:2]] == [0.5, 0.1]
+    assert configs[0]["inner"]["layers"] == 2 and configs[0]["twice"] == 4
+
+
+def test_what_is_no_search_is_told():
+    search = LCPFNSearch(seed=0)
+    with pytest.raises(InputError, match="metric is not given"):
+        search.suggest("a")
+    with pytest.raises(InputError, match="grid search at rate"):
+        new_search({"rate": tune.grid_search([1, 2])})
+    with pytest.raises(InputError, match="startup"):
+        LCPFNSearch(startup=0)
+    with pytest.raises(InputError, match="mode"):
+        LCPFNSearch(mode="best")
+    assert not LCPFNSearch(metric="loss", mode="min").set_search_properties("loss", "max", {})
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A Ray that fits a small machine."""
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        object_store_memory=100 * 2**20,
+        log_to_driver=False,
+        logging_level="WARNING",
+    )
+    yield
+    ray.shutdown()
+
+
+def make_train() -> Callable[[dict[str, Any]], None]:
+    # Made inside a function, so that Ray sends its code to workers.
+    def train(config: dict[str, Any]) -> None:
+        import math
+
+        for epoch in range(1, 13):
+            end = 0.9 - 0.08 * (math.log10(config["rate"]) + 2) ** 2
+            tune.report({"accuracy": end * (1 - 0.6**epoch)})
+
+    return train
+
+
+def test_a_real_search(cluster: None, tmp_path: Path):
+    def tuner() -> tune.Tuner:
+        return tune.Tuner(
+            tune.with_resources(make_train(), {"cpu": 1}),
+            param_space={"rate": tune.loguniform(1e-5, 1.0)},
+            tune_config=tune.TuneConfig(
+                metric="accuracy",
+                mode="max",
+                num_samples=8,
+                search_alg=LCPFNSearch(EPOCHS, seed=0, startup=4),
+                scheduler=LCPFNScheduler(EPOCHS),
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(storage_path=str(tmp_path), name="search", verbose=0),
+        )
+
+    results = tuner().fit()
+    assert len(results) == 8 and not results.errors
+    assert distance(results.get_best_result().config) < 1
+    restored = tune.Tuner.restore(str(tmp_path / "search"), make_train())
+    assert len(restored.fit()) == 8

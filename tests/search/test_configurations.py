@@ -1,0 +1,53 @@
+"""Hyperparameters as numbers that can be compared."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lcpfn.search.configurations import encode
+
+
+def test_logarithmic_numbers_are_as_far_apart_as_even_ones():
+    powers = [{"rate": 10.0**-power, "width": power} for power in range(5)]
+    encoded = encode(powers)
+    assert encoded[:, 0].tolist() == encoded[::-1, 1].tolist()
+    assert encoded.min() >= 0 and encoded.max() <= 1
+
+
+def test_ties_lie_between_what_is_smaller_and_larger():
+    configs = [{"layers": layers} for layers in (1, 2, 2, 3)]
+    assert encode(configs)[:, 0].tolist() == [0.125, 0.5, 0.5, 0.875]
+
+
+def test_categories_have_a_column_for_each_but_the_first():
+    configs = [{"kind": kind} for kind in ("a", "b", "c", "a")]
+    encoded = encode(configs)
+    assert encoded.tolist() == [[0, 0], [1, 0], [0, 1], [0, 0]]
+
+
+def test_true_is_a_category_and_not_one():
+    configs = [{"x": True}, {"x": 1}, {"x": False}]
+    encoded = encode(configs)
+    assert len({tuple(row) for row in encoded.tolist()}) == 3
+
+
+def test_what_is_missing_has_a_column_that_says_so():
+    configs = [{"a": 1.0}, {"a": 3.0}, {}, {"a": float("nan")}]
+    encoded = encode(configs)
+    assert encoded.shape == (4, 2)
+    assert encoded.tolist() == [[0.25, 0.0], [0.75, 0.0], [0.5, 1.0], [0.5, 1.0]]
+    assert np.isfinite(encoded).all()
+
+
+def test_what_never_differs_is_left_out():
+    configs = [{"a": 1, "b": "x", "c": 2.0}, {"a": 1, "b": "x", "c": 3.0}]
+    assert encode(configs).shape == (2, 1)
+
+
+def test_lists_and_none_may_be_choices():
+    configs = [{"layers": [64, 64]}, {"layers": [32]}, {"layers": None}]
+    assert len({tuple(row) for row in encode(configs).tolist()}) == 3
+
+
+def test_nothing_known_is_no_column():
+    assert encode([]).shape == (0, 0) and encode([{}, {}]).shape == (2, 0)

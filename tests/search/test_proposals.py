@@ -1,0 +1,222 @@
+"""Which run goes on next, and which configuration is worth a run."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lcpfn
+from lcpfn.search.proposals import Contender, Proposal, propose
+
+GENERATOR = np.random.default_rng(0)
+
+
+def level(rate: float) -> float:
+    """What runs reach: best at 1e-2."""
+    return 0.9 - 0.1 * (math.log10(rate) + 2) ** 2
+
+
+def contender(number: int, rate: float, spread: float = 0.02, **changes: Any) -> Contender:
+    middle = level(rate)
+    known: dict[str, Any] = {
+        "run": number,
+        "config": {"rate": rate},
+        "waits": True,
+        "busy": False,
+        "low": middle - spread,
+        "median": middle,
+        "high": middle + spread,
+        "best": middle - 0.1,
+        "progress": 0.2,
+    }
+    return Contender(**{**known, **changes})
+
+
+RATES = np.geomspace(1e-5, 1.0, 16).tolist()
+RUNS = [contender(number, rate) for number, rate in enumerate(RATES)]
+CANDIDATES = [{"rate": rate} for rate in np.geomspace(1e-5, 1.0, 60).tolist()]
+
+
+def chosen(runs: list[Contender], candidates: Any = (), goal: Any = "maximize") -> Proposal:
+    proposal = propose(runs, candidates, goal, 5, np.random.default_rng(0))
+    assert proposal is not None
+    return proposal
+
+
+def mirrored(run: Contender) -> Contender:
+    told = {name: -getattr(run, name) for name in ("low", "median", "high", "best")}
+    return Contender(**{**vars(run), **told})
+
+
+def test_the_most_promising_run_goes_on():
+    proposal = chosen(RUNS)
+    assert proposal.action == "resume" and proposal.config is None
+    assert RATES[proposal.run] == pytest.approx(0.01, rel=1.5)
+    assert 0.5 < proposal.probability <= 1 and proposal.to_beat > level(0.01) - 0.1
+    assert proposal.median == pytest.approx(0.9, abs=0.03)
+    assert "P(beats" in proposal.reason
+
+
+def test_to_minimize_is_the_same_upside_down():
+    up, down = chosen(RUNS, CANDIDATES), chosen(list(map(mirrored, RUNS)), CANDIDATES, "minimize")
+    assert (up.action, up.run, up.config) == (down.action, down.run, down.config)
+    assert up.median == pytest.approx(-down.median)
+    assert up.to_beat == pytest.approx(-down.to_beat)
+
+
+def test_a_configuration_is_chosen_where_runs_say_that_it_is_good():
+    known = [
+        contender(number, rate, waits=False, best=level(rate), progress=1.0, spread=0.0)
+        for number, rate in enumerate([1e-5, 1e-4, 1e-3, 0.02, 0.1, 1.0])
+    ]
+    proposal = chosen(known, CANDIDATES)
+    assert proposal.action == "start" and proposal.config in CANDIDATES
+    assert 1e-3 < proposal.config["rate"] < 0.05
+
+
+def test_a_run_that_is_next_to_certain_not_to_improve_gives_way_to_a_new_one():
+    stale = [contender(number, rate, 1e-4, best=level(rate)) for number, rate in enumerate(RATES)]
+    assert chosen(stale, CANDIDATES).action == "start"
+    assert chosen(stale).action == "resume"
+
+
+def test_what_others_have_just_begun_is_not_begun_again():
+    known = [contender(number, rate, waits=False) for number, rate in enumerate(RATES[::3])]
+    first = chosen(known, CANDIDATES)
+    nothing: dict[str, Any] = {"low": math.nan, "median": math.nan, "high": math.nan, "best": None}
+    begun = contender(99, first.config["rate"], waits=False, busy=True, progress=0.0, **nothing)
+    second = chosen([*known, begun], CANDIDATES)
+    assert second.config != first.config
+
+
+def test_runs_begin_at_random_until_there_are_a_few():
+    few = RUNS[:4]
+    proposal = chosen(few, CANDIDATES)
+    assert proposal.action == "start" and math.isnan(proposal.probability)
+    assert "5 of 5" in proposal.reason
+    assert chosen(few).action == "resume"
+
+
+def test_where_there_is_nothing_to_choose_from():
+    assert propose([], [], "maximize", 5, GENERATOR) is None
+    busy = [contender(0, 0.01, waits=False)]
+    assert propose(busy, [], "maximize", 5, GENERATOR) is None
+
+
+def test_runs_without_hyperparameters_are_weighed_by_their_forecasts():
+    proposal = chosen([contender(number, rate, config=None) for number, rate in enumerate(RATES)])
+    assert RATES[proposal.run] == pytest.approx(0.01, rel=1.5)
+
+
+def test_diverged_runs_teach_what_to_avoid():
+    nothing: dict[str, Any] = {"low": math.nan, "median": math.nan, "high": math.nan}
+    known = [
+        contender(number, rate, waits=False, diverged=True, **nothing)
+        if rate > 0.05
+        else contender(number, rate, waits=False)
+        for number, rate in enumerate(RATES)
+    ]
+    assert chosen(known, CANDIDATES).config["rate"] < 0.05
+
+
+def test_what_candidates_do_not_say_is_no_difference():
+    known = [
+        contender(number, rate, waits=False, config={"rate": rate, "other": number})
+        for number, rate in enumerate(RATES)
+    ]
+    plain = [contender(number, rate, waits=False) for number, rate in enumerate(RATES)]
+    assert chosen(known, CANDIDATES) == chosen(plain, CANDIDATES)
+
+
+def test_of_many_runs_the_promising_ones_count():
+    rates = 10 ** np.random.default_rng(0).uniform(-5, 0, 1000)
+    many = [contender(number, rate, waits=False) for number, rate in enumerate(rates.tolist())]
+    assert 1e-3 < chosen(many, CANDIDATES).config["rate"] < 0.1
+
+
+def test_all_alike_is_no_trouble():
+    alike = [contender(number, 0.01) for number in range(8)]
+    assert chosen(alike, [{"rate": 0.01}] * 3).action in ("start", "resume")
+    flat = [
+        contender(n, r, 0.0, low=0.5, median=0.5, high=0.5, best=0.5) for n, r in enumerate(RATES)
+    ]
+    assert chosen(flat, CANDIDATES).action in ("start", "resume")
+
+
+def replayed(seed: int, epochs: int) -> tuple[lcpfn.Search, int]:
+    """A search with one worker; also how many epochs went into the best fifth of the rates."""
+    search = lcpfn.Search(goal="maximize", horizon=30, startup=4)
+    generator = np.random.default_rng(seed)
+    spent = good = 0
+    while spent < epochs:
+        drawn = [{"rate": 10**power} for power in generator.uniform(-5, 0, 50).tolist()]
+        proposal = search.propose(drawn)
+        assert proposal is not None
+        run = proposal.run
+        if proposal.action == "start":
+            run = len(search.runs)
+            assert proposal.config is not None
+            search.describe(run, proposal.config)
+        known = search.runs[run]
+        end = level(known.config["rate"])  # type: ignore[index]
+        for _ in range(2):
+            step = len(known.steps) + 1
+            search.observe(run, step, end * (1 - 0.7**step) + 0.002 * generator.normal())
+            spent += 1
+            good += abs(math.log10(known.config["rate"]) + 2) < 0.5  # type: ignore[index]
+            if search.complete(run):
+                search.end(run, "finished")
+                break
+        else:
+            search.pause(run)
+    return search, good
+
+
+def test_a_search_spends_its_epochs_on_what_is_good():
+    search, good = replayed(0, 120)
+    assert good > 36
+    (_, best) = max((max(run.values), key) for key, run in search.runs.items())
+    assert abs(math.log10(search.runs[best].config["rate"]) + 2) < 0.5
+
+
+def test_a_search_that_was_stored_proposes_the_same():
+    search, _ = replayed(1, 60)
+    restored = pickle.loads(pickle.dumps(search))
+    assert restored.propose(CANDIDATES) == search.propose(CANDIDATES) == search.propose(CANDIDATES)
+    told = lcpfn.Search(goal="maximize", horizon=30, startup=4)
+    for key, run in search.runs.items():
+        told.set_records(key, list(zip(run.steps, run.values, strict=True)))
+        told.describe(key, run.config)
+        if run.state == "finished":
+            told.end(key, "finished")
+        else:
+            told.pause(key)
+    again = told.propose(CANDIDATES)
+    expected = search.propose(CANDIDATES)
+    assert again is not None and expected is not None
+    assert (again.action, again.run, again.config) == (
+        expected.action,
+        expected.run,
+        expected.config,
+    )
+
+
+def test_what_a_search_knows_of_its_runs_decides():
+    search = lcpfn.Search(goal="minimize", horizon=20, startup=1)
+    for run, floor in {"good": 0.2, "bad": 0.9, "lost": 0.5}.items():
+        search.describe(run, {"floor": floor})
+        for epoch in range(1, 6):
+            search.observe(run, epoch, floor + 0.7**epoch)
+        search.pause(run)
+    search.observe("lost", 6, math.nan)
+    search.pause("lost")
+    assert search.leading() == ["good", "bad"]
+    assert search.propose().run == "good"
+    search.resume("good")
+    assert search.propose().run == "bad"
+    search.end("bad", "failed")
+    assert search.propose() is None
