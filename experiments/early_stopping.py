@@ -57,7 +57,7 @@ from experiments.support.score_tables import write
 from lcpfn.forecast.schedule import NamedSchedule
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
-PAUSED_THRESHOLDS = (0.05, 0.1, 0.2)
+PAUSED_THRESHOLDS = (0.05, 0.1)
 WORKERS = (1, 8, 32, 100)
 DEFAULT = "LCPFNPruner"
 

@@ -69,7 +69,7 @@ class SearchSettings:
 
     rule: StoppingRule = field(default_factory=StoppingRule)
     of: Of = "last"
-    caution: float = 0.25
+    caution: float = 0.1
     rival_records: int = 2
     peers: int = 50
     counts_on: float = math.inf
