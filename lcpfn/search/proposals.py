@@ -145,7 +145,7 @@ class _View:
             return None
         best, middle = max(seen), float(np.median(medians))
         unit = max(max(best, *medians) - middle, 1e-9 * abs(middle), 1e-300)
-        return _View(sign, middle, unit, float(_soft((best - middle) / unit)))
+        return _View(sign, middle, unit, float(_soft(np.float64((best - middle) / unit))))
 
     def place(self, values: Array) -> Array:
         """Values of the metric on the scale."""
