@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lcpfn.forecast.arguments import Array, Goal
+from lcpfn.network.blas import BlasThreads
 from lcpfn.search.configurations import Config, encode
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
@@ -115,7 +116,8 @@ def propose(
         return Proposal("start", words if len(contenders) < startup else _UNKNOWN, config)
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)
-    return _weigh(view, contenders, candidates, generator)
+    with BlasThreads(1):
+        return _weigh(view, contenders, candidates, generator)
 
 
 _UNKNOWN = "nothing is known of any run yet"
