@@ -139,8 +139,8 @@ class LCPFNSampler(BaseSampler):
         generator = self._generator(trial, _RELATIVE)
         space = {name: _part(distribution) for name, distribution in search_space.items()}
         pruner = study.pruner
-        shares = isinstance(pruner, LCPFNPruner) and not self._own_settings
-        with (pruner if shares else self._ears).heard(study, trial) as search:
+        shared = pruner if isinstance(pruner, LCPFNPruner) and not self._own_settings else None
+        with (shared or self._ears).heard(study, trial) as search:
             drawn = candidates(space, _good(search, search_space), self._count, generator)
             proposal = search.propose(drawn, generator)
             notices = search.notices()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lcpfn.forecast.stream import Stream
     from lcpfn.search.early_stopping import EarlyStopping
     from lcpfn.search.outlook import Outlook
+    from lcpfn.search.proposals import Proposal
     from lcpfn.search.rule import Decision, StoppingRule
     from lcpfn.search.search import Search
     from lcpfn.search.settings import SearchSettings
@@ -47,6 +48,7 @@ _HOMES = {
     "MissingExtraError": "lcpfn.errors",
     "Outlook": "lcpfn.search.outlook",
     "Peer": "lcpfn.forecast.peer",
+    "Proposal": "lcpfn.search.proposals",
     "Search": "lcpfn.search.search",
     "SearchSettings": "lcpfn.search.settings",
     "StoppingRule": "lcpfn.search.rule",
@@ -70,6 +72,7 @@ __all__ = [
     "MissingExtraError",
     "Outlook",
     "Peer",
+    "Proposal",
     "Search",
     "SearchSettings",
     "StoppingRule",

@@ -90,6 +90,8 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
         **settings: Any,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
+        self._metric: str | None = metric
+        self._mode: str | None = mode
         if metric is not None:
             check_name("metric", metric)
         if mode is not None:
@@ -189,7 +191,7 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Reads what `save` wrote."""
         with open(checkpoint_path, "rb") as file:
-            vars(self).update(cloudpickle.load(file))
+            self.__dict__.update(cloudpickle.load(file))
 
     @property
     def _search(self) -> Search:
@@ -199,6 +201,7 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
                     raise InputError(
                         f"{name} is not given: pass it to tune.TuneConfig or to LCPFNSearch"
                     )
+            assert self._mode is not None
             self._started = self._door.search(self._mode)
         return self._started
 

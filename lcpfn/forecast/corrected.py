@@ -152,7 +152,9 @@ def carried(masses: Array, progress: Array) -> Array:
     }
     share = (levels - below)[:, None]
     lower = np.stack([tables[level] for level in below.tolist()])
-    return lower + share * (np.stack([tables[level + 1] for level in below.tolist()]) - lower)
+    upper = np.stack([tables[level + 1] for level in below.tolist()])
+    mixed: Array = lower + share * (upper - lower)
+    return mixed
 
 
 # Tables of at most some ten thousand numbers, made once.

@@ -36,8 +36,8 @@ def encode(configs: Sequence[Config]) -> Array:
 
 def _columns(values: Sequence[Any]) -> list[Array]:
     """The columns of one hyperparameter, None where it is missing."""
-    kinds = set(map(type, values)) - {type(None)}
-    if all(issubclass(kind, Real) and kind is not bool for kind in kinds):
+    kinds: set[type] = set(map(type, values)) - {type(None)}
+    if bool not in kinds and all(issubclass(kind, Real) for kind in kinds):
         numbers = np.array(values, dtype=np.float64)
         absent = np.isnan(numbers)
         columns = _places(numbers, ~absent)

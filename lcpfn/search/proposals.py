@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lcpfn.forecast.arguments import Array, Goal
+from lcpfn.network.blas import BlasThreads
 from lcpfn.search.configurations import Config, encode
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
@@ -115,7 +116,8 @@ def propose(
         return Proposal("start", words if len(contenders) < startup else _UNKNOWN, config)
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)
-    return _weigh(view, contenders, candidates, generator)
+    with BlasThreads(1):
+        return _weigh(view, contenders, candidates, generator)
 
 
 _UNKNOWN = "nothing is known of any run yet"
@@ -145,7 +147,7 @@ class _View:
             return None
         best, middle = max(seen), float(np.median(medians))
         unit = max(max(best, *medians) - middle, 1e-9 * abs(middle), 1e-300)
-        return _View(sign, middle, unit, float(_soft((best - middle) / unit)))
+        return _View(sign, middle, unit, float(_soft(np.float64((best - middle) / unit))))
 
     def place(self, values: Array) -> Array:
         """Values of the metric on the scale."""

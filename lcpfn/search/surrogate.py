@@ -86,7 +86,7 @@ class Surrogate:
     def __init__(self, evidence: Evidence, parameters: Array) -> None:
         parts = _Parts.of(evidence, parameters)
         self._evidence, self._parameters = evidence, parameters
-        inverse = np.linalg.inv(parts.covariance)
+        inverse = np.linalg.inv(parts.covariance).astype(np.float64, copy=False)
         self._inverse = inverse
         self._level, self._weights = _level_and_weights(inverse, evidence.ends)
         self._own = parts.function + parts.own * np.eye(len(evidence))
@@ -127,7 +127,7 @@ def fit(evidence: Evidence) -> Array:
     width = np.array([_LENGTH[1]] * dimensions + [spread for _, spread in _OTHERS])
     differences = (evidence.settings[:, None] - evidence.settings[None]) ** 2
     apart = differences.reshape(len(evidence) ** 2, dimensions).T.copy()
-    parameters = usual.copy()
+    parameters: Array = usual.copy()
     first, second = np.zeros_like(usual), np.zeros_like(usual)
     for count in range(1, _ITERATIONS + 1):
         gradient = _slope(evidence, parameters, apart) + (parameters - usual) / width**2
@@ -184,7 +184,7 @@ def _slope(evidence: Evidence, parameters: Array, apart: Array) -> Array:
     count, dimensions = evidence.settings.shape
     lengths, spread, own, more, common = _read(parameters, dimensions)
     parts = _Parts.of(evidence, parameters, apart)
-    inverse = np.linalg.inv(parts.covariance)
+    inverse = np.linalg.inv(parts.covariance).astype(np.float64, copy=False)
     _, weights = _level_and_weights(inverse, evidence.ends)
     wrong = 0.5 * (inverse - np.outer(weights, weights))
     distance = parts.distance

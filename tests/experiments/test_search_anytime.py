@@ -1,0 +1,123 @@
+"""Searches of a pool of recorded runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+import lcpfn
+from experiments import sampler_seeds, search_anytime
+from experiments.anytime import search_pool
+from experiments.pool_forecasts import LEVELS, PoolForecasts
+from experiments.pools import Pool, read_pools
+from experiments.searchers import ASHA, RandomSearch
+from experiments.searchers_lcpfn import Proposals
+from experiments.searchers_optuna import OptunaSearch
+
+RECORDS = 12
+
+
+def new_pool(count: int = 60) -> Pool:
+    """Losses of runs whose first setting says how they end; the second says nothing."""
+    generator = np.random.default_rng(0)
+    settings = np.stack([10 ** generator.uniform(-5, 0, count), generator.random(count)], axis=1)
+    ends = 0.1 + 0.1 * (np.log10(settings[:, 0]) + 2) ** 2
+    steps = np.arange(1, RECORDS + 1)
+    curves = ends[:, None] + 0.6**steps + 0.002 * generator.normal(size=(count, RECORDS))
+    return Pool("made/up", curves, "minimize", ("rate", "other"), settings)
+
+
+POOL = new_pool()
+
+
+def test_regret_is_in_units_of_the_middle_runs_distance():
+    best, middle = POOL.curves.min(), np.median(POOL.curves[:, -1])
+    assert POOL.regret(np.array([best, middle])).tolist() == pytest.approx([0.0, 1.0])
+
+
+def test_random_search_trains_to_the_end():
+    found = search_pool(POOL, RandomSearch(POOL, 0), 1, 5 * RECORDS)
+    first = POOL.order(0)[:5]
+    assert (found.begun, found.finished) == (5, 5)
+    assert found.seen[-1] == POOL.curves[first].min()
+    assert np.all(np.diff(found.seen) <= 0)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_asha_promotes_a_third(workers: int):
+    found = search_pool(POOL, ASHA(POOL, 0), workers, 120)
+    assert found.begun > 20 and found.finished >= 1
+    whole = search_pool(POOL, RandomSearch(POOL, 0), workers, 120)
+    assert found.begun > whole.begun
+
+
+def test_a_pool_that_is_used_up_ends_the_search():
+    small = Pool(POOL.name, POOL.curves[:3], POOL.goal, POOL.names, POOL.settings[:3])
+    found = search_pool(small, RandomSearch(small, 0), 2, 100)
+    assert found.finished == 3 and len(found.seen) == 100
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_proposals_find_the_best_sooner(workers: int, tmp_path: Path):
+    forecasts = PoolForecasts(POOL, lcpfn.load(), tmp_path)
+    found = search_pool(POOL, Proposals(POOL, forecasts, 0, startup=6), workers, 100)
+    whole = search_pool(POOL, RandomSearch(POOL, 0), workers, 100)
+    assert POOL.regret(found.seen)[-1] < 0.1
+    assert POOL.regret(found.seen)[60] < POOL.regret(whole.seen)[60]
+    forecasts.keep()
+    again = PoolForecasts(POOL, lcpfn.load(), tmp_path)
+    same = search_pool(POOL, Proposals(POOL, again, 0, startup=6), workers, 100)
+    assert same.seen.tolist() == found.seen.tolist()
+
+
+def test_kept_forecasts_are_those_of_the_model(tmp_path: Path):
+    forecasts = PoolForecasts(POOL, lcpfn.load(), tmp_path)
+    values = POOL.curves[0, :5]
+    low, high = float(POOL.curves.min()), float(POOL.curves.max())
+    assert 0 < low < high
+    post = lcpfn.load().extrapolate(
+        values, horizon=RECORDS, goal="minimize", bounds=(0, None), of="best"
+    )
+    kept = forecasts.quantiles(0, 5)
+    assert kept == pytest.approx(post.at_horizon().quantile(LEVELS)[:, 0], rel=0.02)
+
+
+def test_optuna_is_told_what_was_run_in_place_of_its_proposal():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    searcher = OptunaSearch(POOL, optuna.samplers.TPESampler(seed=0), optuna.pruners.MedianPruner())
+    found = search_pool(POOL, searcher, 2, 150)
+    told = [tuple(trial.params.values()) for trial in searcher._study.trials]
+    assert set(told) <= set(map(tuple, POOL.settings.tolist())) and len(set(told)) == len(told)
+    assert found.begun == len(told)
+
+
+def test_the_script_compares_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    np.savez(
+        tmp_path / "made.npz",
+        val_loss=POOL.curves,
+        config=POOL.settings,
+        config_names=np.array(POOL.names),
+    )
+    (pool,) = read_pools(tmp_path, 40)
+    assert pool.names == POOL.names and len(pool.curves) == 40
+    search_anytime.main(
+        [tmp_path],
+        orders=1,
+        workers=[1],
+        epochs=120,
+        only=["ASHA", "Search.propose"],
+        save=tmp_path / "kept.json",
+        figure=tmp_path / "figure.png",
+        markdown=tmp_path / "it.md",
+    )
+    assert "Search.propose" in capsys.readouterr().out
+    assert (tmp_path / "figure.png").exists() and "ASHA" in (tmp_path / "it.md").read_text()
+
+
+def test_a_study_ends_with_its_epochs():
+    make = sampler_seeds.methods()["TPE, Median"]
+    value, best, trials, _ = sampler_seeds.search("wine", make, 0, 60)
+    assert 0 < best <= value and trials >= 3
