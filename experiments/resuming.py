@@ -40,8 +40,8 @@ from experiments.replay_search import Foreseen, RunForecasts, SearchTrials, fore
 from experiments.replay_search import through_search as without_resuming
 
 THRESHOLDS = (0.05, 0.1)
-MARGINS = (4.0,)
-WORKERS = (8, 32)
+MARGINS = (4.0, 10.0)
+WORKERS = (1, 8, 32)
 
 
 class ResumedTrials(SearchTrials):
