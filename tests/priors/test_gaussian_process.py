@@ -44,7 +44,7 @@ def test_posterior_equals_that_of_scikit_learn(seen: int) -> None:
 
 
 def test_divergence_of_a_fine_histogram_of_the_exact_forecast_is_next_to_nothing() -> None:
-    edges = bin_edges(512)
+    edges = torch.as_tensor(bin_edges(512))
     inner = torch.diff(torch.special.ndtr(edges))
     tail = torch.special.ndtr(edges[:1])
     masses = torch.cat([tail, inner, tail]).clamp_min(1e-30)
