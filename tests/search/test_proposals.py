@@ -228,3 +228,16 @@ def test_what_a_search_knows_of_its_runs_decides():
     assert search.propose().run == "bad"
     search.end("bad", "failed")
     assert search.propose() is None
+
+
+def test_a_passing_record_is_to_be_beaten_where_the_best_one_counts():
+    def told(of: Any) -> Proposal:
+        search = lcpfn.Search(goal="minimize", horizon=20, startup=1, of=of)
+        for run in range(3):
+            # Losses that had been low once.
+            for step, value in enumerate([1.0, 0.2, 0.5, 0.55, 0.6, 0.6 + 0.01 * run], 1):
+                search.observe(run, step, value)
+            search.pause(run)
+        return search.propose()
+
+    assert told("best").to_beat <= 0.2 < told("last").to_beat
