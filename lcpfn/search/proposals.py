@@ -1,10 +1,10 @@
 """Which run goes on next, and which configuration is worth a run.
 
 A run that waits and a configuration not yet tried are weighed by the same question: how likely is
-it to end better than the best record so far, by a margin that is drawn at random each time (after
-ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large ones look for
-what may be much better, elsewhere. What runs will reach
-is forecast; what configurations would reach is learned from those forecasts and their uncertainty
+it to end better than the best that is as good as reached, by a margin that is drawn at random each
+time (after ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large
+ones look for what may be much better, elsewhere. What runs will reach is forecast; what
+configurations would reach is learned from those forecasts and their uncertainty
 (`lcpfn.search.surrogate`).
 """
 
@@ -46,7 +46,8 @@ class Contender:
         busy: whether somebody works on it.
         low, median, high: of what its end is believed to be, as in `Verdict`; the value itself
             where it has finished. NaN where nothing is known: it has no record yet, or `diverged`.
-        best: its best record, None where it has none.
+        secured: what it has reached or will hardly fall short of; None where that counts for
+            nothing.
         progress: the share of the run that has been observed.
         diverged: whether its training broke down.
     """
@@ -58,7 +59,7 @@ class Contender:
     low: float
     median: float
     high: float
-    best: float | None
+    secured: float | None
     progress: float
     diverged: bool = False
 
@@ -73,8 +74,8 @@ class Proposal:
         config: of the new run, one of the candidates; None where one is resumed.
         run: which one is resumed; None where one is started.
         probability: that it ends better than `to_beat`; NaN where nothing could be said yet.
-        to_beat: what all choices were asked, the best record so far and a margin; None where
-            nothing could be said yet.
+        to_beat: what all choices were asked, the best that is as good as reached and a margin; None
+            where nothing could be said yet.
         median: what its end is believed to be; NaN where nothing could be said yet.
     """
 
@@ -125,12 +126,12 @@ _UNKNOWN = "nothing is known of any run yet"
 
 @dataclass(frozen=True)
 class _View:
-    """The scale on which ends are compared: 0 is the middle run, 1 the best that is seen or likely.
+    """The scale on which ends are compared: 0 is the middle run, 1 the best that is likely.
 
     Args:
         sign: 1 to maximize, -1 to minimize.
         middle, unit: of the metric, higher is better.
-        best: the best record, on the scale.
+        best: the best that is secured, on the scale.
     """
 
     sign: float
@@ -142,10 +143,11 @@ class _View:
     def of(contenders: Sequence[Contender], goal: Goal) -> _View | None:
         sign = 1.0 if goal == "maximize" else -1.0
         medians = [sign * each.median for each in contenders if math.isfinite(each.median)]
-        seen = [sign * each.best for each in contenders if each.best is not None]
-        if not (medians and seen):
+        secured = [sign * each.secured for each in contenders if each.secured is not None]
+        if not medians:
             return None
-        best, middle = max(seen), float(np.median(medians))
+        middle = float(np.median(medians))
+        best = max(secured, default=max(medians))
         unit = max(max(best, *medians) - middle, 1e-9 * abs(middle), 1e-300)
         return _View(sign, middle, unit, float(_soft(np.float64((best - middle) / unit))))
 
@@ -175,7 +177,7 @@ def _weigh(
     candidates: Sequence[Config],
     generator: np.random.Generator,
 ) -> Proposal:
-    """The choice that is most likely to beat the best record by a margin."""
+    """The choice that is most likely to beat the best that is secured by a margin."""
     known = _relevant(view, [each for each in contenders if _tells(each)])
     unheard = [each for each in contenders if not _tells(each) and each.config is not None]
     configs = [contender.config or {} for contender in (*known, *unheard)]

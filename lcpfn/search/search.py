@@ -353,11 +353,13 @@ class Search:
         """What a free worker should do next: start one of some configurations, or resume a run.
 
         The runs that wait, see `pause`, and the candidates are asked the same question: how likely
-        is each to end better than the best record so far, by a margin that is drawn at random? A
-        run under way is forecast; of candidates, what the forecasts of all runs say about their
-        hyperparameters is learned. So runs should be described, and candidates be many, some of
-        them random draws from the whole space. Runs that were described and have no record yet
-        count as under way elsewhere: what is next to them is passed over until more is known.
+        is each to end better than the best that is as good as reached, by a margin that is drawn at
+        random? That is the value of the best finished run, or what a run under way will hardly fall
+        short of; with `of="best"` any record, too. A run under way is forecast; of candidates, what
+        the forecasts of all runs say about their hyperparameters is learned. So runs should be
+        described, and candidates be many, some of them random draws from the whole space. Runs that
+        were described and have no record yet count as under way elsewhere: what is next to them is
+        passed over until more is known.
 
         >>> import lcpfn
         >>> search = lcpfn.Search(goal="maximize", horizon=50, startup=3)
@@ -649,10 +651,18 @@ class Search:
             low=belief.low,
             median=belief.median,
             high=belief.high,
-            best=known.best if known.counts else None,
+            secured=self._secured(known, belief),
             progress=1.0 if known.state == "finished" else progress,
             diverged=broken,
         )
+
+    def _secured(self, known: Run, belief: Belief) -> float | None:
+        """What a run has reached or will hardly fall short of; None where that is for nothing."""
+        if not known.counts:
+            return None
+        if known.state != "stopped" and not math.isnan(belief.low):
+            return belief.low
+        return known.best if self.settings.of == "best" else None
 
     def _believed_end(self, run: Hashable, known: Run) -> Belief | None:
         """What is believed of the end of a run; what of one that has ended is settled."""

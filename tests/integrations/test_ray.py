@@ -21,7 +21,7 @@ from ray import tune
 from ray.tune import ResultGrid
 
 import lcpfn
-from lcpfn.integrations.ray import LCPFNScheduler, LCPFNStopper
+from lcpfn.integrations.ray import LCPFNScheduler, LCPFNSearch, LCPFNStopper
 from lcpfn.integrations.ray.results import read_record, recorded_results
 from lcpfn.search.rule import StoppingRule
 from lcpfn.search.search import Search
@@ -541,3 +541,33 @@ def test_the_documented_search(cluster: str, tmp_path: Path, capsys: Any) -> Non
     reasons = capsys.readouterr().out.splitlines()[-10:]
     assert any("50 the run is complete: it has reached its last step" in line for line in reasons)
     assert any("; below 0." in line for line in reasons)
+
+
+def test_a_search_algorithm_suggests_what_the_curves_promise(cluster: str, tmp_path: Path):
+    def make_search() -> Callable[[dict[str, Any]], None]:
+        def train(config: dict[str, Any]) -> None:
+            import math
+
+            for epoch in range(1, 13):
+                end = 0.9 - 0.08 * (math.log10(config["rate"]) + 2) ** 2
+                tune.report({"accuracy": end * (1 - 0.6**epoch)})
+
+        return train
+
+    results = tune.Tuner(
+        tune.with_resources(make_search(), {"cpu": 2}),
+        param_space={"rate": tune.loguniform(1e-5, 1.0)},
+        tune_config=tune.TuneConfig(
+            metric="accuracy",
+            mode="max",
+            num_samples=8,
+            search_alg=LCPFNSearch(12, seed=0, startup=4),
+            scheduler=LCPFNScheduler(12),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), name="search", verbose=0),
+    ).fit()
+    assert len(results) == 8 and not results.errors
+    assert abs(math.log10(results.get_best_result().config["rate"]) + 2) < 1
+    restored = tune.Tuner.restore(str(tmp_path / "search"), make_search())
+    assert len(restored.fit()) == 8

@@ -1,18 +1,16 @@
-"""The search algorithm, with real Tune."""
+"""The search algorithm, told what Tune tells; `test_ray` has a whole search with it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from ray import tune
 
 from lcpfn.errors import InputError
-from lcpfn.integrations.ray import LCPFNScheduler, LCPFNSearch
+from lcpfn.integrations.ray import LCPFNSearch
 
 # Ray warns of much that is its own affair.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -121,52 +119,3 @@ def test_what_is_no_search_is_told():
     with pytest.raises(InputError, match="mode"):
         LCPFNSearch(mode="best")
     assert not LCPFNSearch(metric="loss", mode="min").set_search_properties("loss", "max", {})
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """A Ray that fits a small machine."""
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100 * 2**20,
-        log_to_driver=False,
-        logging_level="WARNING",
-    )
-    yield
-    ray.shutdown()
-
-
-def make_train() -> Callable[[dict[str, Any]], None]:
-    # Made inside a function, so that Ray sends its code to workers.
-    def train(config: dict[str, Any]) -> None:
-        import math
-
-        for epoch in range(1, 13):
-            end = 0.9 - 0.08 * (math.log10(config["rate"]) + 2) ** 2
-            tune.report({"accuracy": end * (1 - 0.6**epoch)})
-
-    return train
-
-
-def test_a_real_search(cluster: None, tmp_path: Path):
-    def tuner() -> tune.Tuner:
-        return tune.Tuner(
-            tune.with_resources(make_train(), {"cpu": 1}),
-            param_space={"rate": tune.loguniform(1e-5, 1.0)},
-            tune_config=tune.TuneConfig(
-                metric="accuracy",
-                mode="max",
-                num_samples=8,
-                search_alg=LCPFNSearch(EPOCHS, seed=0, startup=4),
-                scheduler=LCPFNScheduler(EPOCHS),
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(storage_path=str(tmp_path), name="search", verbose=0),
-        )
-
-    results = tuner().fit()
-    assert len(results) == 8 and not results.errors
-    assert distance(results.get_best_result().config) < 1
-    restored = tune.Tuner.restore(str(tmp_path / "search"), make_train())
-    assert len(restored.fit()) == 8

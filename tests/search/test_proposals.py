@@ -30,7 +30,7 @@ def contender(number: int, rate: float, spread: float = 0.02, **changes: Any) ->
         "low": middle - spread,
         "median": middle,
         "high": middle + spread,
-        "best": middle - 0.1,
+        "secured": middle - 0.1,
         "progress": 0.2,
     }
     return Contender(**{**known, **changes})
@@ -48,7 +48,7 @@ def chosen(runs: list[Contender], candidates: Any = (), goal: Any = "maximize") 
 
 
 def mirrored(run: Contender) -> Contender:
-    told = {name: -getattr(run, name) for name in ("low", "median", "high", "best")}
+    told = {name: -getattr(run, name) for name in ("low", "median", "high", "secured")}
     return Contender(**{**vars(run), **told})
 
 
@@ -70,7 +70,7 @@ def test_to_minimize_is_the_same_upside_down():
 
 def test_a_configuration_is_chosen_where_runs_say_that_it_is_good():
     known = [
-        contender(number, rate, waits=False, best=level(rate), progress=1.0, spread=0.0)
+        contender(number, rate, waits=False, secured=level(rate), progress=1.0, spread=0.0)
         for number, rate in enumerate([1e-5, 1e-4, 1e-3, 0.02, 0.1, 1.0])
     ]
     proposal = chosen(known, CANDIDATES)
@@ -79,7 +79,9 @@ def test_a_configuration_is_chosen_where_runs_say_that_it_is_good():
 
 
 def test_a_run_that_is_next_to_certain_not_to_improve_gives_way_to_a_new_one():
-    stale = [contender(number, rate, 1e-4, best=level(rate)) for number, rate in enumerate(RATES)]
+    stale = [
+        contender(number, rate, 1e-4, secured=level(rate)) for number, rate in enumerate(RATES)
+    ]
     assert chosen(stale, CANDIDATES).action == "start"
     assert chosen(stale).action == "resume"
 
@@ -87,7 +89,12 @@ def test_a_run_that_is_next_to_certain_not_to_improve_gives_way_to_a_new_one():
 def test_what_others_have_just_begun_is_not_begun_again():
     known = [contender(number, rate, waits=False) for number, rate in enumerate(RATES[::3])]
     first = chosen(known, CANDIDATES)
-    nothing: dict[str, Any] = {"low": math.nan, "median": math.nan, "high": math.nan, "best": None}
+    nothing: dict[str, Any] = {
+        "low": math.nan,
+        "median": math.nan,
+        "high": math.nan,
+        "secured": None,
+    }
     begun = contender(99, first.config["rate"], waits=False, busy=True, progress=0.0, **nothing)
     second = chosen([*known, begun], CANDIDATES)
     assert second.config != first.config
@@ -142,7 +149,8 @@ def test_all_alike_is_no_trouble():
     alike = [contender(number, 0.01) for number in range(8)]
     assert chosen(alike, [{"rate": 0.01}] * 3).action in ("start", "resume")
     flat = [
-        contender(n, r, 0.0, low=0.5, median=0.5, high=0.5, best=0.5) for n, r in enumerate(RATES)
+        contender(n, r, 0.0, low=0.5, median=0.5, high=0.5, secured=0.5)
+        for n, r in enumerate(RATES)
     ]
     assert chosen(flat, CANDIDATES).action in ("start", "resume")
 
@@ -220,3 +228,16 @@ def test_what_a_search_knows_of_its_runs_decides():
     assert search.propose().run == "bad"
     search.end("bad", "failed")
     assert search.propose() is None
+
+
+def test_a_passing_record_is_to_be_beaten_where_the_best_one_counts():
+    def told(of: Any) -> Proposal:
+        search = lcpfn.Search(goal="minimize", horizon=20, startup=1, of=of)
+        for run in range(3):
+            # Losses that had been low once.
+            for step, value in enumerate([1.0, 0.2, 0.5, 0.55, 0.6, 0.6 + 0.01 * run], 1):
+                search.observe(run, step, value)
+            search.pause(run)
+        return search.propose()
+
+    assert told("best").to_beat <= 0.2 < told("last").to_beat
