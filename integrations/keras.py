@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcpfn.errors import MissingExtraError
-from lcpfn.integrations.trained_run import StateFile, TrainedRun, not_reported, read_mode
-from lcpfn.search.verdict import Verdict
+from lcpfn.integrations.trained_run import KeepsRun, StateFile, TrainedRun, not_reported, read_mode
 
 if TYPE_CHECKING:
     from lcpfn.forecast.model import LCPFN
@@ -30,7 +29,7 @@ except ImportError as error:
     ) from error
 
 
-class LCPFNEarlyStopping(callbacks.Callback):  # type: ignore[misc]
+class LCPFNEarlyStopping(KeepsRun, callbacks.Callback):  # type: ignore[misc]
     """Stops a run whose final value will hardly beat `best`, or hardly reach `target`.
 
     Where neither is given, only a run that diverges is stopped. By a forecast none is stopped
@@ -87,29 +86,6 @@ class LCPFNEarlyStopping(callbacks.Callback):  # type: ignore[misc]
         )
         self._file = StateFile(state_file)
         self._begun = False
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The newest decision."""
-        return self._run.verdict
-
-    @property
-    def stopped_at(self) -> float | None:
-        """After which epoch the run was stopped."""
-        return self._run.stopped_at
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the run was stopped."""
-        return self._run.stop_reason
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of one's own must hold."""
-        return self._run.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint."""
-        self._run.load_state_dict(state)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Waits for the first epoch, which tells whether the training is a new one."""

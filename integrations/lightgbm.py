@@ -11,14 +11,13 @@ In place of, or beside, `lightgbm.early_stopping`::
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.forecast.arguments import Goal
-from lcpfn.integrations.trained_run import StateFile, TrainedRun, not_reported, read_every
-from lcpfn.search.verdict import Verdict
+from lcpfn.integrations.trained_run import KeepsRun, StateFile, TrainedRun, not_reported, read_every
 
 if TYPE_CHECKING:
     from lcpfn.forecast.model import LCPFN
@@ -33,7 +32,7 @@ except ImportError as error:
     ) from error
 
 
-class LCPFNEarlyStopping:
+class LCPFNEarlyStopping(KeepsRun):
     """Stops a run whose final value will hardly beat `best`, or hardly reach `target`.
 
     Where neither is given, only a run that diverges is stopped. By a forecast none is stopped
@@ -98,29 +97,6 @@ class LCPFNEarlyStopping:
         self._asked_every, self._every = every, 1
         self._horizon = horizon
         self._file = StateFile(state_file)
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The newest decision."""
-        return self._run.verdict
-
-    @property
-    def stopped_at(self) -> float | None:
-        """After which round the run was stopped."""
-        return self._run.stopped_at
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the run was stopped."""
-        return self._run.stop_reason
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of one's own must hold."""
-        return self._run.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint."""
-        self._run.load_state_dict(state)
 
     def __call__(self, env: CallbackEnv) -> None:
         """Decides; called by LightGBM after every round.

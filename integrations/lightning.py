@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lcpfn.errors import InputError, MissingExtraError
-from lcpfn.integrations.trained_run import TrainedRun, not_reported, read_mode
-from lcpfn.search.verdict import Verdict
+from lcpfn.integrations.trained_run import FollowsRun, TrainedRun, not_reported, read_mode
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -46,7 +45,7 @@ _logger = logging.getLogger(f"{EarlyStopping.__module__.partition('.callbacks')[
 
 
 # Lightning calls those that monitor a metric last, and knows them by this class alone.
-class LCPFNEarlyStopping(EarlyStopping):
+class LCPFNEarlyStopping(FollowsRun, EarlyStopping):
     """Stops a run whose final value will hardly beat `best`, or hardly reach `target`.
 
     Where neither is given, only a run that diverges is stopped. By a forecast none is stopped
@@ -106,21 +105,6 @@ class LCPFNEarlyStopping(EarlyStopping):
             best=best, target=target, horizon=horizon, model=model, settings=settings
         )
         self._after_epochs = self._in_epochs = True
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The newest decision."""
-        return self._run.verdict
-
-    @property
-    def stopped_at(self) -> float | None:
-        """After which epoch or step the run was stopped."""
-        return self._run.stopped_at
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the run was stopped."""
-        return self._run.stop_reason
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Nothing to prepare: when to decide is settled as the training begins."""

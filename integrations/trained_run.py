@@ -173,6 +173,39 @@ class TrainedRun:
         return self._restored if self._stopping is None else self._stopping.state_dict()
 
 
+class FollowsRun:
+    """What every callback says of the run that it follows."""
+
+    _run: TrainedRun
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The newest decision."""
+        return self._run.verdict
+
+    @property
+    def stopped_at(self) -> float | None:
+        """The step after which the run was stopped, in the callback's unit."""
+        return self._run.stopped_at
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run was stopped."""
+        return self._run.stop_reason
+
+
+class KeepsRun(FollowsRun):
+    """A callback of a trainer whose checkpoints hold nothing of callbacks."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint of one's own must hold."""
+        return self._run.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a checkpoint."""
+        self._run.load_state_dict(state)
+
+
 class StateFile:
     """A file in which a run is kept, for trainers whose checkpoints hold nothing of callbacks.
 

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.forecast.arguments import Goal
-from lcpfn.integrations.trained_run import TrainedRun, goal_by_name, not_reported
-from lcpfn.search.verdict import Verdict
+from lcpfn.integrations.trained_run import FollowsRun, TrainedRun, goal_by_name, not_reported
 
 if TYPE_CHECKING:
     from lcpfn.forecast.model import LCPFN
@@ -39,7 +38,7 @@ _logger = get_logger("transformers.lcpfn")
 _PREFIX = "eval_"
 
 
-class LCPFNEarlyStopping(TrainerCallback):
+class LCPFNEarlyStopping(FollowsRun, TrainerCallback):
     """Stops a run whose final value will hardly beat `best`, or hardly reach `target`.
 
     Where neither is given, only a run that diverges is stopped. By a forecast none is stopped
@@ -107,21 +106,6 @@ class LCPFNEarlyStopping(TrainerCallback):
         self._metric = ""
         self._training = False
         self._missed: int | None = None
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The newest decision."""
-        return self._run.verdict
-
-    @property
-    def stopped_at(self) -> float | None:
-        """After which step the run was stopped."""
-        return self._run.stopped_at
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the run was stopped."""
-        return self._run.stop_reason
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

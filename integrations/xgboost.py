@@ -18,8 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.forecast.arguments import Goal
-from lcpfn.integrations.trained_run import TrainedRun, goal_by_name, not_reported, read_every
-from lcpfn.search.verdict import Verdict
+from lcpfn.integrations.trained_run import (
+    FollowsRun,
+    TrainedRun,
+    goal_by_name,
+    not_reported,
+    read_every,
+)
 
 if TYPE_CHECKING:
     from lcpfn.forecast.model import LCPFN
@@ -38,7 +43,7 @@ ATTRIBUTE = "lcpfn"
 _BEST_ITERATION = "best_iteration"
 
 
-class LCPFNEarlyStopping(TrainingCallback):
+class LCPFNEarlyStopping(FollowsRun, TrainingCallback):
     """Stops a run whose final value will hardly beat `best`, or hardly reach `target`.
 
     Where neither is given, only a run that diverges is stopped. By a forecast none is stopped
@@ -99,21 +104,6 @@ class LCPFNEarlyStopping(TrainingCallback):
         self._every = read_every(every, horizon)
         self._rounds_before = 0
         self._begun = False
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The newest decision."""
-        return self._run.verdict
-
-    @property
-    def stopped_at(self) -> float | None:
-        """After which round the run was stopped."""
-        return self._run.stopped_at
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the run was stopped."""
-        return self._run.stop_reason
 
     def before_training(self, model: Any) -> Any:
         """Takes up what the model carries of this run; returns the model."""
