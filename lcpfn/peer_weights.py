@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
-from safetensors.numpy import save as serialise_tensors
 
-from lcpfn.atomic import write_atomically
 from lcpfn.errors import WeightsError
 from lcpfn.network.peers import PeerConfig, PeerNetwork
+from lcpfn.weight_files import BUNDLED, FORMAT, read_file, read_weights, write_weights
 
-FORMAT = 1
 NAME = "peers"
 """The name of the bundled ones, in the folder of the models."""
 
@@ -45,39 +41,22 @@ def save_peer_network(path: Path, network: PeerNetwork, card: Mapping[str, Any])
         network: weights in numpy.
         card: what to say of them; format, shape and checksum are added.
     """
-    content = serialise_tensors(dict(network.weights))
-    full = {
-        "format": FORMAT,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "parameters": int(sum(weight.size for weight in network.weights.values())),
-        "network": network.config.as_dict(),
-        **card,
-    }
-    write_atomically(path, content)
-    write_atomically(path.with_suffix(".json"), (json.dumps(full, indent=2) + "\n").encode())
+    write_weights(path, network.weights, {}, {"network": network.config.as_dict(), **card})
 
 
 @lru_cache(maxsize=1)
 def _bundled() -> PeerNetwork:
-    return _load(Path(str(files("lcpfn"))) / "bundled" / f"{NAME}.safetensors")
+    return _load(BUNDLED / f"{NAME}.safetensors")
 
 
 def _load(path: Path) -> PeerNetwork:
     try:
-        card = json.loads(path.with_suffix(".json").read_bytes())
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read {error.filename}: {error.strerror}") from error
+        card = json.loads(read_file(path.with_suffix(".json")))
     except ValueError as error:
         raise WeightsError(f"{path.with_suffix('.json')} is not a card: {error}") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise WeightsError(f"{path.with_suffix('.json')} is not a card of format {FORMAT}")
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != card.get("sha256"):
-        raise WeightsError(
-            f"{path} has SHA-256 {digest}, but its card says {card.get('sha256')}: the file is "
-            "truncated or not the one the card describes"
-        )
+    content = read_weights(path, card.get("sha256"))
     try:
         config = PeerConfig(**card["network"])
         weights = parse_tensors(content)

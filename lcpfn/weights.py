@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -10,9 +9,7 @@ from typing import Any, Protocol
 
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
-from safetensors.numpy import save as serialise_tensors
 
-from lcpfn.atomic import write_atomically
 from lcpfn.errors import WeightsError
 from lcpfn.forecast.arguments import read_count
 from lcpfn.forecast.model import LCPFN
@@ -20,8 +17,8 @@ from lcpfn.network.config import NetworkConfig
 from lcpfn.network.engine import Engine, Weights
 from lcpfn.peer_weights import NAME as PEERS
 from lcpfn.peer_weights import load_peer_network
+from lcpfn.weight_files import BUNDLED, FORMAT, read_file, read_weights, write_weights
 
-FORMAT = 1
 _PREFERENCE = ("default", "reference")
 _REQUIRED = ("format", "name", "sha256", "network", "resolution")
 
@@ -57,13 +54,7 @@ def load(name_or_path: str | Path | None = None, threads: int = 1) -> LCPFN:
     read_count("threads", threads)
     weights = _find(name_or_path)
     card = _read_card(weights)
-    content = _read(weights)
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != card["sha256"]:
-        raise WeightsError(
-            f"{weights} has SHA-256 {digest}, but its card says {card['sha256']}: the file is "
-            "truncated or not the one the card describes"
-        )
+    content = read_weights(weights, card["sha256"])
     config = _network_config(card["network"], weights)
     try:
         engine = Engine(config, parse_tensors(content), threads)
@@ -74,7 +65,7 @@ def load(name_or_path: str | Path | None = None, threads: int = 1) -> LCPFN:
 
 def available() -> list[str]:
     """Names of the bundled models, the one that `load()` gives first."""
-    names = {entry.stem for entry in _bundled().glob("*.safetensors")} - {PEERS}
+    names = {entry.stem for entry in BUNDLED.glob("*.safetensors")} - {PEERS}
     return sorted(names, key=lambda name: (name not in _PREFERENCE, name))
 
 
@@ -100,37 +91,21 @@ def save_weights(folder: Path, name: str, network: Trained, card: dict[str, Any]
     Returns:
         the path of the weights, for `load`.
     """
-    weights = dict(network.weights)
-    content = serialise_tensors(weights)
-    full = {
-        "format": FORMAT,
-        "name": name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "parameters": sum(weight.size for weight in weights.values()),
-        "network": network.config.as_dict(),
-        **card,
-    }
     path = folder / f"{name}.safetensors"
-    write_atomically(path, content)
-    write_atomically(path.with_suffix(".json"), (json.dumps(full, indent=2) + "\n").encode())
+    said = {"network": network.config.as_dict(), **card}
+    write_weights(path, network.weights, {"name": name}, said)
     return path
-
-
-def _bundled() -> Path:
-    return Path(__file__).with_name("bundled")
 
 
 def _find(name_or_path: str | Path | None) -> Path:
     if name_or_path is None:
         names = available()
         if not names:
-            raise WeightsError(
-                f"no bundled weights in {_bundled()}: the installation is incomplete"
-            )
-        return _bundled() / f"{names[0]}.safetensors"
+            raise WeightsError(f"no bundled weights in {BUNDLED}: the installation is incomplete")
+        return BUNDLED / f"{names[0]}.safetensors"
     text = str(name_or_path)
     if text in available():
-        return _bundled() / f"{text}.safetensors"
+        return BUNDLED / f"{text}.safetensors"
     path = Path(name_or_path)
     if path.suffix == ".safetensors" or path.exists():
         return path
@@ -140,17 +115,10 @@ def _find(name_or_path: str | Path | None) -> Path:
     )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
-
-
 def _read_card(weights: Path) -> dict[str, Any]:
     path = weights.with_suffix(".json")
     try:
-        card = json.loads(_read(path))
+        card = json.loads(read_file(path))
     except ValueError as error:
         raise WeightsError(f"{path} is not a model card: {error}") from error
     if not isinstance(card, dict):

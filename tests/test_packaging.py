@@ -33,6 +33,7 @@ FLOORS: list[set[str]] = [
     {"extras"},
     {"network"},
     {"forecast"},
+    {"weight_files"},
     {"peer_weights"},
     {"evaluation", "mcmc", "weights"},
     {"training", "search", "logs"},
