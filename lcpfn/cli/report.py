@@ -23,9 +23,16 @@ from lcpfn.cli.common import (
     parse_bounds,
     reports_errors,
 )
+from lcpfn.cli.many_runs import (
+    MINUTE,
+    BestOption,
+    MinDeltaOption,
+    PatienceOption,
+    ThresholdOption,
+    check_sources,
+)
 from lcpfn.errors import InputError
 
-_MINUTE = 60.0
 _LINES = 6
 
 
@@ -50,13 +57,7 @@ def report(
     horizon: HorizonOption = None,
     metric: MetricOption = None,
     steps_column: StepsColumnOption = None,
-    best: Annotated[
-        float | None,
-        typer.Option(
-            help="Final value of the best run so far, where it is none of these.",
-            show_default=False,
-        ),
-    ] = None,
+    best: BestOption = None,
     ended: Annotated[
         bool,
         typer.Option(
@@ -68,12 +69,10 @@ def report(
         float,
         typer.Option(help="Minutes after which a run whose log does not change was stopped."),
     ] = 30.0,
-    threshold: Annotated[
-        float, typer.Option(help="Stop where the probability to beat the best is below this.")
-    ] = 0.05,
+    threshold: ThresholdOption = 0.05,
     min_steps: MinStepsOption = None,
-    patience: Annotated[int, typer.Option(help="Records in a row that must say stop.")] = 1,
-    min_delta: Annotated[float, typer.Option(help="By how much the best must be beaten.")] = 0.0,
+    patience: PatienceOption = 1,
+    min_delta: MinDeltaOption = 0.0,
     model: ModelOption = None,
     bounds: BoundsOption = "auto",
     schedule: ScheduleOption = None,
@@ -92,9 +91,7 @@ def report(
     from lcpfn.report.page import write_page
     from lcpfn.watching import Asked, Watch
 
-    for source in sources:
-        if not Path(source).exists():
-            raise InputError(f"{source} does not exist: name a folder of runs, or a log")
+    check_sources(sources)
     if output.is_dir():
         raise InputError(
             f"--output is {output}, a folder: name a file, such as {output}/report.html"
@@ -118,7 +115,7 @@ def report(
         sources,
         asked,
         best=best,
-        idle=idle * _MINUTE,
+        idle=idle * MINUTE,
         model=loaded,
         schedule=shape,
         of=of.value,

@@ -31,6 +31,14 @@ from lcpfn.cli.common import (
     parse_bounds,
     reports_errors,
 )
+from lcpfn.cli.many_runs import (
+    MINUTE,
+    BestOption,
+    MinDeltaOption,
+    PatienceOption,
+    ThresholdOption,
+    check_sources,
+)
 from lcpfn.cli.stop_commands import STATE_FILE, StopCommands
 from lcpfn.errors import InputError
 from lcpfn.numbers import number_writer, write_probability, write_step
@@ -47,7 +55,6 @@ _LINES = 8
 _HEADING = 24
 # On a terminal, a run has a line; so many are left for all else, and for runs at the least.
 _AROUND, _FEWEST = 8, 4
-_MINUTE = 60.0
 
 
 @reports_errors
@@ -88,19 +95,11 @@ def watch(
             show_default=False,
         ),
     ] = None,
-    best: Annotated[
-        float | None,
-        typer.Option(
-            help="Final value of the best run so far, where it is none of these.",
-            show_default=False,
-        ),
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(help="Stop where the probability to beat the best is below this.")
-    ] = 0.05,
+    best: BestOption = None,
+    threshold: ThresholdOption = 0.05,
     min_steps: MinStepsOption = None,
-    patience: Annotated[int, typer.Option(help="Records in a row that must say stop.")] = 1,
-    min_delta: Annotated[float, typer.Option(help="By how much the best must be beaten.")] = 0.0,
+    patience: PatienceOption = 1,
+    min_delta: MinDeltaOption = 0.0,
     idle: Annotated[
         float,
         typer.Option(help="Minutes after which a run whose log does not change is called idle."),
@@ -121,9 +120,7 @@ def watch(
     if not 0 < every < math.inf:
         raise InputError(f"--every is {every:g}, but must be a positive number of seconds")
     if once:
-        for source in sources:
-            if not Path(source).exists():
-                raise InputError(f"{source} does not exist: name a folder of runs, or a log")
+        check_sources(sources)
     commands = None
     if on_stop is not None:
         commands = StopCommands(on_stop, state or _home(sources[0]) / STATE_FILE)
@@ -132,7 +129,7 @@ def watch(
         sources,
         asked,
         best=best,
-        idle=idle * _MINUTE,
+        idle=idle * MINUTE,
         model=model,
         bounds=parse_bounds(bounds),
         schedule=None if schedule is None else schedule.value,
@@ -442,7 +439,7 @@ def _rule(run: WatchedRun, commands: StopCommands | None, explained: bool) -> Re
 
 def _duration(seconds: float) -> str:
     """A time for a person: 40 min, 5 h, 3 days."""
-    if seconds < 60 * _MINUTE:
-        return f"{seconds / _MINUTE:.0f} min"
-    hours = seconds / (60 * _MINUTE)
+    if seconds < 60 * MINUTE:
+        return f"{seconds / MINUTE:.0f} min"
+    hours = seconds / (60 * MINUTE)
     return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} days"
