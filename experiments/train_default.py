@@ -83,7 +83,7 @@ _RAGGED = ("world", "wild")
 _SHARES = {"prior": (0.62, 0.38), "recorded": (0.25, 0.35, 0.2, 0.2)}
 _RUNS_PER_SET = 1000
 # Benchmarks hold thousands of runs, which need less variation than the few of a repository.
-MILD = Augmentation(
+_MILD = Augmentation(
     bent_rate=0.15,
     shifted_rate=0.1,
     mixed_rate=0.1,
@@ -139,6 +139,17 @@ def group_weights(runs: Iterable[RecordedRun]) -> dict[str, float]:
     }
 
 
+def benchmark_prior(runs: Sequence[RecordedRun], weights: dict[str, float]) -> RecordedPrior:
+    """Draws of benchmarks' runs, whose logs are of few lengths and which there are thousands of."""
+    return RecordedPrior(
+        runs,
+        weights,
+        lengths=(13, 26, 51, 52),
+        length_weights=(0.12, 0.23, 0.35, 0.3),
+        augmentation=_MILD,
+    )
+
+
 def _family(group: str) -> str:
     return group.split("/")[0]
 
@@ -168,14 +179,10 @@ def recorded(
     name = "default" if leave_out is None else f"fold{leave_out}"
     ragged = [run for run in runs if is_ragged(run)]
     even = [run for run in runs if not is_ragged(run)]
-    benchmarks = RecordedPrior(
-        even,
-        group_weights(even),
-        lengths=(13, 26, 51, 52),
-        length_weights=(0.12, 0.23, 0.35, 0.3),
-        augmentation=MILD,
-    )
-    recordings = [benchmarks, RecordedPrior(ragged, group_weights(ragged))]
+    recordings = [
+        benchmark_prior(even, group_weights(even)),
+        RecordedPrior(ragged, group_weights(ragged)),
+    ]
     _train(out, name, _mixture("recorded", recordings), start, curves, rate, seed)
 
 

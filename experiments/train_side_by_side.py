@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import lcpfn
 from experiments.train_default import (
     FOLDS,
-    MILD,
+    benchmark_prior,
     fold_of,
     group_weights,
     is_ragged,
@@ -71,7 +71,6 @@ _STRONG = Augmentation(
 )
 # Of annealed and realistic draws, of benchmarks and of ragged recordings.
 _SHARES = (0.16, 0.38, 0.26, 0.2)
-_VARIED = (MILD, _STRONG)
 # A draw of the realistic prior takes ten times as long as any other: it is asked about twice.
 _ASKED = {"realistic": 2}
 
@@ -112,7 +111,11 @@ def stream_of(runs: list[RecordedRun]) -> tuple[list[Part], list[Pupil]]:
         for half, weights in enumerate(_half_weights(members)):
             name = f"{'ragged' if ragged else 'benchmarks'} {half}"
             chosen = [run for run in members if fold_of(run) == half]
-            parts[name] = _recorded(chosen, weights, _VARIED[ragged], ragged)
+            parts[name] = (
+                RecordedPrior(chosen, weights, augmentation=_STRONG)
+                if ragged
+                else benchmark_prior(chosen, weights)
+            )
             everything[name] = share * sum(weights.values())
             halves[half][name] = share
     pupils = [Pupil("default", everything, "default")]
@@ -137,20 +140,6 @@ def _half_weights(runs: list[RecordedRun]) -> list[dict[str, float]]:
             if count:
                 halves[half][group] = weights[group] / total * count / len(members)
     return halves
-
-
-def _recorded(
-    runs: list[RecordedRun], weights: dict[str, float], how: Augmentation, ragged: bool
-) -> RecordedPrior:
-    if ragged:
-        return RecordedPrior(runs, weights, augmentation=how)
-    return RecordedPrior(
-        runs,
-        weights,
-        lengths=(13, 26, 51, 52),
-        length_weights=(0.12, 0.23, 0.35, 0.3),
-        augmentation=how,
-    )
 
 
 def _sample(
@@ -238,7 +227,6 @@ def _learn(
     began = saved = time.monotonic()
     steps = skipped = 0
     waited = 0.0
-    clipped = config.clip
     while True:
         now = time.monotonic()
         share = (now - began) / (until - began)
@@ -257,7 +245,7 @@ def _learn(
         with torch.autocast(device.type, torch.bfloat16, enabled=half and share < _FULL_PRECISION):
             score = objective(context, examples)
         (-score).backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), clipped))
+        norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip))
         set_rate(optimisers, rate)
         if math.isfinite(norm):
             for optimiser in optimisers:
