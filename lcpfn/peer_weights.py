@@ -14,10 +14,7 @@ from safetensors.numpy import load as parse_tensors
 
 from lcpfn.errors import WeightsError
 from lcpfn.network.peers import PeerConfig, PeerNetwork
-from lcpfn.weight_files import BUNDLED, FORMAT, read_file, read_weights, write_weights
-
-NAME = "peers"
-"""The name of the bundled ones, in the folder of the models."""
+from lcpfn.weight_files import BUNDLED, FORMAT, PEERS, read_file, read_weights, write_weights
 
 
 def load_peer_network(path: Path | None = None) -> PeerNetwork:
@@ -46,7 +43,7 @@ def save_peer_network(path: Path, network: PeerNetwork, card: Mapping[str, Any])
 
 @lru_cache(maxsize=1)
 def _bundled() -> PeerNetwork:
-    return _load(BUNDLED / f"{NAME}.safetensors")
+    return _load(BUNDLED / f"{PEERS}.safetensors")
 
 
 def _load(path: Path) -> PeerNetwork:

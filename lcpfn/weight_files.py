@@ -17,6 +17,8 @@ from lcpfn.network.engine import Weights
 FORMAT = 1
 BUNDLED = Path(__file__).with_name("bundled")
 """The folder of the weights that the library brings."""
+PEERS = "peers"
+"""The name of the network there that hears the other runs of a search."""
 
 
 def write_weights(

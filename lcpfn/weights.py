@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
@@ -15,9 +15,10 @@ from lcpfn.forecast.arguments import read_count
 from lcpfn.forecast.model import LCPFN
 from lcpfn.network.config import NetworkConfig
 from lcpfn.network.engine import Engine, Weights
-from lcpfn.peer_weights import NAME as PEERS
-from lcpfn.peer_weights import load_peer_network
-from lcpfn.weight_files import BUNDLED, FORMAT, read_file, read_weights, write_weights
+from lcpfn.weight_files import BUNDLED, FORMAT, PEERS, read_file, read_weights, write_weights
+
+if TYPE_CHECKING:
+    from lcpfn.network.peers import PeerNetwork
 
 _PREFERENCE = ("default", "reference")
 _REQUIRED = ("format", "name", "sha256", "network", "resolution")
@@ -60,7 +61,14 @@ def load(name_or_path: str | Path | None = None, threads: int = 1) -> LCPFN:
         engine = Engine(config, parse_tensors(content), threads)
     except (SafetensorError, WeightsError) as error:
         raise WeightsError(f"{weights} does not hold the network of its card: {error}") from error
-    return LCPFN(engine, card, load_peer_network)
+    return LCPFN(engine, card, _load_peer_network)
+
+
+def _load_peer_network() -> PeerNetwork:
+    # Its import takes a moment that forecasts without peers need not wait for.
+    from lcpfn.peer_weights import load_peer_network
+
+    return load_peer_network()
 
 
 def available() -> list[str]:

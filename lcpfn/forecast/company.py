@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import Array, Goal, shortened
+from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.forecast.best import Of
 from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold
 from lcpfn.forecast.corrected import Corrected, carried
@@ -348,30 +347,3 @@ def accompanied(post: Extrapolation, masses: Callable[[], Array | None]) -> Extr
         masses: gives what `correction` says of it, when it is first needed.
     """
     return post.in_company(lambda alone: Accompanied(alone, masses))
-
-
-def check_peers(peers: Iterable[Peer]) -> list[Peer]:
-    """Checks what is given as peers.
-
-    Raises:
-        InputError: something else than a peer.
-    """
-    listed = list(peers)
-    for index, peer in enumerate(listed):
-        if not isinstance(peer, Peer):
-            raise InputError(
-                f"peers[{index}] is {shortened(peer)}, but must be an lcpfn.Peer(steps, values, "
-                "stopped)"
-            )
-    return listed
-
-
-def read_config(config: Any) -> Mapping[str, Any] | None:
-    """Checks what is given as hyperparameters.
-
-    Raises:
-        InputError: no mapping.
-    """
-    if config is not None and not isinstance(config, Mapping):
-        raise InputError(f"config is {shortened(config)}, but must be a mapping from names")
-    return config

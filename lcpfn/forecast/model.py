@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,20 +15,11 @@ from lcpfn.forecast.arguments import Array, read_goal
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of, answered, best_of, read_of
 from lcpfn.forecast.bounds import BoundsLike, read_bounds
-from lcpfn.forecast.company import (
-    Told,
-    accompanied,
-    check_peers,
-    chosen_peers,
-    correction,
-    read_config,
-    read_peers,
-)
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
-from lcpfn.forecast.peer import Peer
+from lcpfn.forecast.peer import Peer, check_peers, read_config
 from lcpfn.forecast.scaling import (
     MAPS,
     MapOf,
@@ -41,8 +32,11 @@ from lcpfn.forecast.stream import Stream
 from lcpfn.network.engine import Cache, Engine
 from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 from lcpfn.network.inputs import Observations, Questions
-from lcpfn.network.peers import PeerNetwork
 from lcpfn.network.randomness import Generator, uniform_draws
+
+if TYPE_CHECKING:
+    from lcpfn.forecast.company import Told
+    from lcpfn.network.peers import PeerNetwork
 
 # Curves whose features are computed together, and copies of a curve that are drawn together: enough
 # for arrays to pay, few enough for memory.
@@ -321,6 +315,9 @@ class LCPFN:
                 f"peers has {len(peers)} runs, but model {self.name!r} hears none; load it with "
                 "lcpfn.load"
             )
+        # Without peers nothing of this need be imported.
+        from lcpfn.forecast.company import chosen_peers, read_peers
+
         told = read_peers(peers, post.curve, bounds, schedule, self.encode)
         return self.in_company(post, chosen_peers(told, checked), checked)
 
@@ -331,6 +328,8 @@ class LCPFN:
         hear = self._peer_network
         if not told or post.curve.finished or hear is None:
             return post
+        from lcpfn.forecast.company import accompanied, correction
+
         return accompanied(post, lambda: correction(self.network, hear(), post, told, config))
 
     def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:

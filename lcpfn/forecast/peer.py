@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from lcpfn.errors import InputError
+from lcpfn.forecast.arguments import shortened
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,30 @@ def newest(steps: Sequence[float], values: Sequence[float], step: float) -> floa
     """The newest value at a step, None before the first."""
     index = bisect_right(steps, step) - 1
     return values[index] if index >= 0 else None
+
+
+def check_peers(peers: Iterable[Peer]) -> list[Peer]:
+    """Checks what is given as peers.
+
+    Raises:
+        InputError: something else than a peer.
+    """
+    listed = list(peers)
+    for index, peer in enumerate(listed):
+        if not isinstance(peer, Peer):
+            raise InputError(
+                f"peers[{index}] is {shortened(peer)}, but must be an lcpfn.Peer(steps, values, "
+                "stopped)"
+            )
+    return listed
+
+
+def read_config(config: Any) -> Mapping[str, Any] | None:
+    """Checks what is given as hyperparameters.
+
+    Raises:
+        InputError: no mapping.
+    """
+    if config is not None and not isinstance(config, Mapping):
+        raise InputError(f"config is {shortened(config)}, but must be a mapping from names")
+    return config
