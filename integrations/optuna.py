@@ -162,35 +162,30 @@ class LCPFNPruner(BasePruner):
         return stop
 
     @contextmanager
-    def heard(self, study: Study, trial: FrozenTrial) -> Iterator[Search]:
+    def heard(self, study: Study, trial: FrozenTrial | None) -> Iterator[Search]:
         """A search that has heard of all trials of a study, for one thread at a time.
 
         Args:
             study: of one direction.
-            trial: the one that is asked about, of which it may know more than the storage.
+            trial: the one that is asked about, of which it may know more than the storage; None
+                where no single one is.
 
         Raises:
             InputError: `max_steps` names a parameter that the trial does not have.
         """
         with self._lock:
-            view = self._view(study)
+            view = self._views.get(study)
+            if view is None:
+                goal = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
+                view = self._views[study] = _View(self._new_search(goal), self._max_steps)
             view.update(view.read(study, trial), trial)
             yield view.search
 
     def worth_resuming(self, study: Study, margin: float = 4.0) -> list[int]:
         """Numbers of pruned trials that would not be pruned now; see `resume_promising`."""
-        with self._lock:
-            view = self._view(study)
-            view.update(view.read(study, None), None)
-            found = view.search.worth_resuming(margin)
+        with self.heard(study, None) as search:
+            found = search.worth_resuming(margin)
         return [number for number in found if isinstance(number, int)]
-
-    def _view(self, study: Study) -> _View:
-        view = self._views.get(study)
-        if view is None:
-            goal = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
-            view = self._views[study] = _View(self._new_search(goal), self._max_steps)
-        return view
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key not in ("_lock", "_views")}

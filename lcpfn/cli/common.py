@@ -17,7 +17,6 @@ from lcpfn.errors import InputError, LCPFNError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lcpfn.forecast.arguments import Array
     from lcpfn.forecast.bounds import BoundsLike
     from lcpfn.forecast.extrapolation import Extrapolation
     from lcpfn.forecast.model import LCPFN
@@ -264,19 +263,14 @@ def forecast(
         goal=goal.value,
         bounds=bounds,
         schedule=None if schedule is None else schedule.value,
-        rates=told_rates(model, log, schedule),
+        rates=model.told_rates(log.rates, schedule),
         of=of.value,
     )
 
 
-def told_rates(model: LCPFN, log: RunLog, schedule: AnnealedRate | None) -> Array | None:
-    """The learning rates at the records, where the log has them and the model can be told them."""
-    return log.rates if schedule is None and model.network.config.rates else None
-
-
 def note_on_rates(model: LCPFN, log: RunLog, schedule: AnnealedRate | None) -> list[str]:
     """That a column of learning rates is read, where it is."""
-    if told_rates(model, log, schedule) is None:
+    if model.told_rates(log.rates, schedule) is None:
         return []
     return [f"learning rates are read from column {log.rates_column!r}"]
 

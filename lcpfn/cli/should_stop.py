@@ -27,7 +27,6 @@ from lcpfn.cli.common import (
     print_json,
     reports_errors,
     show_notes,
-    told_rates,
 )
 from lcpfn.cli.options import Option
 from lcpfn.cli.peers import peer_records, read_peers
@@ -116,7 +115,7 @@ def should_stop(
     search.end("best", "finished", value=best)
     for number, other in enumerate(others):
         _add_peer(search, number, other, log.shift)
-    steps, rates = log.model_steps.tolist(), told_rates(loaded, log, schedule)
+    steps, rates = log.model_steps.tolist(), loaded.told_rates(log.rates, schedule)
     by_step = {} if rates is None else dict(zip(steps, rates.tolist(), strict=True))
     search.set_records("run", zip(steps, log.values.tolist(), strict=True), by_step)
     verdict = search.judge("run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lcpfn.forecast.company import Told
     from lcpfn.network.peers import PeerNetwork
 
+Rates = TypeVar("Rates")
 # Curves whose features are computed together, and copies of a curve that are drawn together: enough
 # for arrays to pay, few enough for memory.
 _CHUNK = 64
@@ -78,6 +79,18 @@ class LCPFN:
     def name(self) -> str:
         """The model's name, "default" or "reference" for the bundled ones."""
         return str(self.card["name"])
+
+    def told_rates(self, rates: Rates | None, schedule: object) -> Rates | None:
+        """Learning rates at the records, as far as they may be given.
+
+        Args:
+            rates: as the log has them, of any kind.
+            schedule: of the whole run, None where unknown.
+
+        Returns:
+            None beside a schedule, which says more, and for a model that cannot be told rates.
+        """
+        return rates if schedule is None and self.network.config.rates else None
 
     def extrapolate(
         self,

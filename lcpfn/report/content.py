@@ -290,7 +290,7 @@ class _Gatherer:
     def _forecast(self, reading: Reading, count: int, horizon: float) -> Extrapolation:
         log, settings = reading.log, self._settings
         steps = log.model_steps[:count]
-        knows_rates = settings.schedule is None and self._model.network.config.rates
+        rates = self._model.told_rates(log.rates, settings.schedule)
         return self._model.extrapolate(
             log.values[:count],
             steps,
@@ -300,7 +300,7 @@ class _Gatherer:
             reading.bounds if count == len(log.values) else "auto",
             np.linspace(float(steps[-1]), horizon, _FAN_STEPS + 1)[1:],
             settings.schedule,
-            log.rates[:count] if knows_rates and log.rates is not None else None,
+            None if rates is None else rates[:count],
             settings.of,
         )
 

@@ -133,8 +133,8 @@ class ModelForecaster:
         """The question without learning rates that the model cannot be told, or need not be."""
         if question.rates is None:
             return question
-        told = question.schedule is None and self._model().network.config.rates
-        return question if told else replace(question, rates=None)
+        told = self._model().told_rates(question.rates, question.schedule)
+        return replace(question, rates=told)
 
     def _stream(self, question: Question) -> Stream:
         model = self._model()
