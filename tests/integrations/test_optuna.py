@@ -641,7 +641,8 @@ def test_trials_under_way_are_not_read_whole_at_each_decision(
 
 def pruned_for_a_rival(**where: Any) -> tuple[optuna.Study, optuna.Trial, optuna.Trial]:
     """A study, a trial that was pruned in favour of one under way, and that one."""
-    study = optuna.create_study(direction="maximize", pruner=LCPFNPruner(EPOCHS), **where)
+    pruner = LCPFNPruner(EPOCHS, caution=0.1)
+    study = optuna.create_study(direction="maximize", pruner=pruner, **where)
     rival, weak = study.ask({"level": uniform()}), study.ask({"level": uniform()})
     for epoch in range(1, 13):
         rival.report(accuracy(0.9, epoch), epoch)
