@@ -26,6 +26,7 @@ peers are such, every correction is an error, and counts twice.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -73,8 +74,6 @@ _AVERAGED_OVER = 500
 # The score in the metric's own unit counts this much beside the density's logarithm.
 _SCORE_WEIGHT = 2.0
 _MOST_SCORE = 5.0
-# Harm that is done by peers of other tasks counts more.
-_HARM_WEIGHT = 1.5
 _FARTHEST = 20.0
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
@@ -121,6 +120,9 @@ def train(
     start: Annotated[Path | None, typer.Option(help="weights to begin with")] = None,
     steps: int = 4000,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-3,
+    harm: Annotated[
+        float, typer.Option(help="how much more it counts what peers of other tasks do")
+    ] = 1.5,
     seed: int = 0,
 ) -> None:
     """Trains on questions about runs of searches and their peers."""
@@ -154,7 +156,7 @@ def train(
         wanted, count, _ = _BATCHES[rng.choice(len(_BATCHES), p=chances)]
         questions = draw(pools[rng.integers(len(pools))], _WEIGHTS, count, wanted, rng)
         surprise, score = objective(network, questions)
-        counts = 1 + (_HARM_WEIGHT - 1) * torch.from_numpy(questions.foreign).float()
+        counts = 1 + (harm - 1) * torch.from_numpy(questions.foreign).float()
         weighted = score.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
         loss = (counts * (surprise + _SCORE_WEIGHT * weighted)).mean()
         optimiser.zero_grad()
@@ -170,7 +172,18 @@ def train(
         told = now if step == 0 else 0.99 * told + 0.01 * now
         if step % 200 == 199:
             print(f"{step + 1} of {steps}: {told[0]:.3f} nats, score {told[1]:.3f}", flush=True)
-    card = _card(tables, leave_out, seen, steps, rate, seed, round(time.process_time() - begin))
+    stage = {
+        "steps": steps,
+        "questions": seen,
+        "left_out": leave_out,
+        "seed": seed,
+        "learning_rate": rate,
+        "harm": harm,
+        "tables": [path.stem for path in tables],
+        "processor_seconds": round(time.process_time() - begin),
+    }
+    before = [] if start is None else _stages(start)
+    card = _card([*before, stage])
     out.parent.mkdir(parents=True, exist_ok=True)
     trained = PeerNetwork(config, {name: mean.numpy() for name, mean in average.items()})
     save_peer_network(out, trained, card)
@@ -204,15 +217,13 @@ def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor
     return surprise, score.sum(1)
 
 
-def _card(
-    tables: Sequence[Path],
-    leave_out: int | None,
-    seen: int,
-    steps: int,
-    rate: float,
-    seed: int,
-    seconds: int,
-) -> dict[str, Any]:
+def _stages(start: Path) -> list[dict[str, Any]]:
+    """How weights that training begins with were trained."""
+    found: list[dict[str, Any]] = json.loads(start.with_suffix(".json").read_text())["stages"]
+    return found
+
+
+def _card(stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "what": "corrects the forecast of a run by what became of the forecasts of its peers",
         "trained_on": "recorded searches of the development sets of LCBench (18), TaskSet (6), the "
@@ -220,16 +231,13 @@ def _card(
         "ImageNet, fastMRI, LibriSpeech and WMT, GPT-2 speed runs, agents of RL Baselines3 Zoo and "
         "runs of public repositories, at most 150 runs of each, forecast by models that had not "
         "seen them; and searches drawn from lcpfn.priors.SearchPrior",
-        "tables": [path.stem for path in tables],
-        "left_out": leave_out,
         "script": "experiments/train_peers.py train",
-        "questions": seen,
-        "steps": steps,
-        "learning_rate": rate,
-        "seed": seed,
-        "processor_seconds": seconds,
+        "questions": sum(stage["questions"] for stage in stages),
+        "steps": sum(stage["steps"] for stage in stages),
+        "processor_seconds": sum(stage["processor_seconds"] for stage in stages),
         "hardware": f"one core of a shared CPU, float32, torch {torch.__version__}",
         "scores": "docs/peers.md",
+        "stages": list(stages),
     }
 
 

@@ -33,9 +33,10 @@ _LEVELS = np.array(
 )
 # Forecasts that are wrong in one way for a whole search; tasks of others that are told in the unit
 # of the search; and peers of the same task alone, of others alone.
-_BIASED, _DISGUISED = 0.35, 0.4
+_BIASED, _DISGUISED = 0.35, 0.5
 _BIAS_FADES = 0.7
-_SAME, _FOREIGN = 0.5, 0.3
+_RELATED = 0.75
+_SAME, _FOREIGN = 0.45, 0.35
 
 
 @dataclass(frozen=True)
@@ -397,9 +398,9 @@ def _without_repeats(size: Array, rng: np.random.Generator) -> Array:
 
 
 def _foreign(pool: Pool, search: Array, rng: np.random.Generator) -> Array:
-    """Another search for each, six of ten from the same family."""
+    """Another search for each, most from the same family."""
     other = (search + rng.integers(1, len(pool.count), len(search))) % len(pool.count)
-    for index in np.flatnonzero(rng.random(len(search)) < 0.6):
+    for index in np.flatnonzero(rng.random(len(search)) < _RELATED):
         same = np.flatnonzero(pool.families == pool.families[search[index]])
         same = same[same != search[index]]
         if len(same):

@@ -136,25 +136,24 @@ def correction(
     landmark = landmark_of(float(share[-1]), expected(share[-2:].tolist()))
     if landmark < 0 or curve.finished:
         return None
-    places = [min(peer.track.last, landmark) for peer in peers]
-    met = [
-        (peer, place)
-        for peer, place in zip(peers, places, strict=True)
-        if place >= 0 and peer.track.heard_at[place]
+    heard = [
+        (peer, (place, peer.track.reach))
+        for peer in peers
+        if (place := min(peer.track.last, landmark)) >= 0 and peer.track.heard_at[place]
     ]
-    if not met:
+    if not heard:
         return None
-    every = _facts(network, [(peer.track, (place, peer.track.reach)) for peer, place in met])
+    every = _facts(network, [(peer.track, key) for peer, key in heard])
     rising = curve.goal == "maximize"
     sign = 1.0 if rising else -1.0
     quantiles = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
     own = _own_facts(sign * curve.values, share, landmark, quantiles)
-    unlike = np.full((len(met), 2), np.nan)
+    unlike = np.full((len(heard), 2), np.nan)
     if config:
-        table, words = columns([config, *(peer.config for peer, _ in met)])
+        table, words = columns([config, *(peer.config for peer, _ in heard)])
         middles = np.append(quantiles[1], every[:, MIDDLE])
         unlike = unlikeness(table, middles, words)
-    everyone = np.ones(len(met), dtype=bool)
+    everyone = np.ones(len(heard), dtype=bool)
     told = compared(share[-1], np.array(own), every, unlike, everyone)
     answer = peer_network(told.peers, told.own)
     masses = tempered(answer.astype(np.float64), told.trust)

@@ -20,7 +20,7 @@ _MOST = 12.0
 _LEAST_SIZE = 1e-290
 _LEAST_RATIO = 1e-9
 _LEAST_CHANCE = 1e-5
-_LARGEST = 1e200
+_LARGEST, _FAR_AWAY = 1e200, 1e250
 # By how much a single peer is trusted less than many, and how fast that fades with their number;
 # and how fast the news from peers under way fades as the run goes on.
 _DOUBT, _DOUBT_UNDER_WAY, _DOUBT_FADES = 0.1, 0.5, 0.6
@@ -138,8 +138,8 @@ middle value
 _PLACES = len(_LEVELS) + len(_GAINS[0]) + 1
 _NEAR = np.array([0, 3, 4])
 _MET = _columns("met became_met")
-_LEAST_SPREADS = np.array([0.03] * (_PLACES - 1))
-_LEAST_LOG_SPREAD = 0.09
+_IS_LEVEL = np.arange(_PLACES) < _PLACES - 1
+_LEAST_SPREAD, _LEAST_LOG_SPREAD = 0.03, 0.09
 
 _DIFFERENCES = len(_LEFT)
 _RATIOS = 3
@@ -149,13 +149,14 @@ _LOGS = slice(_DIFFERENCES, _DIFFERENCES + _RATIOS)
 _PLACED = slice(_LOGS.stop, _LOGS.stop + _PLACES)
 _SCORES = slice(_PLACED.stop, _PLACED.stop + 2)
 _PLAIN = slice(_SCORES.stop, _SCORES.stop + 6)
-PREPARED = _PLAIN.stop
+_VOTES = slice(_PLAIN.stop, _PLAIN.stop + 9)
+PREPARED = _VOTES.stop
 """Numbers that are made of the facts of a peer once."""
 MIDDLE = _PLACED.start + 4
 """Which of them is the median of its forecast."""
 FEATURES = _DIFFERENCES + 17
 """Numbers that describe a peer."""
-OWN_FEATURES = 2 * len(_OWN_MOVES[0]) + 1 + 9 + 2 * _PLACES + 4 + 11
+OWN_FEATURES = 2 * len(_OWN_MOVES[0]) + 1 + 2 + 7 + 2 * _PLACES + 4 + 11
 """Numbers that describe the run at hand."""
 
 
@@ -185,15 +186,18 @@ def prepared(facts: Array) -> Array:
     facts = facts.clip(-_LARGEST, _LARGEST)
     left, right = facts[..., _LEFT], np.where(_FROM_OWN, 0.0, facts[..., _RIGHT])
     sizes = _logs(facts[..., _SIZES[0]] - facts[..., _SIZES[1]])
-    scores = _scores(facts[..., _MET])
+    known = ~np.isnan(facts[..., _MET])
+    scores = np.where(known, _scores(facts[..., _MET]), 0.0)
     reach = facts[..., RunFacts._fields.index("reach")]
     share = facts[..., RunFacts._fields.index("share")]
     skew, lean = 0.5 * (sizes[..., 1] - sizes[..., 2]), 2 * facts[..., _MET[1]] - 1
     logs = np.stack([0.5 * sizes[..., 0], 0.5 * sizes[..., 3], np.log(share)], axis=-1)
     plain = np.stack([skew, reach, reach >= 1, lean], axis=-1)
-    known = ~np.isnan(scores)
     placed = [facts[..., _LEVELS], facts[..., _GAINS[0]] - facts[..., _GAINS[1]], sizes[..., :1]]
-    return np.concatenate([left - right, logs, *placed, scores, plain, known], axis=-1)
+    late = scores[..., 1]
+    reached = np.where(known[..., 1], reach, 0.0)
+    votes = [known, scores, scores**2, np.stack([late < -1.1, late > 1.1, reached], axis=-1)]
+    return np.concatenate([left - right, logs, *placed, scores, plain, known, *votes], axis=-1)
 
 
 def compared(
@@ -213,40 +217,37 @@ def compared(
     own = own.clip(-_LARGEST, _LARGEST)
     count = present.sum(-1).astype(np.float64)
     units = _units(own, peers[..., MIDDLE], present, count)
-    log_units = np.log(units)
-    reach = peers.shape[:-1]
-    told = np.empty((*reach, FEATURES))
-    base = np.where(_FROM_OWN, own[..., _RIGHT], 0.0)
-    moves = peers[..., _MOVES] - base[..., None, :]
+    log_units = 0.5 * np.log(units)
+    wide, spread = log_units[..., 0], log_units[..., 1]
+    told = np.empty((*peers.shape[:-1], FEATURES))
+    moves = peers[..., _MOVES] - np.where(_FROM_OWN, own[..., _RIGHT], 0.0)[..., None, :]
     moves /= units[..., None, _UNIT]
     np.arcsinh(moves, out=told[..., _MOVES])
     end = _DIFFERENCES
+    log_share = np.log(own[..., 0])
+    base = np.stack([wide, wide, log_share], axis=-1)[..., None, :]
+    logs, plain = peers[..., _LOGS] - base, peers[..., _PLAIN]
     told[..., end : end + 2] = peers[..., _SCORES]
-    wide = 0.5 * log_units[..., :1]
-    own_share = np.log(own[..., :1])
-    logs = peers[..., _LOGS] - np.concatenate([wide, wide, own_share], axis=-1)[..., None, :]
-    plain = peers[..., _PLAIN]
     told[..., end + 2] = logs[..., 0]
     told[..., end + 3] = plain[..., 0]
     told[..., end + 4 : end + 6] = logs[..., 1:]
     told[..., end + 6 : end + 11] = plain[..., 1:]
     told[..., end + 11] = ~np.isnan(unlike[..., 0])
-    now = np.stack([share, np.log(share), log_units[..., 1] - log_units[..., 0]], axis=-1)
-    told[..., end + 12 : end + 15] = now[..., None, :]
+    told[..., end + 12] = share[..., None]
+    told[..., end + 13] = np.log(share)[..., None]
+    told[..., end + 14] = 2 * (spread - wide)[..., None]
     told[..., end + 15 :] = unlike
-    placed = peers[..., _PLACED]
     mine = np.concatenate(
         [
             _moves(own, units),
-            0.5 * log_units[..., 1:] - wide,
-            now[..., :2],
-            _own(own, count),
-            _place(own, placed, units[..., :1], count, present),
-            _company(peers[..., _SCORES], plain[..., 1], present, count),
+            log_units[..., 1:] - wide[..., None],
+            _own(share, own, count),
+            _place(own, peers[..., _PLACED], units[..., :1], count, present),
+            _company(peers[..., _VOTES], present, count),
         ],
         axis=-1,
     )
-    finished = (present & (plain[..., 1] >= 1)).sum(-1)
+    finished = (present & (plain[..., 2] > 0)).sum(-1)
     return Compared(_clean(told), _clean(mine), trust(share, finished, count))
 
 
@@ -279,12 +280,14 @@ def _units(own: Array, middles: Array, present: NDArray[np.bool_], count: Array)
     )
     wide = np.maximum(high - low, np.maximum(_LEAST_RATIO * np.abs(level), _LEAST_SIZE))
     stride = np.abs(value - first)
-    middles = np.concatenate([level[..., None], np.where(present, middles, np.inf)], axis=-1)
-    middles = middles[..., None]
+    middles = np.where(present, middles, _FAR_AWAY)
+    middles = np.concatenate([level[..., None], middles], axis=-1)[..., None]
     spread = _median(np.abs(middles - _median(middles, count + 1)[..., None, :]), count + 1)
-    return np.stack(
-        [wide, np.maximum(spread[..., 0], 0.01 * wide), np.maximum(stride, 0.02 * wide)], axis=-1
-    )
+    found = np.empty((*count.shape, 3))
+    found[..., 0] = wide
+    found[..., 1] = np.maximum(spread[..., 0], 0.01 * wide)
+    found[..., 2] = np.maximum(stride, 0.02 * wide)
+    return found
 
 
 def _clean(table: Array) -> NDArray[np.float32]:
@@ -310,11 +313,13 @@ def _moves(own: Array, units: Array) -> Array:
     return np.concatenate([table[..., 0, :], table[..., 1, :], table[..., 2, -1:]], axis=-1)
 
 
-def _own(own: Array, count: Array) -> Array:
-    """(..., 5) what the run is by itself, and how many peers it has."""
+def _own(share: Array, own: Array, count: Array) -> Array:
+    """(..., 7) what the run is by itself, and how many peers it has."""
     sizes = _logs(own[..., _SIZES[0][1:3]] - own[..., _SIZES[1][1:3]])
     score = _scores(own[..., _MET[0]])
     parts = (
+        share,
+        np.log(share),
         0.5 * (sizes[..., 0] - sizes[..., 1]),
         0.5 * np.log1p(count),
         1 / np.maximum(count, 1.0),
@@ -329,46 +334,40 @@ def _place(
 ) -> Array:
     """(..., 2 _PLACES + 4) where the run lies among its peers, in several regards."""
     gains = own[..., _GAINS[0]] - own[..., _GAINS[1]]
-    ours = np.concatenate([own[..., _LEVELS], gains, np.log(wide)], axis=-1)[..., None, :]
-    log_floor = np.full_like(wide, _LEAST_LOG_SPREAD)
-    floor = np.concatenate([_LEAST_SPREADS * wide, log_floor], axis=-1)
+    ours = np.concatenate([own[..., _LEVELS], gains, np.log(wide)], axis=-1)
     there = present[..., None]
-    known = np.where(there, theirs, np.inf)
-    centre = _median(known, count)
-    with np.errstate(invalid="ignore"):
-        spread = _median(np.abs(known - centre[..., None, :]), count)
-        place = np.arcsinh((ours[..., 0, :] - centre) / np.maximum(spread, floor))
-    # Peers below count one, those alike a half; who is not there is above.
-    below = (known < ours).sum(-2) + (known <= ours).sum(-2)
-    some = np.maximum(count, 1.0)[..., None]
-    apart = np.abs(known[..., _NEAR] - ours[..., _NEAR]) / wide[..., None]
-    nearest = np.concatenate([apart.min(-2), apart.max(-1).min(-1)[..., None]], axis=-1)
-    return np.concatenate([place, below / some - 1, 0.5 * np.log(0.01 + nearest)], axis=-1)
+    # Who is not there is far above.
+    theirs = np.where(there, theirs, _FAR_AWAY)
+    centre = _median(theirs, count)
+    spread = _median(np.abs(theirs - centre[..., None, :]), count)
+    least = np.where(_IS_LEVEL, _LEAST_SPREAD * wide, _LEAST_LOG_SPREAD)
+    place = np.arcsinh((ours - centre) / np.maximum(spread, least))
+    off = ours[..., None, :] - theirs
+    # Peers below count one, those alike a half.
+    rank = (np.sign(off) * there).sum(-2) / np.maximum(count, 1.0)[..., None]
+    apart = np.abs(off[..., _NEAR])
+    nearest = np.empty((*count.shape, 4))
+    nearest[..., :3] = apart.min(-2)
+    nearest[..., 3] = apart.max(-1).min(-1)
+    nearest = 0.5 * np.log(0.01 + np.minimum(nearest / wide, _FAR_AWAY))
+    return np.concatenate([place, rank, nearest], axis=-1)
 
 
-def _company(scores: Array, reach: Array, present: NDArray[np.bool_], count: Array) -> Array:
+def _company(votes: Array, present: NDArray[np.bool_], count: Array) -> Array:
     """(..., 11) how the forecasts of the peers did, on the whole."""
-    known = ~np.isnan(scores) & present[..., None]
-    some = np.maximum(known.sum(-2), 1)
-    told = np.where(known, scores, 0.0)
-    mean = told.sum(-2) / some
-    variance = np.maximum((told * told).sum(-2) / some - mean * mean, 0.0)
-    reached = np.where(known[..., 1], reach, 0.0)
-    tails = np.stack([told[..., 1] < -1.1, told[..., 1] > 1.1, reached], axis=-1).sum(-2)
-    return np.concatenate(
-        [
-            mean,
-            np.sqrt(variance),
-            mean / np.sqrt(0.3 + variance / some),
-            known.sum(-2) / np.maximum(count, 1.0)[..., None],
-            tails / some[..., 1:],
-        ],
-        axis=-1,
-    )
+    votes = (votes * present[..., None]).sum(-2)
+    number = votes[..., :2]
+    some = np.maximum(number, 1.0)
+    mean = votes[..., 2:4] / some
+    variance = np.maximum(votes[..., 4:6] / some - mean * mean, 0.0)
+    surely = mean / np.sqrt(0.3 + variance / some)
+    shares = number / np.maximum(count, 1.0)[..., None]
+    late = votes[..., 6:] / some[..., 1:]
+    return np.concatenate([mean, np.sqrt(variance), surely, shares, late], axis=-1)
 
 
 def _median(values: Array, count: Array) -> Array:
-    """The lower median (..., k) of the finite of some values (..., n, k), the others infinite."""
+    """The lower median (..., k) of the first of some values (..., n, k), in order of size."""
     ordered = np.sort(values, axis=-2)
     if values.ndim == 2:
         return np.asarray(ordered[max((int(count) - 1) // 2, 0)])
