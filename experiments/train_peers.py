@@ -16,12 +16,19 @@ one that has not seen it, so that forecasts err as they do on runs of users. The
 and, with --leave-out 0 and 1, twice without a half of the sources, to be judged by
 `experiments/peers.py` on the half that neither network has seen.
 
+The bundled weights are the mean of those before and after the last of three stages, of which the
+card has the numbers:
+
+    python experiments/train_peers.py train second.safetensors --start first.safetensors ...
+    python experiments/train_peers.py train third.safetensors --start second.safetensors --harm 3
+    python experiments/train_peers.py average peers.safetensors second.safetensors third.safetensors
+
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
 anyhow far; of the same search, of others, or mixed. In a third of the questions all forecasts of a
 search are wrong in the same random way, so that the network learns what peers tell about forecasts
 rather than which forecasts are wrong of which benchmark. Half of the peers of other tasks are told
 in the unit and at the level of the run's own, so that levels alone do not give them away; where all
-peers are such, every correction is an error, and counts twice.
+peers are such, every correction is an error, and counts `--harm` times.
 """
 
 from __future__ import annotations
@@ -187,6 +194,22 @@ def train(
     out.parent.mkdir(parents=True, exist_ok=True)
     trained = PeerNetwork(config, {name: mean.numpy() for name, mean in average.items()})
     save_peer_network(out, trained, card)
+
+
+@app.command()
+def average(
+    out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
+    before: Annotated[Path, typer.Argument(help="weights that the last stage began with")],
+    after: Annotated[Path, typer.Argument(help="and ended with")],
+) -> None:
+    """The mean of the weights before and after a stage."""
+    first, last = load_peer_network(before), load_peer_network(after)
+    mixed = {
+        name: ((weight + last.weights[name]) / 2).astype(np.float32)
+        for name, weight in first.weights.items()
+    }
+    note = {"averaged": "the mean of the weights before and after the last stage"}
+    save_peer_network(out, PeerNetwork(last.config, mixed), {**_card(_stages(after)), **note})
 
 
 def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor]:
