@@ -1,6 +1,6 @@
 """Which search finds the best run with the fewest epochs? Pools of recorded runs, side by side.
 
-    python -m experiments.search_anytime --data ../shared/data/lcbench --save anytime.json
+    python -m experiments.search_anytime --data ../shared/data/lcbench --save anytime
 
 Each data set's recorded runs are a pool of configurations. A search starts, stops, pauses and
 resumes them as it likes, with so many workers (`--workers 1 8 32`, one table each), and what counts
@@ -18,6 +18,7 @@ data sets, of the mean over the orders of each; differences are paired.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,8 +35,10 @@ from experiments.anytime import Anytime, Searcher, search_pool
 from experiments.pool_forecasts import PoolForecasts
 from experiments.pools import Pool, read_pools
 from experiments.searchers import ASHA, RandomSearch
+from experiments.searchers_hyperband import DEHBJobs, JobSearch, SMACJobs
 from experiments.searchers_lcpfn import Proposals
 from experiments.searchers_optuna import OptunaSearch, pruners
+from experiments.searchers_syne_tune import SyneTuneSearch
 from experiments.support.saved_results import SavedResults
 from experiments.support.score_tables import write
 from lcpfn.forecast.best import Of
@@ -43,6 +46,9 @@ from lcpfn.forecast.best import Of
 BUDGETS = (120, 260, 520, 1040, 2080)
 WORKERS = (1, 8, 32)
 OURS = "Search.propose"
+FORECAST = (OURS, "random configurations")
+# Epochs that those that take a fifth of a second and more for a decision are given at most.
+GIVEN = {"MOBSTER": 520, "DyHPO": 520}
 
 MakeSearcher = Callable[[Pool, int], Searcher]
 """A new search of a pool, by a seed."""
@@ -59,6 +65,14 @@ def methods(forecasts: PoolForecasts) -> dict[str, MakeSearcher]:
         "TPE, no pruner": _tpe(lambda records: optuna.pruners.NopPruner()),
     }
     found |= {f"TPE, {name}": _tpe(make) for name, make in pruners().items()}
+    if find_spec("dehb"):
+        found["DEHB"] = lambda pool, seed: JobSearch(pool, DEHBJobs(pool, seed))
+    if find_spec("smac"):
+        found["SMAC3, Hyperband"] = lambda pool, seed: JobSearch(pool, SMACJobs(pool, seed))
+    if find_spec("syne_tune"):
+        found["BOHB"] = lambda pool, seed: SyneTuneSearch(pool, "SyncBOHB", seed, told=False)
+        found["MOBSTER"] = lambda pool, seed: SyneTuneSearch(pool, "MOBSTER", seed, told=True)
+        found["DyHPO"] = lambda pool, seed: SyneTuneSearch(pool, "DyHPO", seed, told=True)
     found["random configurations"] = lambda pool, seed: Proposals(pool, forecasts, seed, count=1)
     found[OURS] = lambda pool, seed: Proposals(pool, forecasts, seed)
     return found
@@ -73,9 +87,10 @@ def _tpe(make: Callable[[int], optuna.pruners.BasePruner]) -> MakeSearcher:
 
 
 def row(pool: Pool, found: Anytime, budgets: Sequence[int]) -> list[float]:
-    """What is kept of one search."""
-    regrets = pool.regret(found.seen)[np.array(budgets) - 1]
-    return [*regrets.tolist(), found.milliseconds]
+    """What is kept of one search; NaN for budgets that it was not given."""
+    regrets = pool.regret(found.seen)
+    given = [regrets[budget - 1] if budget <= len(regrets) else np.nan for budget in budgets]
+    return [*map(float, given), found.milliseconds]
 
 
 def table(title: str, sets: Mapping[str, Regrets], budgets: Sequence[int]) -> Table:
@@ -91,7 +106,8 @@ def table(title: str, sets: Mapping[str, Regrets], budgets: Sequence[int]) -> Ta
         lower = ""
         if OURS in means and name != OURS:
             ahead = regrets - means[OURS][:, :-1]
-            lower = " / ".join(f"{(column > 0).mean():.2f}" for column in ahead.T)
+            known = [column[np.isfinite(column)] for column in ahead.T]
+            lower = " / ".join(f"{(column > 0).mean():.2f}" for column in known if len(column))
         result.add_row(name, *shown, f"{milliseconds.mean():.1f}", lower)
     return result
 
@@ -106,6 +122,9 @@ def _means(sets: Mapping[str, Regrets]) -> dict[str, Any]:
 
 
 def _pair(values: Any) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return ""
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return f"{values.mean():.3f} ± {error:.3f}"
 
@@ -149,7 +168,8 @@ def main(
     of: Annotated[str, typer.Option(help="what we forecast of a run, last or best")] = "best",
     only: Annotated[list[str] | None, typer.Option(help="a method; repeatable")] = None,
     cache: Annotated[Path | None, typer.Option(help="keep forecasts in this folder")] = None,
-    save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
+    half: Annotated[int | None, typer.Option(help="every second set: 0 or 1", max=1)] = None,
+    save: Annotated[Path | None, typer.Option(help="keep outcomes in this folder")] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
     figure: Annotated[Path | None, typer.Option(help="draw regret against epochs")] = None,
 ) -> None:
@@ -160,25 +180,32 @@ def main(
     budgets = [budget for budget in BUDGETS if budget <= epochs]
     widths = list(workers or WORKERS)
     asked: Of = "best" if of == "best" else "last"
-    told = {"model": loaded.card["sha256"], "per_set": per_set, "orders": orders, "of": of}
-    record = SavedResults(save, {**told, "budgets": budgets})
+    told = {"per_set": per_set, "budgets": budgets}
+    ours = {**told, "model": loaded.card["sha256"], "of": of}
+    records: dict[str, SavedResults] = {}
     tables, panels = [], {}
     for folder in data:
         found: dict[int, dict[str, Regrets]] = {width: {} for width in widths}
-        for pool in read_pools(folder, per_set):
+        for number, pool in enumerate(read_pools(folder, per_set)):
+            if half is not None and number % 2 != half:
+                continue
             forecasts = PoolForecasts(pool, loaded, cache, asked)
             named = methods(forecasts)
             chosen = {name: make for name, make in named.items() if not only or name in only}
-            kept = record.sets.setdefault(pool.name, {})
-            for width in widths:
-                regrets = kept.setdefault(str(width), {})
-                for name, make in chosen.items():
-                    for order in range(len(regrets.setdefault(name, [])), orders):
-                        seen = search_pool(pool, make(pool, order), width, budgets[-1])
-                        regrets[name].append(row(pool, seen, budgets))
-                found[width][pool.name] = {name: regrets[name] for name in chosen}
+            for name, make in chosen.items():
+                if name not in records:
+                    path = None if save is None else save / f"{name.replace(' ', '_')}.json"
+                    records[name] = SavedResults(path, ours if name in FORECAST else told)
+                for width in widths:
+                    key = f"{pool.name}, {width}"
+                    rows = records[name].sets.setdefault(key, [])
+                    for order in range(len(rows), orders):
+                        given = min(budgets[-1], GIVEN.get(name, budgets[-1]))
+                        seen = search_pool(pool, make(pool, order), width, given)
+                        rows.append(row(pool, seen, budgets))
+                    found[width].setdefault(pool.name, {})[name] = rows[:orders]
+                records[name].keep()
             forecasts.keep()
-            record.keep()
         for width, sets in found.items():
             plural = "s" if width > 1 else ""
             title = f"{folder.resolve().name}, {width} worker{plural}"
