@@ -8,11 +8,18 @@ is the best record that it has seen after 120, 260, 520, 1,040 and 2,080 epochs 
 together: its regret, in units of the median final value's distance to the best of the pool.
 
 `Search.propose` is asked by the real code, on forecasts that are made once and kept in `--cache`;
-with 200 random candidates at a time, three records for a new run, two for one that goes on. "random
-configurations" is the same without its choice of candidates. Optuna's samplers and pruners run as
-they are, with their own defaults; the nearest configuration that is left is run in place of the one
-they propose, and they are told so. ASHA is written here, after its paper. Standard errors are over
-data sets, of the mean over the orders of each; differences are paired.
+all configurations that are left are candidates, a new run gets three records and one that goes on
+two. "random configurations" is the same without its choice of candidates. All others run as they
+are, with their own defaults. Optuna's samplers are told that the nearest configuration that is left
+was run in place of the one that they proposed; DEHB, SMAC3 and BOHB are told its values as those of
+what they asked for; MOBSTER and DyHPO are told which configurations there are. Those join that are
+installed:
+
+    python -m pip install dehb smac autograd dill sortedcontainers
+    python -m pip install --no-deps syne-tune==0.13.0
+
+ASHA is written here, after its paper. Standard errors are over data sets, of the mean over the
+orders of each; differences are paired.
 """
 
 from __future__ import annotations

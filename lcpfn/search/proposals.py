@@ -25,7 +25,8 @@ from lcpfn.search.surrogate import Evidence, Surrogate, fit
 # Runs that are learned from: the most promising ones, and half as many of the others.
 _PROMISING, _OTHERS = 200, 100
 # Margins by which the best is to be beaten, in powers of ten of its distance to the middle run.
-_MARGINS = (-3.0, 0.0)
+# Smaller ones are met by what is next to the best, and by luck.
+_MARGINS = (-1.0, 0.0)
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one.
@@ -245,8 +246,9 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
         view.place(np.where(diverged | np.isnan(values), worst, values))
         for values in (low, median, high)
     )
-    # What may be better than the middle forecast decides, so it is not averaged away.
-    spreads = np.maximum(high - median, (high - low) / 2) / _BAND
+    # Forecasts are skewed: a run hardly falls below what it has shown, and may be far better. The
+    # others pull each towards the middle one, which it resists by its spread on that side.
+    spreads = np.where(median > 0, median - low, high - median) / _BAND
     progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
     return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
 
