@@ -54,8 +54,8 @@ BUDGETS = (120, 260, 520, 1040, 2080)
 WORKERS = (1, 8, 32)
 OURS = "Search.propose"
 FORECAST = (OURS, "random configurations")
-# Epochs that those that take a fifth of a second and more for a decision are given at most.
-GIVEN = {"MOBSTER": 520, "DyHPO": 520}
+# Epochs that those are given at most whose decisions take long.
+GIVEN = {"SMAC3, Hyperband": 1040, "BOHB": 1040, "MOBSTER": 520, "DyHPO": 520}
 
 MakeSearcher = Callable[[Pool, int], Searcher]
 """A new search of a pool, by a seed."""

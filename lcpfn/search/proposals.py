@@ -20,6 +20,7 @@ import numpy as np
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.network.blas import BlasThreads
 from lcpfn.search.configurations import Config, encode
+from lcpfn.search.spaces import Space
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
 # Runs that are learned from: the most promising ones, and half as many of the others.
@@ -95,6 +96,7 @@ def propose(
     goal: Goal,
     startup: int,
     generator: np.random.Generator,
+    space: Space | None = None,
 ) -> Proposal | None:
     """What a free worker should do next.
 
@@ -104,6 +106,7 @@ def propose(
         goal: "maximize" or "minimize".
         startup: runs that begin with a random candidate before any is chosen.
         generator: source of randomness.
+        space: that candidates were drawn from, as far as it is known.
 
     Returns:
         None where there is nothing to choose from.
@@ -119,7 +122,7 @@ def propose(
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)
     with BlasThreads(1):
-        return _weigh(view, contenders, candidates, generator)
+        return _weigh(view, contenders, candidates, generator, space)
 
 
 _UNKNOWN = "nothing is known of any run yet"
@@ -177,6 +180,7 @@ def _weigh(
     contenders: Sequence[Contender],
     candidates: Sequence[Config],
     generator: np.random.Generator,
+    space: Space | None,
 ) -> Proposal:
     """The choice that is most likely to beat the best that is secured by a margin."""
     known = _relevant(view, [each for each in contenders if _tells(each)])
@@ -186,7 +190,7 @@ def _weigh(
         # What no candidate says cannot tell them apart.
         names = {name for candidate in candidates for name in candidate}
         configs = [{name: each[name] for name in each if name in names} for each in configs]
-    settings = encode([*configs, *candidates])
+    settings = encode([*configs, *candidates], space)
     taught, asked = settings[: len(known)], settings[len(known) + len(unheard) :]
     evidence = _evidence(view, known, taught)
     parameters = fit(evidence)
