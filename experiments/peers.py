@@ -59,6 +59,7 @@ from lcpfn.peer_weights import load_peer_network
 Array = NDArray[Any]
 COUNTS = (0, 1, 4, 16, 64)
 _BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+_TAIL = (0.01, 0.02, 0.05, 0.1)
 _RIVALS = {
     "Gaussian process on residuals": peer_rivals.residual_process,
     "finished curves, mapped": peer_rivals.affine_map,
@@ -151,14 +152,18 @@ def _cell(mean: Mean) -> str:
 def _reliability(
     made: Sequence[SearchTable], pool: Pool, networks: Sequence[PeerNetwork], runs: int
 ) -> list[str]:
-    """How often runs ended better than the best finished peer, by what was said."""
+    """How often runs ended better than the best finished peer, and in either tail."""
     said: dict[str, list[tuple[Array, Array]]] = defaultdict(list)
+    places: dict[str, list[Array]] = defaultdict(list)
     for table in made:
-        for count, case in cases(table, pool, (4, 16, 64), most_runs=runs):
+        for count, case in cases(table, pool, (1, 4, 16, 64), most_runs=runs):
             answers = corrections(case, pool, _network(table, networks), settings=False)
             nothing = corrections(_alone(case), pool, _network(table, networks), settings=False)
             said[f"{count} peers"].append(chances(case, answers, pool))
             said[f"alone, best of {count}"].append(chances(case, nothing, pool))
+            places[f"{count} peers"].append(score(case, answers).place)
+            if count == 1:
+                places["alone"].append(score(case, nothing).place)
     rows = []
     for name, pairs in said.items():
         chance, came = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
@@ -169,7 +174,16 @@ def _reliability(
             cells.append(f"{came[inside].mean():.2f}" if inside.sum() > 20 else "")
         rows.append(cells)
     heading = ["", "at most 0.05", *(f"to {high:g}" for high in _BINS[1:])]
-    return _table("P(better than the best finished peer): how often it came so", heading, rows)
+    lines = _table("P(better than the best finished peer): how often it came so", heading, rows)
+    rows = []
+    for name, parts in places.items():
+        place = np.concatenate(parts)
+        shares = [(place < level).mean() for level in _TAIL]
+        shares += [(place > 1 - level).mean() for level in reversed(_TAIL)]
+        rows.append([name, *(f"{share:.3f}" for share in shares)])
+    heading = ["", *(f"below {level:g}" for level in _TAIL)]
+    heading += [f"above {1 - level:g}" for level in reversed(_TAIL)]
+    return lines + _table("Share of final values in the tails of forecasts", heading, rows)
 
 
 def _alone(case: Case) -> Case:

@@ -1,11 +1,12 @@
 r"""Does it pay to hear the other runs when a search decides which to stop?
 
     python experiments/replay_peers.py --data ../shared/data/lcbench --sets 6 \
+        --model runs/fold0/fold0.safetensors --model runs/fold1/fold1.safetensors \
         --network runs/peers/fold0.safetensors --network runs/peers/fold1.safetensors
 
 Replays recorded searches, as `experiments.rule_choice` does, with the forecasts of runs corrected
 by those of the others ("always") and without ("nothing"), at several thresholds and numbers of
-trials at a time. Each half of the data sets is replayed with the network that was trained without
+trials at a time. Each half of the data sets is replayed with the networks that were trained without
 it. What a threshold means differs, so what counts is whether one curve of epochs against regret
 lies below the other.
 """
@@ -121,7 +122,9 @@ def main(
     network: Annotated[
         list[Path] | None, typer.Option(help="trained without the first half, the second")
     ] = None,
-    model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
+    model: Annotated[
+        list[str] | None, typer.Option(help="name or path; two, in order of the halves")
+    ] = None,
     sets: Annotated[int, typer.Option(help="of each folder")] = 6,
     per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 100,
     seed: int = 1,
@@ -129,15 +132,16 @@ def main(
 ) -> None:
     """Compares searches that hear with searches that do not."""
     torch.set_num_threads(1)
-    loaded = lcpfn.load(model)
+    models = [lcpfn.load(name) for name in model or ("default",)]
     found: dict[tuple[str, int, str, float], list[Outcome]] = defaultdict(list)
     for folder in data:
         for number, runs in enumerate(read_runs(folder, per_set, seed)):
             if number >= sets:
                 break
-            hearing = loaded
+            half = fold_of_source(folder.name, runs.name)
+            hearing = loaded = models[half % len(models)]
             if network:
-                path = network[fold_of_source(folder.name, runs.name) % len(network)]
+                path = network[half % len(network)]
                 hears = load_peer_network(path)
                 hearing = LCPFN(loaded.network, loaded.card, lambda hears=hears: hears)
             (order,) = runs.orders(1, seed)

@@ -36,16 +36,18 @@ SEEDS = (1,)
 COLUMNS = ("epochs", "regret", "kept")
 VARIED = (
     "threshold=0.02,0.05,0.1,0.2",
-    "caution=0.05,0.15,0.25",
+    "caution=0.02,0.1,0.25",
     "early_caution=0,1,2,3",
     "rival_records=2,4,8",
-    "trust=1,1.5,2,3",
+    "trust=1.5,2,3,4",
+    "unproven=0.5,1",
     "full_trust=1,5,10,20",
     "leading=0,0.05,0.1,0.2",
     "sparing=0.5,1,1.5,2",
     "usual_records=2,3,4,6",
     "haste=0,0.3,0.6,0.9",
     "peers=0,50,1000",
+    "lag=0,0.1,0.5,1",
     "patience=1,2",
 )
 

@@ -14,21 +14,30 @@ one that has not seen it, so that forecasts err as they do on runs of users. The
         --tables runs/peers/unseen.npz --tables runs/peers/prior.npz
 
 and, with --leave-out 0 and 1, twice without a half of the sources, to be judged by
-`experiments/peers.py` on the half that neither network has seen. The bundled weights were made in
-three stages, with --start from one to the next, as the card says. Their tables also held those of
-an earlier model that had seen no recorded runs, and so errs more.
+`experiments/peers.py` on the half that neither network has seen.
+
+The bundled weights are the mean of those before and after the last of three stages, of which the
+card has the numbers:
+
+    python experiments/train_peers.py train second.safetensors --start first.safetensors ...
+    python experiments/train_peers.py train third.safetensors --start second.safetensors --harm 3
+    python experiments/train_peers.py average peers.safetensors second.safetensors third.safetensors
 
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
-anyhow far; of the same search, of others, or mixed. In six of ten questions all forecasts of a
-search are wrong in the same random way, so that what the peers tell about the forecasts is worth
-more than what is known of the benchmarks.
+anyhow far; of the same search, of others, or mixed. In a third of the questions all forecasts of a
+search are wrong in the same random way, so that the network learns what peers tell about forecasts
+rather than which forecasts are wrong of which benchmark. Half of the peers of other tasks are told
+in the unit and at the level of the run's own, so that levels alone do not give them away; where all
+peers are such, every correction is an error, and counts `--harm` times.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,19 +62,20 @@ from experiments.support.searches import (
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
 from lcpfn.network.peers import PeerConfig, PeerNetwork
 from lcpfn.peer_weights import load_peer_network, save_peer_network
+from lcpfn.priors.searches import SearchPrior
 
 # How often a family is asked about.
 _WEIGHTS = {
-    "lcbench": 1.3,
-    "taskset": 0.6,
+    "lcbench": 1.0,
+    "taskset": 0.5,
     "lcbench_surrogate": 0.6,
     "own": 0.3,
-    "world": 1.2,
-    "wild": 0.4,
+    "world": 0.6,
+    "wild": 0.6,
     "prior": 1.0,
 }
 # Numbers of peers of a batch, how many questions it has, and how often it comes.
-_BATCHES = (((1, 4), 384, 0.35), ((5, 16), 128, 0.4), ((17, 64), 32, 0.25))
+_BATCHES = (((1, 4), 320, 0.4), ((5, 16), 128, 0.35), ((17, 64), 40, 0.25))
 _WARMUP = 200
 _AVERAGED_OVER = 500
 # The score in the metric's own unit counts this much beside the density's logarithm.
@@ -89,12 +99,19 @@ def tables(
     per_set: Annotated[int, typer.Option(help="runs of each search at most")] = 150,
     drawn: Annotated[int, typer.Option(help="draw so many searches instead")] = 0,
     runs: Annotated[int, typer.Option(help="of each of these")] = 24,
+    counted: Annotated[
+        float | None, typer.Option(help="share of these whose metric counts examples")
+    ] = None,
     seed: int = 4,
 ) -> None:
     """Forecasts all runs of searches at every landmark."""
     torch.set_num_threads(1)
     models = [lcpfn.load(name) for name in model or ("default",)]
-    searches = drawn_searches(drawn, runs, seed) if drawn else recorded_searches(data, per_set)
+    config = SearchPrior().config
+    prior = SearchPrior(config if counted is None else replace(config, counted_rate=counted))
+    searches = (
+        drawn_searches(drawn, runs, seed, prior) if drawn else recorded_searches(data, per_set)
+    )
     made = []
     for search in searches:
         made.append(make_table(models[fold_of(search) % len(models)], search))
@@ -110,6 +127,9 @@ def train(
     start: Annotated[Path | None, typer.Option(help="weights to begin with")] = None,
     steps: int = 4000,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-3,
+    harm: Annotated[
+        float, typer.Option(help="how much more it counts what peers of other tasks do")
+    ] = 1.5,
     seed: int = 0,
 ) -> None:
     """Trains on questions about runs of searches and their peers."""
@@ -133,7 +153,7 @@ def train(
     weights = {name: torch.tensor(weight, requires_grad=True) for name, weight in drawn.items()}
     average = {name: weight.detach().clone() for name, weight in weights.items()}
     network = PeerNetwork(config, weights)
-    optimiser = torch.optim.AdamW(weights.values(), rate, betas=(0.9, 0.98), weight_decay=1e-2)
+    optimiser = torch.optim.AdamW(weights.values(), rate, betas=(0.9, 0.98), weight_decay=0.2)
     chances = [chance for _, _, chance in _BATCHES]
     seen, told = 0, np.zeros(2)
     for step in range(steps):
@@ -143,8 +163,9 @@ def train(
         wanted, count, _ = _BATCHES[rng.choice(len(_BATCHES), p=chances)]
         questions = draw(pools[rng.integers(len(pools))], _WEIGHTS, count, wanted, rng)
         surprise, score = objective(network, questions)
+        counts = 1 + (harm - 1) * torch.from_numpy(questions.foreign).float()
         weighted = score.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
-        loss = surprise.mean() + _SCORE_WEIGHT * weighted.mean()
+        loss = (counts * (surprise + _SCORE_WEIGHT * weighted)).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
@@ -158,26 +179,60 @@ def train(
         told = now if step == 0 else 0.99 * told + 0.01 * now
         if step % 200 == 199:
             print(f"{step + 1} of {steps}: {told[0]:.3f} nats, score {told[1]:.3f}", flush=True)
-    card = _card(tables, leave_out, seen, steps, rate, seed, round(time.process_time() - begin))
+    stage = {
+        "steps": steps,
+        "questions": seen,
+        "left_out": leave_out,
+        "seed": seed,
+        "learning_rate": rate,
+        "harm": harm,
+        "tables": [path.stem for path in tables],
+        "processor_seconds": round(time.process_time() - begin),
+    }
+    before = [] if start is None else _stages(start)
+    card = _card([*before, stage])
     out.parent.mkdir(parents=True, exist_ok=True)
     trained = PeerNetwork(config, {name: mean.numpy() for name, mean in average.items()})
     save_peer_network(out, trained, card)
+
+
+@app.command()
+def average(
+    out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
+    before: Annotated[Path, typer.Argument(help="weights that the last stage began with")],
+    after: Annotated[Path, typer.Argument(help="and ended with")],
+) -> None:
+    """The mean of the weights before and after a stage."""
+    first, last = load_peer_network(before), load_peer_network(after)
+    mixed = {
+        name: ((weight + last.weights[name]) / 2).astype(np.float32)
+        for name, weight in first.weights.items()
+    }
+    note = {"averaged": "the mean of the weights before and after the last stage"}
+    save_peer_network(out, PeerNetwork(last.config, mixed), {**_card(_stages(after)), **note})
 
 
 def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor]:
     """How wrong the answers to questions are, (n,) each.
 
     Minus the log-density over that without peers, in nats, and the CRPS of the corrected forecast
-    over the width of the one without.
+    over the width of the one without. Where all peers are of other tasks nothing can be learned
+    from them, and the answer is held against that: the expectations of both where the forecast
+    without peers is right.
     """
-    log_masses = network(torch.from_numpy(questions.tokens), torch.from_numpy(questions.present))
-    edges, widths = torch.from_numpy(EDGES), torch.from_numpy(np.log(WIDTHS)).float()
+    log_masses = network(
+        *(torch.from_numpy(part) for part in (questions.peers, questions.own, questions.present))
+    )
+    edges, widths = torch.from_numpy(EDGES), torch.from_numpy(WIDTHS).float()
     met = torch.from_numpy(np.clip(questions.met, 0, 1))
+    foreign = torch.from_numpy(questions.foreign)
+    gained = log_masses - torch.log(widths)
     bins = (torch.searchsorted(edges, met, right=True) - 1).clamp(0, BINS - 1)
-    surprise = widths[bins] - log_masses.gather(1, bins[:, None])[:, 0]
+    surprise = torch.where(foreign, -gained @ widths, -gained.gather(1, bins[:, None])[:, 0])
     below = torch.cumsum(torch.exp(log_masses), 1)
     below = torch.cat([torch.zeros_like(below[:, :1]), below], 1)
-    missed = below - (met[:, None] <= edges).float()
+    came = torch.where(foreign[:, None], edges, (met[:, None] <= edges).double()).float()
+    missed = below - came
     left, right = missed[:, :-1], missed[:, 1:]
     lengths = np.diff(questions.edges, axis=1) / questions.wide[:, None]
     lengths = np.nan_to_num(np.clip(lengths, 0, _FARTHEST)).astype(np.float32)
@@ -185,15 +240,13 @@ def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor
     return surprise, score.sum(1)
 
 
-def _card(
-    tables: Sequence[Path],
-    leave_out: int | None,
-    seen: int,
-    steps: int,
-    rate: float,
-    seed: int,
-    seconds: int,
-) -> dict[str, Any]:
+def _stages(start: Path) -> list[dict[str, Any]]:
+    """How weights that training begins with were trained."""
+    found: list[dict[str, Any]] = json.loads(start.with_suffix(".json").read_text())["stages"]
+    return found
+
+
+def _card(stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "what": "corrects the forecast of a run by what became of the forecasts of its peers",
         "trained_on": "recorded searches of the development sets of LCBench (18), TaskSet (6), the "
@@ -201,16 +254,13 @@ def _card(
         "ImageNet, fastMRI, LibriSpeech and WMT, GPT-2 speed runs, agents of RL Baselines3 Zoo and "
         "runs of public repositories, at most 150 runs of each, forecast by models that had not "
         "seen them; and searches drawn from lcpfn.priors.SearchPrior",
-        "tables": [path.stem for path in tables],
-        "left_out": leave_out,
         "script": "experiments/train_peers.py train",
-        "questions": seen,
-        "steps": steps,
-        "learning_rate": rate,
-        "seed": seed,
-        "processor_seconds": seconds,
+        "questions": sum(stage["questions"] for stage in stages),
+        "steps": sum(stage["steps"] for stage in stages),
+        "processor_seconds": sum(stage["processor_seconds"] for stage in stages),
         "hardware": f"one core of a shared CPU, float32, torch {torch.__version__}",
         "scores": "docs/peers.md",
+        "stages": list(stages),
     }
 
 

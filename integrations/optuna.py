@@ -277,7 +277,9 @@ class _View:
         for index in looked_at:
             trial = trials[index]
             asked_about = asked is not None and trial.number == asked.number
-            if not asked_about and trial.state != TrialState.WAITING:
+            if asked_about or trial.state == TrialState.WAITING:
+                continue
+            if self._database is None or not self._database.unchanged(index, trial):
                 self._hear(trial)
         if asked is None:
             return
@@ -362,6 +364,12 @@ def _feasible(trial: FrozenTrial) -> bool:
 
 def _write(study: Study, trial: FrozenTrial, verdict: Verdict) -> None:
     attribute = {"step": trial.last_step, "trial": trial.number, **verdict.record()}
+    storage = getattr(study._storage, "_backend", None)
+    if isinstance(storage, RDBStorage):
+        from lcpfn.integrations.optuna_database import replace_attribute
+
+        if replace_attribute(storage, trial._trial_id, ATTRIBUTE, attribute):
+            return
     try:
         study._storage.set_trial_user_attr(trial._trial_id, ATTRIBUTE, attribute)
     except (KeyError, StorageInternalError, UpdateFinishedTrialError) as error:

@@ -15,7 +15,7 @@ from optuna.storages._rdb.models import (
 )
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import BindParameter, Connection, bindparam, func, or_, select
+from sqlalchemy import BindParameter, Connection, bindparam, exists, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 _IDS: BindParameter[int] = bindparam("ids", expanding=True)
@@ -40,6 +40,17 @@ _RECORDS = select(
 _ATTRIBUTES = select(TrialUserAttributeModel.trial_id, TrialUserAttributeModel.value_json).where(
     TrialUserAttributeModel.trial_id.in_(_IDS), TrialUserAttributeModel.key == bindparam("key")
 )
+_REPLACED = (
+    update(TrialUserAttributeModel)
+    .where(
+        TrialUserAttributeModel.trial_id == bindparam("trial"),
+        TrialUserAttributeModel.key == bindparam("name"),
+        exists().where(
+            TrialModel.trial_id == bindparam("trial"), TrialModel.state == TrialState.RUNNING
+        ),
+    )
+    .values(value_json=bindparam("text"))
+)
 
 
 class DatabaseTrials:
@@ -57,6 +68,7 @@ class DatabaseTrials:
         self._attribute = attribute
         self._trials: list[FrozenTrial] = []
         self._unfinished: dict[int, int] = {}
+        self._shown: dict[int, FrozenTrial] = {}
 
     def read(
         self, study: Study, storage: RDBStorage, asked: FrozenTrial | None
@@ -114,6 +126,14 @@ class DatabaseTrials:
             self._trials[self._unfinished[trial_id]] = trial
         return True
 
+    def unchanged(self, index: int, trial: FrozenTrial) -> bool:
+        """Whether a trial is as it was at the last call for it."""
+        same = self._shown.get(index) is trial
+        self._shown[index] = trial
+        if trial.state.is_finished():
+            del self._shown[index]
+        return same
+
     def _found(self, connection: Connection, study: Study) -> dict[int, tuple[TrialState, int]]:
         """State and number of records of trials that had not finished, and of all that are new."""
         asked = {
@@ -150,3 +170,25 @@ def _attributes(connection: Connection, name: str, trials: Collection[int]) -> d
     """An attribute of the trials that have it."""
     rows = connection.execute(_ATTRIBUTES, {"ids": list(trials), "key": name})
     return {trial: json.loads(text) for trial, text in rows}
+
+
+def replace_attribute(storage: RDBStorage, trial: int, name: str, value: Any) -> bool:
+    """Gives a user attribute that a running trial has another value, in one statement.
+
+    Optuna first reads the trial.
+
+    Args:
+        storage: where the study lies.
+        trial: the id of the trial.
+        name: of the attribute.
+        value: what JSON can say.
+
+    Returns:
+        Whether that was possible; if not, nothing has changed.
+    """
+    replacement = {"trial": trial, "name": name, "text": json.dumps(value)}
+    try:
+        with storage.engine.begin() as connection:
+            return connection.execute(_REPLACED, replacement).rowcount == 1
+    except SQLAlchemyError:
+        return False

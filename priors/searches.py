@@ -63,6 +63,8 @@ class SearchPriorConfig:
         roughness: log-uniform ends of how often a smooth function turns over the hyperparameters.
         unstable_rate: searches with a region in which runs diverge; `unstable`, uniform ends of
             its share of the runs.
+        counted_rate: searches whose metric, where it lies within 0 and 1, counts examples;
+            `counted`, log-uniform ends of how many there are.
         curves: of single runs. Schedules that only some runs have would be hyperparameters.
     """
 
@@ -74,6 +76,8 @@ class SearchPriorConfig:
     roughness: Range = (0.3, 2.5)
     unstable_rate: float = 0.25
     unstable: Range = (0.02, 0.3)
+    counted_rate: float = 0.35
+    counted: Range = (20, 5000)
     curves: AnnealedConfig = field(default_factory=AnnealedConfig)
 
 
@@ -115,6 +119,9 @@ class SearchPrior:
         rising = plain.happens(config.curves.rising_rate)[:, 0] & error
         maximize = reward | rising
         values = torch.where(rising[:, None, None], 1 - values, values)
+        counting = (error & plain.happens(config.counted_rate)[:, 0])[:, None, None]
+        examples = torch.round(plain.log_uniform(config.counted))[:, :, None]
+        values = torch.where(counting, torch.round(values * examples) / examples, values)
         values = torch.where(reward[:, None, None], -values, values)
         values = self._unstable(plain, draws, values, maximize)
         return SearchBatch(logged.fractions.reshape(shape), values, maximize, error, settings)

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from experiments.support.searches import SearchTable
-from lcpfn.forecast.landmarks import END, HALF, REACHES
+from lcpfn.forecast.landmarks import END, HALF, REACHES, SHARES
+from lcpfn.network.comparison import RunFacts, compared, prepared
 from lcpfn.network.correction import EDGES
 from lcpfn.network.likeness import unlikeness
-from lcpfn.network.peers import Now, RunFacts, features, trust
 
 Array = NDArray[Any]
 MOST_PEERS = 64
 _SETTINGS = 10
+_LOW, _MIDDLE, _HIGH, _MET, _BECAME = (
+    RunFacts._fields.index(name) for name in ("low", "middle", "high", "met", "became")
+)
+_LEVELS = np.array(
+    [
+        RunFacts._fields.index(name)
+        for name in (
+            *("first", "quarter", "half", "value", "low", "middle", "high"),
+            *("became", "became_low", "became_middle", "became_high"),
+        )
+    ]
+)
+# Forecasts that are wrong in one way for a whole search; tasks of others that are told in the unit
+# of the search; and peers of the same task alone, of others alone.
+_BIASED, _DISGUISED = 0.35, 0.5
+_BIAS_FADES = 0.7
+_RELATED = 0.75
+_SAME, _FOREIGN = 0.45, 0.35
 
 
 @dataclass(frozen=True)
@@ -26,24 +44,27 @@ class Episodes:
     """Questions about runs, with their answers.
 
     Args:
-        tokens: (n, 1 + peers, features).
-        present: (n, 1 + peers).
+        peers, own: (n, peers, features) and (n, features), see `lcpfn.network.comparison`.
+        present: (n, peers).
         met: (n,) where the final value lay in the run's own forecast.
         edges: (n, BINS + 1) quantiles of the forecast, for the score in the metric's own unit.
         final: (n,) the final value.
         wide: (n,) width of the forecast.
         weight: (n,) of its score: more for runs of which less is known than of others.
-        trusted: (n,) how far the peers are trusted, see `lcpfn.network.peers.trust`.
+        foreign: (n,) whether all peers are runs of other tasks.
+        trust: (n,) how far answers may be trusted.
     """
 
-    tokens: Array
+    peers: Array
+    own: Array
     present: Array
     met: Array
     edges: Array
     final: Array
     wide: Array
     weight: Array
-    trusted: Array
+    foreign: Array
+    trust: Array
 
 
 def _spread(finals: Array) -> float:
@@ -66,12 +87,22 @@ class Bias:
     scale: Array
 
     @staticmethod
-    def drawn(count: int, rate: float, rng: np.random.Generator) -> Bias:
-        """Biases (count,) of which a share `rate` is any."""
-        any_ = rng.random(count) < rate
-        size = rng.random(count)
-        shift = np.where(any_, size * rng.normal(0, 1.0, count), 0.0)
-        return Bias(shift, np.exp(np.where(any_, size * rng.normal(0, 0.5, count), 0.0)))
+    def drawn(most: Array, rng: np.random.Generator) -> Bias:
+        """Random biases (n,), at most of a size (n,) that is 0 for none and 1 for large ones."""
+        size = most * rng.random(len(most))
+        shift, scale = rng.normal(0, 1.0, len(most)), rng.normal(0, 0.5, len(most))
+        return Bias(size * shift, np.exp(size * scale))
+
+    def mixed(self, other: Bias, share: Array) -> Bias:
+        """A bias that is this one's by a share (...), and for the rest another's."""
+        shift = share * self.shift + (1 - share) * other.shift
+        logs = share * np.log(self.scale) + (1 - share) * np.log(other.scale)
+        return Bias(shift, np.exp(logs))
+
+    def by_peer(self, alien: Bias, foreign: Array) -> Bias:
+        """That of each peer (n, k): this one (n,), or another's where it is of another task."""
+        shift = np.where(foreign, alien.shift[:, None], self.shift[:, None])
+        return Bias(shift, np.where(foreign, alien.scale[:, None], self.scale[:, None]))
 
     def met(self, chance: Array) -> Array:
         """The probability at which a value comes, (...)."""
@@ -95,6 +126,39 @@ class Bias:
         asked = _below((_score(inside) - self.shift[:, None]) / self.scale[:, None])
         return np.stack(
             [np.interp(at, EDGES, row) for at, row in zip(asked, quantiles, strict=True)]
+        )
+
+
+class Biases(NamedTuple):
+    """How the forecasts of a question are wrong.
+
+    Args:
+        own: (n,) of the run's end.
+        ends, before: (n, k) of its peers' ends, and of what became of them before.
+    """
+
+    own: Bias
+    ends: Bias
+    before: Bias
+
+    @staticmethod
+    def drawn(share: Array, foreign: Array, rng: np.random.Generator) -> Biases:
+        """Random ones, for runs of which a share (n,) has been seen.
+
+        What is about to end is hardly forecast wrongly. And a forecast of a later record is wrong
+        in part as that of the end is, in part in its own way.
+
+        Args:
+            foreign: (n, k) which peers are of another task.
+        """
+        count = len(share)
+        size = np.where(rng.random(count) < _BIASED, (1 - share) ** _BIAS_FADES, 0.0)
+        own, alien, early, alien_early = (Bias.drawn(size, rng) for _ in range(4))
+        along = rng.random(count)
+        return Biases(
+            own,
+            own.by_peer(alien, foreign),
+            own.mixed(early, along).by_peer(alien.mixed(alien_early, along), foreign),
         )
 
 
@@ -124,6 +188,9 @@ class Pool:
         self.shares, self.values = together("shares"), together("values")
         self.ends, self.halves, self.later = together("ends"), together("halves"), together("later")
         self.edges = together("edges")
+        self.typical = np.array(
+            [(np.median(table.first), np.median(table.final)) for table in tables]
+        )
         # How much the finals of its search differ.
         self.spread = np.concatenate(
             [np.full(len(table.final), _spread(table.final)) for table in tables]
@@ -134,9 +201,15 @@ class Pool:
             self.settings[begin : begin + len(table.final), :known] = table.settings[:, :known]
 
     def facts(
-        self, runs: Array, landmark: Array, reach: Array, bias: Bias | None = None
-    ) -> RunFacts:
-        """What is known of runs at landmarks; `reach` END for finished, -1 for no later record."""
+        self, runs: Array, landmark: Array, reach: Array, biases: Biases | None = None
+    ) -> Array:
+        """What is known of runs at landmarks, (..., FACTS) in the order of `RunFacts`.
+
+        Args:
+            runs, landmark: (...).
+            reach: END for finished, -1 for no later record.
+            biases: of their forecasts.
+        """
         first = self.first[runs]
 
         def value(back: int) -> Array:
@@ -149,14 +222,15 @@ class Pool:
         later = self.later[runs, landmark, place]
         finished = reach == END
         usable = finished | (reach > landmark)
+        halves = self.halves[runs, landmark]
+        if biases is not None:
+            ends = biases.ends.quartet(ends)
+            later, halves = biases.before.quartet(later), biases.before.met(halves)
         became = np.where(finished[..., None], ends, later)
         became = np.where(usable[..., None], became, np.nan)
-        halves = self.halves[runs, landmark]
-        if bias is not None:
-            ends, became, halves = bias.quartet(ends), bias.quartet(became), bias.met(halves)
         known = ~np.isnan(became[..., 3])
         at = np.array(REACHES)[place]
-        return RunFacts(
+        found = RunFacts(
             self.shares[runs, landmark],
             first,
             value(2 * HALF),
@@ -173,6 +247,7 @@ class Pool:
             became[..., 2],
             became[..., 3],
         )
+        return np.stack(found, axis=-1)
 
     def episodes(
         self,
@@ -183,7 +258,8 @@ class Pool:
         present: Array,
         reach: Array,
         settings: Array,
-        bias: tuple[Bias, Bias] | None = None,
+        biases: Biases | None = None,
+        unit: tuple[Array, Array] | None = None,
     ) -> Episodes:
         """Questions about runs (n,) whose newest record is that of landmark `now`.
 
@@ -192,48 +268,47 @@ class Pool:
             peers, present: (n, k) other runs.
             reach: (n, k) the last landmark that a peer has reached, END for the end.
             settings: (n, k') which hyperparameters are known.
-            bias: of the forecasts of the runs, (n,), and of their peers, (n, k).
+            biases: of the forecasts.
+            unit: offset and gain (n, k) by which the peers' records are told instead.
         """
-        own_bias, peer_bias = bias or (None, None)
         landmark = np.minimum(at[:, None], np.where(reach < 0, 0, reach))
         landmark = np.minimum(landmark, END - 1)
         looked = np.where(reach == END, END, reach - reach % 2)
-        facts = self.facts(peers, landmark, looked, peer_bias)
-        present = present & ~np.isnan(facts.middle) & (reach >= 0)
+        facts = self.facts(peers, landmark, looked, biases)
+        present = present & ~np.isnan(facts[..., _MIDDLE]) & (reach >= 0)
         ends, edges = self.ends[runs, now], self.edges[runs, now]
-        if own_bias is not None:
-            ends, edges = own_bias.quartet(ends), own_bias.edges(edges)
+        if biases is not None:
+            ends, edges = biases.own.quartet(ends), biases.own.edges(edges)
+        if unit is not None:
+            facts[..., _LEVELS] = unit[0][..., None] + unit[1][..., None] * facts[..., _LEVELS]
+        own = self.facts(runs, at, np.full_like(at, -1))
+        own[:, _LOW : _HIGH + 1] = ends[:, :3]
+        own[:, _BECAME] = self.values[runs, now]
         # What was forecast of the run itself at the landmark would cost a pass of the network.
-        own = self.facts(runs, at, np.full_like(at, -1))._replace(
-            low=ends[:, 0], middle=ends[:, 1], high=ends[:, 2], met=np.full(len(runs), np.nan)
-        )
-        newest = Now(
-            self.shares[runs, now], self.values[runs, now], ends[:, 0], ends[:, 1], ends[:, 2]
-        )
-        every = RunFacts(
-            *(
-                np.concatenate([mine[:, None], theirs], axis=1)
-                for mine, theirs in zip(own, facts, strict=True)
-            )
-        )
+        own[:, _MET] = np.nan
         unlike = np.full((*peers.shape, 2), np.nan)
         rows = np.flatnonzero((settings & ~np.isnan(self.settings[runs])).any(1))
         if len(rows):
             known = present[rows][..., None] & settings[rows][:, None]
             told = np.where(known, self.settings[peers[rows]], np.nan)
             told = np.concatenate([self.settings[runs[rows]][:, None], told], axis=1)
-            unlike[rows] = unlikeness(told, every.middle[rows])
-        table = features(newest, every, unlike, present)
+            middles = np.concatenate([ends[rows, 1:2], facts[rows][..., _MIDDLE]], axis=1)
+            unlike[rows] = unlikeness(told, middles)
+        told, mine, trust = compared(self.shares[runs, now], own, prepared(facts), unlike, present)
         wide = np.maximum(ends[:, 2] - ends[:, 0], 1e-12 * np.abs(ends[:, 1]) + 1e-290)
+        home = np.searchsorted(self.begin, runs, side="right")[:, None]
+        away = np.searchsorted(self.begin, peers, side="right") != home
         return Episodes(
-            table.astype(np.float32),
-            np.concatenate([np.ones((len(runs), 1), bool), present], 1),
+            told,
+            mine,
+            present,
             ends[:, 3],
             edges,
             self.final[runs],
             wide,
             np.clip(np.sqrt(wide / self.spread[runs]), 0.3, 3.0),
-            trust(newest, every, present),
+            (away | ~present).all(1),
+            trust,
         )
 
 
@@ -258,16 +333,19 @@ def draw(
     chance /= chance.sum()
     search = rng.choice(len(chance), count, p=chance)
     runs = pool.begin[search] + (rng.random(count) * pool.count[search]).astype(int)
-    # Early moments are as likely as late ones, on the scale on which runs are compared.
+    # Late moments are as likely as early ones, on the scale on which runs are compared, and those
+    # before a tenth half as likely.
     usable = ~np.isnan(pool.ends[runs, :, 3])
-    now = np.argmax(usable * rng.random(usable.shape), 1)
+    seldom = np.where(np.array(SHARES) < 0.095, 2.0, 1.0)
+    now = np.argmax(usable * rng.random(usable.shape) ** seldom, 1)
     kept = usable.any(1)
     search, runs, now = search[kept], runs[kept], now[kept]
     count = len(runs)
     wanted = np.exp(rng.uniform(np.log(fewest), np.log(most + 1), count)).astype(int)
     # Peers of the same task, of others, or mixed.
     kind = rng.random(count)
-    foreign_share = np.where(kind < 0.5, 0.0, np.where(kind < 0.8, 1.0, rng.random(count)))
+    some = np.where(kind < _SAME + _FOREIGN, 1.0, rng.random(count))
+    foreign_share = np.where(kind < _SAME, 0.0, some)
     foreign = rng.random((count, most)) < foreign_share[:, None]
     alien = _foreign(pool, search, rng)
     others = np.where(foreign, alien[:, None], search[:, None])
@@ -282,12 +360,31 @@ def draw(
     told = (rng.random((count, 1)) < 0.55) & (
         rng.random((count, _SETTINGS)) < np.where(rng.random((count, 1)) < 0.7, 1.0, 0.5)
     )
-    own, alien_bias = (Bias.drawn(count, 0.6, rng) for _ in range(2))
-    theirs = Bias(
-        np.where(foreign, alien_bias.shift[:, None], own.shift[:, None]),
-        np.where(foreign, alien_bias.scale[:, None], own.scale[:, None]),
+    biases = Biases.drawn(pool.shares[runs, now], foreign, rng)
+    disguise = _disguise(pool, search, alien, rng)
+    unit = tuple(
+        np.where(foreign, part[:, None], plain)
+        for part, plain in zip(disguise, (0, 1), strict=True)
     )
-    return pool.episodes(runs, now, at, peers, present, reach, told, (own, theirs))
+    return pool.episodes(runs, now, at, peers, present, reach, told, biases, unit)
+
+
+def _disguise(
+    pool: Pool, search: Array, alien: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Offsets and gains (n,) that give other tasks about the level and the range of a search.
+
+    Only half of them, so that neither the level tells all, nor nothing.
+    """
+    first, final = pool.typical[search].T
+    other_first, other_final = pool.typical[alien].T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = np.abs((final - first) / (other_final - other_first))
+    gain = gain * np.exp(rng.normal(0, 0.3, len(search)))
+    away = rng.normal(0, 0.2, len(search)) * np.abs(final - first)
+    used = (rng.random(len(search)) < _DISGUISED) & (gain > 1e-6) & (gain < 1e6)
+    offset = np.where(used, final + away - gain * other_final, 0.0)
+    return offset, np.where(used, gain, 1.0)
 
 
 def _without_repeats(size: Array, rng: np.random.Generator) -> Array:
@@ -301,11 +398,13 @@ def _without_repeats(size: Array, rng: np.random.Generator) -> Array:
 
 
 def _foreign(pool: Pool, search: Array, rng: np.random.Generator) -> Array:
-    """Another search for each, half of them from the same family."""
-    other = rng.integers(0, len(pool.count), len(search))
-    for index in np.flatnonzero(rng.random(len(search)) < 0.5):
+    """Another search for each, most from the same family."""
+    other = (search + rng.integers(1, len(pool.count), len(search))) % len(pool.count)
+    for index in np.flatnonzero(rng.random(len(search)) < _RELATED):
         same = np.flatnonzero(pool.families == pool.families[search[index]])
-        other[index] = same[rng.integers(len(same))]
+        same = same[same != search[index]]
+        if len(same):
+            other[index] = same[rng.integers(len(same))]
     return other
 
 

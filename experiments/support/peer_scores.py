@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from experiments.support.peer_episodes import Pool
 from experiments.support.searches import SearchTable
 from lcpfn.forecast.landmarks import END, SHARES
-from lcpfn.network.correction import BINS, EDGES, WIDTHS
-from lcpfn.network.peers import PeerNetwork, tempered
+from lcpfn.network.correction import BINS, EDGES, WIDTHS, tempered
+from lcpfn.network.peers import PeerNetwork
 
 Array = NDArray[Any]
 
@@ -123,7 +123,8 @@ def corrections(case: Case, pool: Pool, network: PeerNetwork, settings: bool) ->
     told = np.full((len(case.runs), pool.settings.shape[1]), settings)
     present = np.ones(case.peers.shape, dtype=bool)
     asked = pool.episodes(case.runs + case.begin, now, now, case.peers, present, case.reach, told)
-    return tempered(network(asked.tokens, asked.present), asked.trusted)
+    answers = network(asked.peers, asked.own, asked.present)
+    return np.log(tempered(answers.astype(np.float64), asked.trust))
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,19 @@ class Scored:
 
     Args:
         crps, last: of the forecast and of the last value, over the scale, capped.
-        inside: whether the final value lay within the central 88 %.
+        place: where the final value lay in the forecast, in [0, 1].
         gain: log-density over that of the forecast alone, nats.
     """
 
     crps: Array
     last: Array
-    inside: Array
+    place: Array
     gain: Array
+
+    @property
+    def inside(self) -> Array:
+        """Whether the final value lay within the central 88 %."""
+        return (self.place > 0.06) & (self.place < 0.94)
 
 
 def score(case: Case, log_masses: Array) -> Scored:
@@ -155,14 +161,19 @@ def score(case: Case, log_masses: Array) -> Scored:
     place = np.array([np.interp(u, EDGES, cdf) for u, cdf in zip(met, below, strict=True)])
     bins = np.clip(np.searchsorted(EDGES, met, side="right") - 1, 0, BINS - 1)
     gain = (log_masses - np.log(WIDTHS))[np.arange(len(met)), bins]
-    return Scored(crps_of(case, quantiles), _last(case), (place > 0.06) & (place < 0.94), gain)
+    return Scored(crps_of(case, quantiles), _last(case), place, gain)
 
 
 def score_quantiles(case: Case, quantiles: Array) -> Scored:
     """Scores forecasts by their quantiles (n, len(PROBABILITIES))."""
     final = case.table.final[case.runs]
-    inside = (final > quantiles[:, 2]) & (final < quantiles[:, -3])
-    return Scored(crps_of(case, quantiles), _last(case), inside, np.full(len(final), np.nan))
+    place = np.array(
+        [
+            np.interp(value, row, PROBABILITIES, left=0.0, right=1.0)
+            for value, row in zip(final, quantiles, strict=True)
+        ]
+    )
+    return Scored(crps_of(case, quantiles), _last(case), place, np.full(len(final), np.nan))
 
 
 def crps_of(case: Case, quantiles: Array) -> Array:

@@ -9,7 +9,7 @@ that came. A small network reads that, and how the runs compare (`lcpfn.network.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,10 +27,11 @@ from lcpfn.forecast.extrapolation import Extrapolation, Predictor
 from lcpfn.forecast.landmarks import END, HALF, expected, landmark_of, records_by
 from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.tracks import LEVELS, Pair, Track, learn
-from lcpfn.network.correction import mirrored
+from lcpfn.network.comparison import MIDDLE, RunFacts, compared, prepared
+from lcpfn.network.correction import mirrored, tempered
 from lcpfn.network.engine import Engine
 from lcpfn.network.likeness import unlikeness
-from lcpfn.network.peers import Now, PeerNetwork, RunFacts, features, tempered, trust
+from lcpfn.network.peers import PeerNetwork
 
 MOST_PEERS = 64
 """More are not heard: the latest and the most alike."""
@@ -135,69 +136,69 @@ def correction(
     landmark = landmark_of(float(share[-1]), expected(share[-2:].tolist()))
     if landmark < 0 or curve.finished:
         return None
-    places = [min(peer.track.last, landmark) for peer in peers]
-    met = [
-        (peer, place)
-        for peer, place in zip(peers, places, strict=True)
-        if place >= 0 and peer.track.heard_at[place]
+    heard = [
+        (peer, (place, peer.track.reach))
+        for peer in peers
+        if (place := min(peer.track.last, landmark)) >= 0 and peer.track.heard_at[place]
     ]
-    if not met:
+    if not heard:
         return None
-    keys = [(place, peer.track.reach) for peer, place in met]
-    unknown = [
-        (peer.track, peer.track.pairs(place))
-        for (peer, place), key in zip(met, keys, strict=True)
-        if key not in peer.track.facts
-    ]
-    if unknown:
-        learn(network, unknown)
+    every = _facts(network, [(peer.track, key) for peer, key in heard])
     rising = curve.goal == "maximize"
     sign = 1.0 if rising else -1.0
-    low, middle, high = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
-    now = Now(share[-1], sign * curve.values[-1], low, middle, high)
-    rows = [
-        _own_facts(sign * curve.values, share, landmark, now),
-        *(
-            peer.track.facts.get(key) or _facts(peer.track, key)
-            for (peer, _), key in zip(met, keys, strict=True)
-        ),
-    ]
-    every = RunFacts(*np.array(rows).T.copy())
-    everyone = np.ones(len(met), dtype=bool)
-    power = trust(now, every, everyone)
-    if not power:
-        return None
-    unlike = np.full((len(met), 2), np.nan)
+    quantiles = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
+    own = _own_facts(sign * curve.values, share, landmark, quantiles)
+    unlike = np.full((len(heard), 2), np.nan)
     if config:
-        table, words = columns([config, *(peer.config for peer, _ in met)])
-        unlike = unlikeness(table, every.middle, words)
-    seen = features(now, every, unlike, everyone)
-    masses = np.exp(tempered(peer_network(seen.astype(np.float32)), power))
+        table, words = columns([config, *(peer.config for peer, _ in heard)])
+        middles = np.append(quantiles[1], every[:, MIDDLE])
+        unlike = unlikeness(table, middles, words)
+    everyone = np.ones(len(heard), dtype=bool)
+    told = compared(share[-1], np.array(own), every, unlike, everyone)
+    answer = peer_network(told.peers, told.own)
+    masses = tempered(answer.astype(np.float64), told.trust)
     return masses if rising else mirrored(masses)
 
 
-def _own_facts(worth: Array, share: Array, landmark: int, now: Now) -> tuple[float, ...]:
-    """The entries of `RunFacts` of the run at hand; it is compared by its newest forecast."""
+def _own_facts(worth: Array, share: Array, landmark: int, quantiles: Array) -> RunFacts:
+    """What is known of the run at hand; it is compared by its newest forecast."""
     records = records_by(share)
 
     def value(at: int) -> float:
         return float(worth[records[at] - 1 if at >= 0 and records[at] else 0])
 
-    return (
-        float(share[max(records[landmark], 1) - 1]),
-        float(worth[0]),
-        value(landmark - 2 * HALF),
-        value(landmark - HALF),
-        value(landmark),
-        float(now.low),
-        float(now.middle),
-        float(now.high),
-        *(math.nan,) * 7,
+    low, middle, high = quantiles.tolist()
+    unknown = dict.fromkeys(RunFacts._fields[-4:], math.nan)
+    return RunFacts(
+        share=float(share[max(records[landmark], 1) - 1]),
+        first=float(worth[0]),
+        quarter=value(landmark - 2 * HALF),
+        half=value(landmark - HALF),
+        value=value(landmark),
+        low=low,
+        middle=middle,
+        high=high,
+        # What was forecast of the run itself at the landmark would cost a pass of the network.
+        met=math.nan,
+        reach=math.nan,
+        became=float(worth[-1]),
+        **unknown,
     )
 
 
-def _facts(track: Track, key: Pair) -> tuple[float, ...]:
-    """The entries of `RunFacts` of a peer at a landmark, whose forecasts have been made."""
+def _facts(network: Engine, wanted: Sequence[tuple[Track, Pair]]) -> Array:
+    """What is known of peers at landmarks, (n, PREPARED); made once."""
+    missing = [(track, key) for track, key in wanted if key not in track.facts]
+    if missing:
+        learn(network, [(track, track.pairs(key[0])) for track, key in missing])
+        made = prepared(np.array([_fact(track, key) for track, key in missing]))
+        for (track, key), row in zip(missing, made, strict=True):
+            track.facts[key] = row
+    return np.array([track.facts[key] for track, key in wanted])
+
+
+def _fact(track: Track, key: Pair) -> RunFacts:
+    """What is known of a peer at a landmark, whose forecasts have been made."""
     landmark, reach = key
 
     def value(at: int) -> float:
@@ -210,7 +211,7 @@ def _facts(track: Track, key: Pair) -> tuple[float, ...]:
     if later is not None and not math.isnan(later.met):
         share = 1.0 if reach == END else float(track.shares[reach])
         after = (share, float(track.values[reach]), later.low, later.middle, later.high, later.met)
-    found = (
+    return RunFacts(
         float(track.shares[landmark]),
         track.first,
         value(landmark - 2 * HALF),
@@ -222,8 +223,6 @@ def _facts(track: Track, key: Pair) -> tuple[float, ...]:
         math.nan if half is None else half.met,
         *after,
     )
-    track.facts[key] = found
-    return found
 
 
 class Accompanied:
@@ -280,6 +279,7 @@ def read_peers(
     bounds: BoundsLike,
     schedule: Any,
     encode: Callable[[Curve], Encoded],
+    identity: Hashable = None,
 ) -> list[Told]:
     """Peers as a model knows them, those without a usable record left out.
 
@@ -288,16 +288,19 @@ def read_peers(
         curve: the run at hand.
         bounds, schedule: as for the run at hand.
         encode: gives a curve as the network sees it.
+        identity: of the model, by which a peer remembers what was forecast of it; default that
+            function itself.
 
     Raises:
         InputError: a peer's records break a rule.
     """
-    model = id(getattr(encode, "__self__", encode))
-    read_with = (curve.goal, _hashable(bounds), _hashable(schedule))
+    # What stands for the model and the arguments is kept with what was read, so that no other
+    # object can take its place.
+    asked = (identity or encode, curve.goal, lasting(bounds), lasting(schedule))
     found = []
     for peer in peers:
         horizon = curve.horizon if peer.horizon is None else peer.horizon
-        key = (model, horizon, read_with)
+        key = (horizon, *asked)
         told = peer.remembered.get(key, _UNREAD)
         if told is _UNREAD:
             while len(peer.remembered) >= _REMEMBERED:
@@ -308,12 +311,12 @@ def read_peers(
     return found
 
 
-def _hashable(argument: Any) -> Any:
-    try:
-        hash(argument)
-    except TypeError:
-        return id(argument)
-    return argument
+def lasting(argument: Any) -> Hashable:
+    """Bounds or a schedule as they are now: equal for equal ones, whatever becomes of them."""
+    if argument is None or isinstance(argument, str) or callable(argument):
+        found: Hashable = argument
+        return found
+    return tuple(None if part is None else np.asarray(part).tobytes() for part in argument)
 
 
 def _read(

@@ -74,6 +74,8 @@ class LCPFN:
         self.network = network
         self.card = card
         self._peer_network = peer_network
+        # Peers remember by it what this model forecast of them; unlike an id, it is not used again.
+        self._identity = object()
 
     @property
     def name(self) -> str:
@@ -331,7 +333,8 @@ class LCPFN:
         # Without peers nothing of this need be imported.
         from lcpfn.forecast.company import chosen_peers, read_peers
 
-        told = read_peers(peers, post.curve, bounds, schedule, self.encode)
+        asked = (bounds, schedule, self.encode, self._identity)
+        told = read_peers(peers, post.curve, *asked)
         return self.in_company(post, chosen_peers(told, checked), checked)
 
     def in_company(

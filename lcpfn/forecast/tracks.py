@@ -57,7 +57,8 @@ class Track:
         records: (END + 1,) how many there were.
         following: share at which its next record is to be expected.
         answers: forecasts by landmarks, as far as they have been asked for.
-        facts: what the second network is told, by landmark and reach, as far as it has been asked.
+        facts: what the second network is told, see `lcpfn.network.comparison.prepared`, by
+            landmark and reach, as far as it has been asked.
     """
 
     curve: Curve
@@ -67,7 +68,7 @@ class Track:
     records: Array
     following: float
     answers: dict[Pair, Answer] = field(default_factory=dict, compare=False, repr=False)
-    facts: dict[Pair, tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
+    facts: dict[Pair, Array] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
     def of(curve: Curve, encoded: Encoded) -> Track:

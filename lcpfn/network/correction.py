@@ -19,8 +19,21 @@ EDGES: Array = np.array([*_TAIL, *_CENTRE, *(1 - edge for edge in reversed(_TAIL
 """Edges of the bins, (bins + 1,), from 0 to 1, symmetric."""
 WIDTHS: Array = np.diff(EDGES)
 BINS = len(WIDTHS)
+_LOG_WIDTHS = np.log(WIDTHS)
 
 
 def mirrored(masses: Array) -> Array:
     """The masses of the bins (..., BINS) where the other direction is the better one."""
     return masses[..., ::-1]
+
+
+def tempered(log_masses: Array, power: Array) -> Array:
+    """The masses (..., BINS) of a density that is raised to a power (...,).
+
+    Args:
+        log_masses: (..., BINS) of the bins.
+        power: in [0, 1]; 0 for no correction.
+    """
+    logits = np.asarray(power)[..., None] * (log_masses - _LOG_WIDTHS) + _LOG_WIDTHS
+    masses = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(masses / masses.sum(-1, keepdims=True))

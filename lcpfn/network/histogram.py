@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,13 +100,20 @@ class BinnedDistribution:
     def expand(self, *shape: int) -> BinnedDistribution:
         """The distribution broadcast to another batch shape."""
         broadcast_to = array_module(self.log_masses).broadcast_to
-        return BinnedDistribution(
+        expanded = BinnedDistribution(
             broadcast_to(self.location, shape),
             broadcast_to(self.scale, shape),
             broadcast_to(self.log_masses, (*shape, self.bins)),
             self.low,
             self.high,
         )
+        # What has been computed of one holds for its copies.
+        known = vars(self)
+        if "_masses" in known:
+            vars(expanded)["_masses"] = broadcast_to(self._masses, (*shape, self.bins))
+        if "_outside" in known:
+            vars(expanded)["_outside"] = tuple(broadcast_to(at, shape) for at in self._outside)
+        return expanded
 
     def double(self) -> BinnedDistribution:
         """The distribution in float64, renormalised where it was not."""
@@ -155,7 +162,7 @@ class BinnedDistribution:
         if low is None and high is None:
             return self
         cut = BinnedDistribution(self.location, self.scale, self.log_masses, low, high)
-        below, above = cut._outside()
+        below, above = cut._outside
         lost = above - below < _LEAST_INSIDE
         if not lost.any():
             return cut
@@ -177,7 +184,7 @@ class BinnedDistribution:
         density = log_mass - log_width - beyond / TAIL_SCALE - xp.log(self.scale)
         if self.low is None and self.high is None:
             return density
-        below, above = self._outside()
+        below, above = self._outside
         inside = (y >= _or(self.low, -math.inf)) & (y <= _or(self.high, math.inf))
         return xp.where(inside, density - xp.log(above - below), -math.inf)
 
@@ -187,16 +194,16 @@ class BinnedDistribution:
         open_cdf = self._open_cdf((self._question(y) - self.location) / self.scale)
         if self.low is None and self.high is None:
             return open_cdf
-        below, above = self._outside()
+        below, above = self._outside
         return clipped((open_cdf - below) / (above - below), 0.0, 1.0)
 
     @np.errstate(all="ignore")
     def quantile(self, q: AnyArray) -> AnyArray:
         """Inverse of `cdf`, broadcast against (...,). q in [0, 1]."""
         xp = array_module(self.log_masses)
-        below, above = self._outside()
+        below, above = self._outside
         q = below + self._question(q) * (above - below)
-        masses, edges = self._masses(), self.edges
+        masses, edges = self._masses, self.edges
         inner, left, right = masses[..., 1:-1], masses[..., 0], masses[..., -1]
         # Every bin counts as far as q fills it, the tails as far as q reaches into them.
         start = xp.cumulative_sum(masses, axis=-1)[..., :-2]
@@ -253,7 +260,7 @@ class BinnedDistribution:
         """
         import torch
 
-        edges, masses = self.edges, self._masses()
+        edges, masses = self.edges, self._masses
         z = ((y - self.location) / self.scale)[..., None]
         widths, inside = edges.diff(), z.clamp(edges[:-1], edges[1:])
         to_bins = ((inside - edges[:-1]) ** 2 + (edges[1:] - inside) ** 2) / (2 * widths)
@@ -274,6 +281,7 @@ class BinnedDistribution:
             return np.asarray(y, self.log_masses.dtype)
         return array_module(self.log_masses).asarray(y).to(self.log_masses)
 
+    @cached_property
     def _masses(self) -> AnyArray:
         masses = array_module(self.log_masses).exp(self.log_masses)
         return masses / masses.sum(-1)[..., None]
@@ -281,7 +289,7 @@ class BinnedDistribution:
     def _open_cdf(self, z: AnyArray) -> AnyArray:
         """The distribution function without bounds at z, broadcast against (...,)."""
         xp = array_module(self.log_masses)
-        masses, edges = self._masses(), self.edges
+        masses, edges = self._masses, self.edges
         # Every bin counts as far as z fills it, the tails as far as z reaches into them.
         share = clipped((z[..., None] - edges[:-1]) / xp.diff(edges), 0.0, 1.0)
         inner = (masses[..., 1:-1] * share).sum(-1)
@@ -294,12 +302,13 @@ class BinnedDistribution:
         high = (_or(self.high, math.inf) - self.location) / self.scale
         return low, high
 
-    @np.errstate(all="ignore")
+    @cached_property
     def _outside(self) -> tuple[AnyArray, AnyArray]:
         """The open distribution function at the bounds, each (...,)."""
-        low, high = self._bounds_in_z()
-        below = 0 * self.scale if self.low is None else self._open_cdf(low)
-        above = 0 * self.scale + 1 if self.high is None else self._open_cdf(high)
+        with np.errstate(all="ignore"):
+            low, high = self._bounds_in_z()
+            below = 0 * self.scale if self.low is None else self._open_cdf(low)
+            above = 0 * self.scale + 1 if self.high is None else self._open_cdf(high)
         return below, above
 
     @np.errstate(all="ignore")

@@ -9,7 +9,7 @@ from typing import Any
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal
 from lcpfn.forecast.bounds import BoundsLike
-from lcpfn.forecast.company import MOST_PEERS, Told, chosen_peers, told_of
+from lcpfn.forecast.company import MOST_PEERS, Told, chosen_peers, lasting, told_of
 from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.extrapolation import Extrapolation
 from lcpfn.forecast.landmarks import END, expected, landmark_of
@@ -77,15 +77,20 @@ class Company:
             config: the run's hyperparameters.
             bounds, schedule: as the run was forecast with.
         """
+        kept_by = lasting(bounds), lasting(schedule)
         told = [
             known
             for companion in companions[-_LOOKED_AT:]
-            if (known := self._told(companion, bounds, schedule)) is not None
+            if (known := self._told(companion, bounds, schedule, kept_by)) is not None
         ]
         return self._model.in_company(post, chosen_peers(told, config, MOST_PEERS), config)
 
     def _told(
-        self, companion: Companion, bounds: BoundsLike, schedule: Schedule | None
+        self,
+        companion: Companion,
+        bounds: BoundsLike,
+        schedule: Schedule | None,
+        kept_by: tuple[Hashable, Hashable],
     ) -> Told | None:
         last = companion.records[-1][0] + companion.shift
         share = last / companion.horizon
@@ -96,7 +101,7 @@ class Company:
         landmark = END if share >= 1 else landmark_of(share, expected(before))
         if landmark < 0:
             return None
-        told_with = (companion.horizon, companion.shift, bounds, id(schedule))
+        told_with = (companion.horizon, companion.shift, *kept_by)
         basis = (landmark, *told_with, companion.records[0])
         known = self._known.get(companion.run)
         if known is not None and known[0] == basis:

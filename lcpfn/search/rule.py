@@ -71,10 +71,12 @@ class StoppingRule:
     - progress ^ `early_caution` where the standing is unknown, with progress the observed share of
       the run. A rule that is asked at every record has many chances to be wrong, most of them
       early; so `threshold` is the risk over the whole run.
-    - `trust` where it is known, for the evidence is better: min(1, records / `full_trust`) of
-      that, as forecasts from few records err, and for the best `leading` share of the runs
-      (standing / `leading`)^(`sparing` (1 - progress) / progress) of that. So a run among the
-      leaders is next to safe at first, and goes by its forecast once most of the curve is known.
+    - `trust` where it is known, for the evidence is better, and `unproven` of that while the value
+      to beat is only what another run under way will hardly fall short of; min(1, records /
+      `full_trust`) of that, as forecasts from few records err, and for the best `leading` share of
+      the runs (standing / `leading`)^(`sparing` (1 - progress) / progress) of that. So a run among
+      the leaders is next to safe at first, and goes by its forecast once most of the curve is
+      known.
       No run that is more likely than not to win is stopped, unless `threshold` itself is above one
       half.
 
@@ -102,6 +104,7 @@ class StoppingRule:
         early_caution: power of the progress that scales `threshold` where the standing is unknown,
             at least 0. 0 is as bold with the first records as with the last.
         trust: what a known standing multiplies `threshold` by, above 0.
+        unproven: share of that where no finished run has reached the value to beat, in [0, 1].
         full_trust: records from which on that holds in full, at least 1.
         leading: share of the best runs that are spared, in [0, 1].
         sparing: how much they are spared, at least 0: a power.
@@ -119,7 +122,8 @@ class StoppingRule:
     min_delta: float = 0.0
     keep_top: int = 1
     early_caution: float = 1.5
-    trust: float = 2.0
+    trust: float = 2.6
+    unproven: float = 0.75
     full_trust: int = 5
     leading: float = 0.1
     sparing: float = 1.5
@@ -139,7 +143,7 @@ class StoppingRule:
                 raise InputError(
                     f"{name} is {getattr(self, name)}, but must be finite and at least 0"
                 )
-        for name in ("leading", "haste"):
+        for name in ("unproven", "leading", "haste"):
             if not 0 <= read_number(name, getattr(self, name)) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}, but must lie within 0 and 1")
 
@@ -160,23 +164,30 @@ class StoppingRule:
         ordered = sorted(known, reverse=read_goal(goal) == "maximize")
         return ordered[self.keep_top - 1] if len(ordered) >= self.keep_top else None
 
-    def limit(self, records: int, standing: float | None = None, progress: float = 0.0) -> float:
+    def limit(
+        self,
+        records: int,
+        standing: float | None = None,
+        progress: float = 0.0,
+        proven: bool = True,
+    ) -> float:
         """The probability below which a run is stopped; 0 while it is too early to decide.
 
         >>> rule = StoppingRule(threshold=0.05)
         >>> [rule.limit(4, None, 0.25), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
-        [0.00625, 0.06, 0.1]
+        [0.00625, 0.078, 0.13]
 
         Args:
             records: observed so far.
             standing: share of the run's peers that were better at its step; None where unknown.
             progress: share of the run that has been observed.
+            proven: whether a finished run has reached the value to beat.
         """
         if self.too_early(records, standing):
             return 0.0
-        return self._limit(records, standing, progress)
+        return self._limit(records, standing, progress, proven)
 
-    def _limit(self, records: int, standing: float | None, progress: float) -> float:
+    def _limit(self, records: int, standing: float | None, progress: float, proven: bool) -> float:
         """The same once there is enough to decide on."""
         if standing is None:
             return float(self.threshold * min(1.0, progress) ** self.early_caution)
@@ -185,6 +196,7 @@ class StoppingRule:
             ahead = (1 - progress) / max(progress, _LEAST_PROGRESS)
             spared = (standing / self.leading) ** (self.sparing * ahead)
         multiple = self.trust * self.threshold * min(1.0, records / self.full_trust)
+        multiple *= 1.0 if proven else self.unproven
         return float(min(multiple, max(0.5, self.threshold)) * spared)
 
     def too_early(self, records: int, standing: float | None = None) -> bool:
@@ -236,6 +248,7 @@ class StoppingRule:
         incumbent: float | None,
         earlier: Sequence[Decision] = (),
         standing: float | None = None,
+        proven: bool = True,
     ) -> Decision:
         """Decides from the forecast, and from the standing where there is one; keeps no state.
 
@@ -247,6 +260,7 @@ class StoppingRule:
                 above 1.
             standing: share of the run's peers that were better at its newest step, see
                 `lcpfn.standing`; None where unknown.
+            proven: whether a finished run has reached the incumbent.
 
         Raises:
             InputError: the incumbent is NaN or no number, or the standing is no share.
@@ -269,7 +283,7 @@ class StoppingRule:
         counted = self.counted(post.observed_steps, post.horizon)
         early = self.too_early(counted, standing)
         known = evidence(post.observed_steps, post.horizon)
-        limit = 0.0 if early else self._limit(known, standing, progress)
+        limit = 0.0 if early else self._limit(known, standing, progress, proven)
         place = "" if standing is None else f", behind {standing:.0%} of its peers"
 
         def decision(stop: bool, words: str) -> Decision:
@@ -305,6 +319,7 @@ class StoppingRule:
         incumbent: float | None,
         forecast: Callable[[int], FinalForecast],
         standing: Callable[[int], float | None] = lambda records: None,
+        proven: bool = True,
     ) -> Decision:
         """Decides where earlier decisions were not kept: those that patience needs are made again.
 
@@ -313,17 +328,18 @@ class StoppingRule:
             incumbent: as for `decide`; earlier decisions are judged by today's.
             forecast: gives the forecast from the run's first records, for a number of them.
             standing: gives the standing after the run's first records.
+            proven: as for `decide`.
         """
         observed = len(post.observed_steps)
-        decision = self.decide(post, incumbent, (), standing(observed))
+        decision = self.decide(post, incumbent, (), standing(observed), proven)
         if self.patience == 1 or not decision.prob_better < decision.limit:
             return decision
         begin = max(1, observed - self.patience + 1)
         earlier = [
-            self.decide(forecast(count), incumbent, (), standing(count))
+            self.decide(forecast(count), incumbent, (), standing(count), proven)
             for count in range(begin, observed)
         ]
-        return self.decide(post, incumbent, earlier, decision.standing)
+        return self.decide(post, incumbent, earlier, decision.standing, proven)
 
     def _why_low(self, standing: float | None, limit: float) -> str:
         if limit >= self.threshold:

@@ -498,7 +498,8 @@ class Search:
         """What the rule says, and the forecast that it says it by."""
         settings, rule = self.settings, self.settings.rule
         records = self._records(known)
-        to_beat, places = self._to_beat(run), self._places(run, known, length)
+        to_beat, proven = self._value_to_beat(run)
+        places = self._places(run, known, length)
         standing = places(len(records))
         waiting = rule.waiting(self._counted(known, length), standing)
         if self._finished < settings.warmup_trials:
@@ -516,6 +517,7 @@ class Search:
                 to_beat,
                 lambda count: self._ask(run, known, records[:count], length, hears),
                 places,
+                proven,
             )
         belief = self._believe(known, post, length, decision.stop)
         return replace(
@@ -553,14 +555,23 @@ class Search:
                 yield run
 
     def _to_beat(self, run: Hashable) -> float | None:
-        """The better of the best final value and of what the best other run will surely reach."""
+        return self._value_to_beat(run)[0]
+
+    def _value_to_beat(self, run: Hashable) -> tuple[float | None, bool]:
+        """The better of the best final value and of what the best other run will surely reach.
+
+        Returns:
+            it, and whether it has been reached already.
+        """
         rule = self.settings.rule
+        finals = self._ranking.top(rule.keep_top)
         reaches = [
             reach
             for other, known in self._under_way.items()
             if other != run and (reach := self._reach(other, known)) is not None
         ]
-        return rule.incumbent([*self._ranking.top(rule.keep_top), *reaches], self.goal)
+        to_beat = rule.incumbent([*finals, *reaches], self.goal)
+        return to_beat, to_beat == rule.incumbent(finals, self.goal)
 
     def _reach(self, run: Hashable, known: Run) -> float | None:
         """What a run under way will hardly fall short of; None where nothing may rely on it."""
@@ -732,36 +743,42 @@ class Search:
         def after(count: int) -> float | None:
             if not (count and settings.peers):
                 return None
-            step = known.usable[count - 1][0]
-            worth = newest(*known.worths, step)
-            others = [
-                value
-                for peer in islice(reversed(self._ended.values()), settings.peers)
-                if peer is not known and (value := self._at(peer, step + shift, length)) is not None
-            ]
-            others += [
-                value
-                for other, peer in self._under_way.items()
-                if other != run and (value := self._at(peer, step + shift, length)) is not None
-            ]
-            return None if worth is None else share_better(worth, others, self.goal)
+            at = known.usable[count - 1][0] + shift
+            worth = newest(*known.worths, at - shift)
+            if worth is None:
+                return None
+            latest = islice(reversed(self._ended.values()), settings.peers)
+            others = [peer for peer in latest if peer is not known]
+            others += [peer for other, peer in self._under_way.items() if other != run]
+            pairs = []
+            for peer in others:
+                place, other = self._met(peer, at, length)
+                own = worth if place == at else newest(*known.worths, place - shift)
+                if other is not None and own is not None:
+                    pairs.append((own, other))
+            return share_better(pairs, self.goal)
 
         return after
 
-    def _at(self, peer: Run, place: float, length: float) -> float | None:
-        """What a run was worth at a place in another of some length.
+    def _met(self, peer: Run, place: float, length: float) -> tuple[float, float | None]:
+        """Where in a run of some length it can be compared with a peer, and what that was worth.
 
+        At the place asked for, or where the peer is a little behind, at its newest record. Worth
         NaN, worse than any, where it had been stopped; None where nobody can tell.
         """
-        other = self._lengths.of(peer)
+        other, shift = self._lengths.of(peer), self.shift
         if other is None:
-            return None
-        step = same_share(place, length, other) - self.shift
+            return place, None
+        there = same_share(place, length, other)
         steps, worths = peer.worths
-        if peer.state != "finished" and (not steps or step > steps[-1]):
-            reach = self.settings.counts_on * (peer.last + self.shift)
-            return math.nan if peer.state == "stopped" and step + self.shift <= reach else None
-        return newest(steps, worths, step)
+        if peer.state == "finished" or (steps and there - shift <= steps[-1]):
+            return place, newest(steps, worths, there - shift)
+        if peer.state == "stopped":
+            reach = self.settings.counts_on * (peer.last + shift)
+            return place, math.nan if there <= reach else None
+        if not steps or steps[-1] + shift < (1 - self.settings.lag) * there:
+            return place, None
+        return same_share(steps[-1] + shift, other, length), worths[-1]
 
     def _bounds(self, known: Run) -> BoundsLike:
         """The bounds, unless records show that they are wrong."""

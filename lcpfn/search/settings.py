@@ -40,6 +40,9 @@ class SearchSettings:
         counts_on: a run that was stopped counts as worse than one that gets further, up to so many
             times as far as it got itself, at least 1; infinity never forgets it, 1 compares with
             those alone that got as far.
+        lag: a run under way that is behind another by up to this share of the way is compared with
+            it as well, at its own newest record, in [0, 1]; 0 compares with those alone that have
+            got as far. Where many run at a time, few have got as far as the first of them.
         warmup_trials: runs that must have finished before any is stopped for being behind, at
             least 0.
         bounds: (low, high) that the metric can never pass, as for `LCPFN.extrapolate`. "auto"
@@ -69,10 +72,11 @@ class SearchSettings:
 
     rule: StoppingRule = field(default_factory=StoppingRule)
     of: Of = "last"
-    caution: float = 0.1
+    caution: float = 0.05
     rival_records: int = 2
     peers: int = 50
     counts_on: float = math.inf
+    lag: float = 0.2
     warmup_trials: int = 0
     bounds: BoundsLike = "auto"
     schedule: Schedule | None = None
@@ -105,8 +109,9 @@ class SearchSettings:
             raise InputError(f"caution is {self.caution}, but must be above 0 and at most 0.5")
         if not 0.5 <= read_number("hope", self.hope) < 1:
             raise InputError(f"hope is {self.hope}, but must be at least 0.5 and below 1")
-        if not 0 <= read_number("slice", self.slice) <= 1:
-            raise InputError(f"slice is {self.slice}, but must lie within 0 and 1")
+        for name in ("lag", "slice"):
+            if not 0 <= read_number(name, getattr(self, name)) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}, but must lie within 0 and 1")
         if not (isinstance(self.bounds, str) and self.bounds == "auto"):
             object.__setattr__(self, "bounds", read_bounds(self.bounds))
 

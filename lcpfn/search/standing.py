@@ -35,18 +35,18 @@ def standing(step: float, value: float, peers: Sequence[Peer], goal: Goal) -> fl
     """
     read_goal(goal)
     others = [other for peer in peers if (other := peer.at(step)) is not None]
-    return share_better(value, others, goal)
+    return share_better([(value, other) for other in others], goal)
 
 
-def share_better(value: float, others: Sequence[float], goal: Goal) -> float | None:
-    """The share of values that are better than one, ties half; None of fewer than four."""
-    if len(others) < _FEWEST:
+def share_better(pairs: Sequence[tuple[float, float]], goal: Goal) -> float | None:
+    """The share of pairs whose second value is the better one, ties half; None of under four."""
+    if len(pairs) < _FEWEST:
         return None
     sign = 1 if goal == "maximize" else -1
-    own, ranks = _rank(value, sign), [_rank(other, sign) for other in others]
-    better = sum(rank > own for rank in ranks)
-    ties = sum(rank == own for rank in ranks)
-    return (better + 0.5 * ties) / len(others)
+    ranks = [(_rank(own, sign), _rank(other, sign)) for own, other in pairs]
+    better = sum(other > own for own, other in ranks)
+    ties = sum(other == own for own, other in ranks)
+    return (better + 0.5 * ties) / len(pairs)
 
 
 def _rank(value: float, sign: int) -> float:

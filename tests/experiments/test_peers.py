@@ -93,8 +93,9 @@ def test_tables_say_what_the_model_says():
 def test_no_question_is_about_its_own_peer(made: Path):
     pool = Pool(load_tables(made))
     asked = draw(pool, {"prior": 1.0}, 64, (1, 8), np.random.default_rng(0))
-    assert np.isfinite(asked.tokens).all()
-    assert asked.present[:, 0].all()
+    assert np.isfinite(asked.peers).all()
+    assert np.isfinite(asked.own).all()
+    assert 0 < asked.foreign.mean() < 1
     assert ((asked.met >= 0) & (asked.met <= 1)).all()
 
 

@@ -192,6 +192,27 @@ def test_what_was_forecast_of_a_peer_is_kept(model, monkeypatch):
     assert len(learned) <= 1
 
 
+def test_no_other_model_takes_over_what_is_kept_of_a_peer(model):
+    listed = peers()
+    told = [
+        lcpfn.LCPFN(model.network, model.card, model._peer_network).extrapolate(
+            RUN, **KEYWORDS, peers=listed
+        )
+        for _ in range(4)
+    ]
+    assert len({float(post.at_horizon().median[0]) for post in told}) == 1
+    # Models that are gone may share an id, but nothing that is kept.
+    assert len({key[1] for key in listed[0].remembered}) == 4
+
+
+def test_bounds_that_are_changed_in_place_are_read_again(model):
+    listed, bounds = peers(), [0.0, 1.0]
+    model.extrapolate(RUN, horizon=HORIZON, bounds=bounds, peers=listed).at_horizon()
+    bounds[1] = 2.0
+    model.extrapolate(RUN, horizon=HORIZON, bounds=bounds, peers=listed).at_horizon()
+    assert len(listed[0].remembered) == 2
+
+
 def test_what_is_no_peer_is_named(model):
     with pytest.raises(InputError, match=r"peers\[0\] is \[0.1, 0.2\], but must be an lcpfn.Peer"):
         model.extrapolate(RUN, **KEYWORDS, peers=[[0.1, 0.2]])

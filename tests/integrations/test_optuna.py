@@ -639,9 +639,28 @@ def test_trials_under_way_are_not_read_whole_at_each_decision(
     assert len(whole) == 3
 
 
+def test_an_attribute_is_replaced_where_a_running_trial_has_it(tmp_path: Path) -> None:
+    from lcpfn.integrations.optuna_database import replace_attribute
+
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
+    backend = study._storage._backend  # type: ignore[attr-defined]
+    trial = study.ask()
+
+    def replaced(value: int) -> tuple[bool, Any]:
+        done = replace_attribute(backend, trial._trial_id, "name", {"is": value})
+        return done, study.trials[0].user_attrs.get("name")
+
+    assert replaced(1) == (False, None)
+    trial.set_user_attr("name", {"is": 2})
+    assert replaced(3) == (True, {"is": 3})
+    study.tell(trial, 0.5)
+    assert replaced(4) == (False, {"is": 3})
+
+
 def pruned_for_a_rival(**where: Any) -> tuple[optuna.Study, optuna.Trial, optuna.Trial]:
     """A study, a trial that was pruned in favour of one under way, and that one."""
-    study = optuna.create_study(direction="maximize", pruner=LCPFNPruner(EPOCHS), **where)
+    pruner = LCPFNPruner(EPOCHS, caution=0.1)
+    study = optuna.create_study(direction="maximize", pruner=pruner, **where)
     rival, weak = study.ask({"level": uniform()}), study.ask({"level": uniform()})
     for epoch in range(1, 13):
         rival.report(accuracy(0.9, epoch), epoch)

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from lcpfn.network.comparison import FEATURES, OWN_FEATURES
 from lcpfn.network.correction import BINS, EDGES, WIDTHS, mirrored
 from lcpfn.network.likeness import unlikeness
-from lcpfn.network.peers import FEATURES, PeerConfig, PeerNetwork
+from lcpfn.network.peers import PeerConfig, PeerNetwork
 
 
 def network(trained: bool = True) -> PeerNetwork:
@@ -17,8 +18,10 @@ def network(trained: bool = True) -> PeerNetwork:
     return PeerNetwork(config, weights)
 
 
-def tokens(*shape: int) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(*shape, FEATURES)).astype(np.float32)
+def told(*shape: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    peers = rng.normal(size=(*shape, FEATURES)).astype(np.float32)
+    return peers, rng.normal(size=(*shape[:-1], OWN_FEATURES)).astype(np.float32)
 
 
 def test_bins_are_symmetric_and_fine_at_both_ends():
@@ -29,33 +32,46 @@ def test_bins_are_symmetric_and_fine_at_both_ends():
 
 
 def test_an_untrained_network_corrects_nothing():
-    assert np.allclose(np.exp(network(trained=False)(tokens(5))), WIDTHS, rtol=1e-5)
+    assert np.allclose(np.exp(network(trained=False)(*told(5))), WIDTHS, rtol=1e-5)
 
 
 def test_masses_add_up_to_one():
-    masses = np.exp(network()(tokens(3, 5)))
+    masses = np.exp(network()(*told(3, 5)))
     assert masses.shape == (3, BINS)
     assert np.allclose(masses.sum(-1), 1, atol=1e-5)
 
 
 def test_order_of_peers_does_not_matter():
-    told = tokens(6)
-    swapped = told[[0, 4, 2, 5, 1, 3]]
-    assert np.allclose(network()(told), network()(swapped), atol=1e-4)
+    peers, own = told(6)
+    swapped = peers[[0, 4, 2, 5, 1, 3]]
+    assert np.allclose(network()(peers, own), network()(swapped, own), atol=1e-4)
 
 
 def test_what_is_not_there_is_not_heard():
-    told = tokens(2, 6)
+    peers, own = told(2, 6)
     present = np.ones((2, 6), dtype=bool)
     present[:, 4:] = False
-    assert np.allclose(network()(told, present), network()(told[:, :4]), atol=1e-5)
+    heard = network()(peers, own, present)
+    assert np.allclose(heard, network()(peers[:, :4], own), atol=1e-5)
+
+
+def test_peers_that_are_of_no_use_correct_nothing():
+    own = network()
+    doubtful = own.weights["head"].copy()
+    doubtful[:, BINS] = 0
+    bias = own.weights["head_bias"].copy()
+    bias[BINS] = -30
+    doubting = PeerNetwork(own.config, {**own.weights, "head": doubtful, "head_bias": bias})
+    assert not np.allclose(np.exp(own(*told(5))), WIDTHS, rtol=0.01)
+    assert np.allclose(np.exp(doubting(*told(5))), WIDTHS, rtol=1e-4)
 
 
 def test_torch_and_numpy_agree():
     own = network()
     tensors = PeerNetwork(own.config, {k: torch.from_numpy(v) for k, v in own.weights.items()})
-    told = tokens(2, 6)
-    assert np.allclose(own(told), tensors(torch.from_numpy(told)).numpy(), atol=1e-4)
+    parts = told(2, 6)
+    found = tensors(*(torch.from_numpy(part) for part in parts)).numpy()
+    assert np.allclose(own(*parts), found, atol=1e-4)
 
 
 def test_runs_that_are_made_alike_are_near():

@@ -55,3 +55,12 @@ def test_hyperparameters_that_a_search_has_not_are_unknown():
     assert (known[..., 0]).all()
     assert (known[..., 1:] <= known[..., :-1]).all()
     assert not known.all()
+
+
+def test_metrics_of_a_search_may_count_the_same_examples():
+    config = SearchPriorConfig(counted_rate=1.0, counted=(50, 50))
+    batch = SearchPrior(config).sample(20, 6, torch.Generator().manual_seed(3))
+    counts = 50 * batch.values[batch.bounded]
+    known = torch.isfinite(counts)
+    assert batch.bounded.any()
+    assert torch.allclose(counts[known], counts[known].round(), atol=1e-3)

@@ -82,12 +82,12 @@ def test_patience_without_kept_decisions_says_the_same(reference: lcpfn.LCPFN) -
 def test_the_limit_follows_the_standing() -> None:
     rule = StoppingRule()
     limits = [rule.limit(20, standing, 0.5) for standing in (0.0, 0.02, 0.05, 0.1, 0.4, 1.0)]
-    assert limits == pytest.approx([0, 0.1 * 0.2**1.5, 0.1 * 0.5**1.5, 0.1, 0.1, 0.1])
+    assert limits == pytest.approx([0, 0.13 * 0.2**1.5, 0.13 * 0.5**1.5, 0.13, 0.13, 0.13])
     early, late = (rule.limit(20, 0.05, progress) for progress in (0.1, 0.99))
-    assert early < 1e-4 and late == pytest.approx(0.1, rel=0.02)
+    assert early < 1e-4 and late == pytest.approx(0.13, rel=0.02)
     assert rule.limit(20, 0.05) == 0, "nothing is known of the run's length"
     growing = [rule.limit(records, 0.4, 0.2) for records in (3, 4, 5, 6)]
-    assert growing == pytest.approx([0.06, 0.08, 0.1, 0.1])
+    assert growing == pytest.approx([0.078, 0.104, 0.13, 0.13])
     assert rule.limit(4) == rule.limit(40) == 0, "nothing is known of the run's length"
     unknown = [rule.limit(20, None, progress) for progress in (0.1, 0.5, 1.0)]
     risked = [0.05 * share**1.5 for share in (0.1, 0.5, 1.0)]
@@ -126,6 +126,13 @@ def test_stated_least_records_hold_for_all(least: int, standing: float | None) -
         assert rule.waiting(least - 1, standing) == told
 
 
+def test_what_nobody_has_reached_yet_counts_for_less() -> None:
+    proven, relied = (StoppingRule().limit(20, 0.4, 0.5, proven) for proven in (True, False))
+    assert relied == pytest.approx(0.75 * proven)
+    assert StoppingRule(unproven=1).limit(20, 0.4, 0.5, proven=False) == proven
+    assert StoppingRule().limit(20, None, 0.5, proven=False) == StoppingRule().limit(20, None, 0.5)
+
+
 def test_what_is_missing_at_a_standing_is_said() -> None:
     told = "no decision before 3 records for a run behind 50% of its peers, there are 2"
     assert StoppingRule().waiting(2, 0.5) == told
@@ -135,7 +142,9 @@ def test_what_is_missing_at_a_standing_is_said() -> None:
 def test_a_run_that_will_rather_win_is_not_stopped(threshold: float) -> None:
     rule = StoppingRule(threshold)
     limits = [rule.limit(n, s / 10, n / 50) for n in range(1, 50) for s in range(11)]
-    assert max(limits) == pytest.approx(max(0.5, threshold) if threshold > 0.25 else 2 * threshold)
+    assert max(limits) == pytest.approx(
+        max(0.5, threshold) if threshold > 0.19 else 2.6 * threshold
+    )
 
 
 def test_a_limit_that_is_low_for_a_leader_is_said_to_be(post: lcpfn.Extrapolation) -> None:
@@ -194,8 +203,8 @@ def test_a_run_that_leads_is_kept_and_one_that_trails_is_not(post: lcpfn.Extrapo
     decisions = {place: rule.decide(post, incumbent, (), place) for place in (None, 0.05, 0.9)}
     assert decisions[None].prob_better == pytest.approx(0.055, abs=1e-3)
     assert [decision.stop for decision in decisions.values()] == [False, False, True]
-    assert "behind 90% of its peers; below 0.1" in decisions[0.9].reason
-    assert decisions[0.9].limit == pytest.approx(0.1) and decisions[0.9].standing == 0.9
+    assert "behind 90% of its peers; below 0.13" in decisions[0.9].reason
+    assert decisions[0.9].limit == pytest.approx(0.13) and decisions[0.9].standing == 0.9
     hopeless = rule.decide(post, 0.95, (), 0.0)
     assert not hopeless.stop and hopeless.prob_better < 0.01
     assert "behind 0% of its peers; not below 0" in hopeless.reason
@@ -205,7 +214,7 @@ def test_patience_goes_by_the_limit_of_each_decision(post: lcpfn.Extrapolation) 
     rule = StoppingRule(patience=2)
     incumbent = float(post.quantile(0.945)[-1])
     trailed = rule.decide(post, incumbent, (), 0.9)
-    assert "below 0.1 in 1 of 2 decisions in a row" in trailed.reason
+    assert "below 0.13 in 1 of 2 decisions in a row" in trailed.reason
     assert rule.decide(post, incumbent, [trailed], 0.9).stop
     assert not rule.decide(post, incumbent, [trailed], 0.05).stop
     assert not rule.decide(post, incumbent, [rule.decide(post, incumbent, (), 0.05)], 0.9).stop

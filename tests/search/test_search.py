@@ -93,9 +93,33 @@ def test_decisions_begin_as_soon_as_a_few_runs_are_under_way() -> None:
     together(search, levels, 12)
     verdicts = {level: search.judge(level) for level in levels}
     assert verdicts[0.3].action == "stop" and verdicts[0.9].action == "continue"
-    assert verdicts[0.3].to_beat == verdicts[0.9].reach
+    assert verdicts[0.3].to_beat == max(verdicts[level].reach for level in levels[:-1])
     others = [verdicts[level].reach for level in levels[1:]]
     assert verdicts[0.9].to_beat == pytest.approx(max(others), rel=1e-6), "of others only"
+
+
+def test_runs_that_are_a_little_behind_are_compared_with_at_their_newest_record() -> None:
+    levels = (0.9, 0.85, 0.8, 0.75, 0.3)
+    standings = {}
+    for lag in (0.0, 0.2):
+        search = Search("maximize", EPOCHS, lag=lag)
+        together(search, levels, 9)
+        # It reports first, and nobody else has got as far.
+        search.observe(0.3, 10, 0.29)
+        standings[lag] = search.judge(0.3).standing
+    assert standings == {0.0: None, 0.2: 1.0}
+    for epoch in range(11, 13):
+        search.observe(0.3, epoch, 0.29)
+    assert search.judge(0.3).standing is None, "the others are too far behind"
+
+
+def test_the_limit_is_lower_for_what_nobody_has_reached() -> None:
+    search = Search("maximize", EPOCHS)
+    levels = (0.9, 0.85, 0.8, 0.75, 0.3)
+    together(search, levels, 12)
+    assert search.judge(0.3).limit == pytest.approx(0.75 * 0.13)
+    search.end("long ago", "finished", 0.95)
+    assert search.judge(0.3).limit == pytest.approx(0.13)
 
 
 def test_nobody_is_stopped_for_a_run_that_was_itself_stopped() -> None:
