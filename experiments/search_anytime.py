@@ -55,7 +55,7 @@ WORKERS = (1, 8, 32)
 OURS = "Search.propose"
 FORECAST = (OURS, "random configurations")
 # Epochs that those are given at most whose decisions take long.
-GIVEN = {"SMAC3, Hyperband": 1040, "BOHB": 1040, "MOBSTER": 520, "DyHPO": 520}
+GIVEN = {"SMAC3, Hyperband": 1040, "BOHB": 1040, "MOBSTER": 260, "DyHPO": 260}
 
 MakeSearcher = Callable[[Pool, int], Searcher]
 """A new search of a pool, by a seed."""
@@ -129,8 +129,7 @@ def _means(sets: Mapping[str, Regrets]) -> dict[str, Any]:
 
 
 def _pair(values: Any) -> str:
-    values = values[np.isfinite(values)]
-    if not len(values):
+    if not np.isfinite(values).all():
         return ""
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return f"{values.mean():.3f} ± {error:.3f}"
@@ -175,7 +174,8 @@ def main(
     of: Annotated[str, typer.Option(help="what we forecast of a run, last or best")] = "best",
     only: Annotated[list[str] | None, typer.Option(help="a method; repeatable")] = None,
     cache: Annotated[Path | None, typer.Option(help="keep forecasts in this folder")] = None,
-    half: Annotated[int | None, typer.Option(help="every second set: 0 or 1", max=1)] = None,
+    every: Annotated[int, typer.Option(help="of so many sets only one", min=1)] = 1,
+    offset: Annotated[int, typer.Option(help="which one, from 0", min=0)] = 0,
     save: Annotated[Path | None, typer.Option(help="keep outcomes in this folder")] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
     figure: Annotated[Path | None, typer.Option(help="draw regret against epochs")] = None,
@@ -194,7 +194,7 @@ def main(
     for folder in data:
         found: dict[int, dict[str, Regrets]] = {width: {} for width in widths}
         for number, pool in enumerate(read_pools(folder, per_set)):
-            if half is not None and number % 2 != half:
+            if number % every != offset:
                 continue
             forecasts = PoolForecasts(pool, loaded, cache, asked)
             named = methods(forecasts)
