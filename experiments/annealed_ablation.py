@@ -51,15 +51,9 @@ WITHOUT: dict[str, AnnealedPrior] = {
     "collapse and recovery": _without(collapse_rate=0.0),
     "spikes": _without(spike_rate=0.0),
     "losses that fall by decades": _without(decades_rate=0.0, easy_rate=0.0),
-    "minibatch noise": _without(noisy_rate=0.0),
-    "noise that shrinks": _without(annealed_noise_rate=0.0, proportional_noise_rate=0.0),
-    "autocorrelated noise, waves": _without(wandering_rate=0.0, wave_rate=0.0),
-    "heavy tails": _without(heavy_rate=0.0),
+    "minibatch noise, heavy tails": _without(noisy_rate=0.0, heavy_rate=0.0),
     "running averages": _without(averaged_rate=0.0),
     "rewards": _without(reward_rate=0.0),
-    "counts and rounding": _without(quantised_rate=0.0),
-    "a first record before training": _without(untrained_rate=0.0),
-    "known bounds": _without(bounds_rate=0.0),
 }
 
 

@@ -1,6 +1,6 @@
 """Which search finds the best run with the fewest epochs? Pools of recorded runs, side by side.
 
-    python -m experiments.search_anytime --data ../shared/data/lcbench --save anytime.json
+    python -m experiments.search_anytime --data ../shared/data/lcbench --save anytime
 
 Each data set's recorded runs are a pool of configurations. A search starts, stops, pauses and
 resumes them as it likes, with so many workers (`--workers 1 8 32`, one table each), and what counts
@@ -8,16 +8,24 @@ is the best record that it has seen after 120, 260, 520, 1,040 and 2,080 epochs 
 together: its regret, in units of the median final value's distance to the best of the pool.
 
 `Search.propose` is asked by the real code, on forecasts that are made once and kept in `--cache`;
-with 200 random candidates at a time, three records for a new run, two for one that goes on. "random
-configurations" is the same without its choice of candidates. Optuna's samplers and pruners run as
-they are, with their own defaults; the nearest configuration that is left is run in place of the one
-they propose, and they are told so. ASHA is written here, after its paper. Standard errors are over
-data sets, of the mean over the orders of each; differences are paired.
+all configurations that are left are candidates, a new run gets three records and one that goes on
+two. "random configurations" is the same without its choice of candidates. All others run as they
+are, with their own defaults. Optuna's samplers are told that the nearest configuration that is left
+was run in place of the one that they proposed; DEHB, SMAC3 and BOHB are told its values as those of
+what they asked for; MOBSTER and DyHPO are told which configurations there are. Those join that are
+installed:
+
+    python -m pip install dehb smac autograd dill sortedcontainers
+    python -m pip install --no-deps syne-tune==0.13.0
+
+ASHA is written here, after its paper. Standard errors are over data sets, of the mean over the
+orders of each; differences are paired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,8 +42,10 @@ from experiments.anytime import Anytime, Searcher, search_pool
 from experiments.pool_forecasts import PoolForecasts
 from experiments.pools import Pool, read_pools
 from experiments.searchers import ASHA, RandomSearch
+from experiments.searchers_hyperband import DEHBJobs, JobSearch, SMACJobs
 from experiments.searchers_lcpfn import Proposals
 from experiments.searchers_optuna import OptunaSearch, pruners
+from experiments.searchers_syne_tune import SyneTuneSearch
 from experiments.support.saved_results import SavedResults
 from experiments.support.score_tables import write
 from lcpfn.forecast.best import Of
@@ -43,6 +53,9 @@ from lcpfn.forecast.best import Of
 BUDGETS = (120, 260, 520, 1040, 2080)
 WORKERS = (1, 8, 32)
 OURS = "Search.propose"
+FORECAST = (OURS, "random configurations")
+# Epochs that those are given at most whose decisions take long.
+GIVEN = {"SMAC3, Hyperband": 1040, "BOHB": 1040, "MOBSTER": 260, "DyHPO": 260}
 
 MakeSearcher = Callable[[Pool, int], Searcher]
 """A new search of a pool, by a seed."""
@@ -59,6 +72,14 @@ def methods(forecasts: PoolForecasts) -> dict[str, MakeSearcher]:
         "TPE, no pruner": _tpe(lambda records: optuna.pruners.NopPruner()),
     }
     found |= {f"TPE, {name}": _tpe(make) for name, make in pruners().items()}
+    if find_spec("dehb"):
+        found["DEHB"] = lambda pool, seed: JobSearch(pool, DEHBJobs(pool, seed))
+    if find_spec("smac"):
+        found["SMAC3, Hyperband"] = lambda pool, seed: JobSearch(pool, SMACJobs(pool, seed))
+    if find_spec("syne_tune"):
+        found["BOHB"] = lambda pool, seed: SyneTuneSearch(pool, "SyncBOHB", seed, told=False)
+        found["MOBSTER"] = lambda pool, seed: SyneTuneSearch(pool, "MOBSTER", seed, told=True)
+        found["DyHPO"] = lambda pool, seed: SyneTuneSearch(pool, "DyHPO", seed, told=True)
     found["random configurations"] = lambda pool, seed: Proposals(pool, forecasts, seed, count=1)
     found[OURS] = lambda pool, seed: Proposals(pool, forecasts, seed)
     return found
@@ -73,9 +94,10 @@ def _tpe(make: Callable[[int], optuna.pruners.BasePruner]) -> MakeSearcher:
 
 
 def row(pool: Pool, found: Anytime, budgets: Sequence[int]) -> list[float]:
-    """What is kept of one search."""
-    regrets = pool.regret(found.seen)[np.array(budgets) - 1]
-    return [*regrets.tolist(), found.milliseconds]
+    """What is kept of one search; NaN for budgets that it was not given."""
+    regrets = pool.regret(found.seen)
+    given = [regrets[budget - 1] if budget <= len(regrets) else np.nan for budget in budgets]
+    return [*map(float, given), found.milliseconds]
 
 
 def table(title: str, sets: Mapping[str, Regrets], budgets: Sequence[int]) -> Table:
@@ -91,7 +113,8 @@ def table(title: str, sets: Mapping[str, Regrets], budgets: Sequence[int]) -> Ta
         lower = ""
         if OURS in means and name != OURS:
             ahead = regrets - means[OURS][:, :-1]
-            lower = " / ".join(f"{(column > 0).mean():.2f}" for column in ahead.T)
+            known = [column[np.isfinite(column)] for column in ahead.T]
+            lower = " / ".join(f"{(column > 0).mean():.2f}" for column in known if len(column))
         result.add_row(name, *shown, f"{milliseconds.mean():.1f}", lower)
     return result
 
@@ -106,6 +129,8 @@ def _means(sets: Mapping[str, Regrets]) -> dict[str, Any]:
 
 
 def _pair(values: Any) -> str:
+    if not np.isfinite(values).all():
+        return ""
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return f"{values.mean():.3f} ± {error:.3f}"
 
@@ -149,7 +174,9 @@ def main(
     of: Annotated[str, typer.Option(help="what we forecast of a run, last or best")] = "best",
     only: Annotated[list[str] | None, typer.Option(help="a method; repeatable")] = None,
     cache: Annotated[Path | None, typer.Option(help="keep forecasts in this folder")] = None,
-    save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
+    every: Annotated[int, typer.Option(help="of so many sets only one", min=1)] = 1,
+    offset: Annotated[int, typer.Option(help="which one, from 0", min=0)] = 0,
+    save: Annotated[Path | None, typer.Option(help="keep outcomes in this folder")] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
     figure: Annotated[Path | None, typer.Option(help="draw regret against epochs")] = None,
 ) -> None:
@@ -160,25 +187,32 @@ def main(
     budgets = [budget for budget in BUDGETS if budget <= epochs]
     widths = list(workers or WORKERS)
     asked: Of = "best" if of == "best" else "last"
-    told = {"model": loaded.card["sha256"], "per_set": per_set, "orders": orders, "of": of}
-    record = SavedResults(save, {**told, "budgets": budgets})
+    told = {"per_set": per_set, "budgets": budgets}
+    ours = {**told, "model": loaded.card["sha256"], "of": of}
+    records: dict[str, SavedResults] = {}
     tables, panels = [], {}
     for folder in data:
         found: dict[int, dict[str, Regrets]] = {width: {} for width in widths}
-        for pool in read_pools(folder, per_set):
+        for number, pool in enumerate(read_pools(folder, per_set)):
+            if number % every != offset:
+                continue
             forecasts = PoolForecasts(pool, loaded, cache, asked)
             named = methods(forecasts)
             chosen = {name: make for name, make in named.items() if not only or name in only}
-            kept = record.sets.setdefault(pool.name, {})
-            for width in widths:
-                regrets = kept.setdefault(str(width), {})
-                for name, make in chosen.items():
-                    for order in range(len(regrets.setdefault(name, [])), orders):
-                        seen = search_pool(pool, make(pool, order), width, budgets[-1])
-                        regrets[name].append(row(pool, seen, budgets))
-                found[width][pool.name] = {name: regrets[name] for name in chosen}
+            for name, make in chosen.items():
+                if name not in records:
+                    path = None if save is None else save / f"{name.replace(' ', '_')}.json"
+                    records[name] = SavedResults(path, ours if name in FORECAST else told)
+                for width in widths:
+                    key = f"{pool.name}, {width}"
+                    rows = records[name].sets.setdefault(key, [])
+                    for order in range(len(rows), orders):
+                        given = min(budgets[-1], GIVEN.get(name, budgets[-1]))
+                        seen = search_pool(pool, make(pool, order), width, given)
+                        rows.append(row(pool, seen, budgets))
+                    found[width].setdefault(pool.name, {})[name] = rows[:orders]
+                records[name].keep()
             forecasts.keep()
-            record.keep()
         for width, sets in found.items():
             plural = "s" if width > 1 else ""
             title = f"{folder.resolve().name}, {width} worker{plural}"

@@ -29,7 +29,7 @@ class Proposals:
         seed: int,
         first: int = 3,
         further: int = 2,
-        count: int | None = 200,
+        count: int | None = None,
         **settings: Any,
     ) -> None:
         self.search = lcpfn.Search(

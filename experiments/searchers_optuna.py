@@ -15,8 +15,8 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
+from experiments.pool_space import PoolSpace
 from experiments.pools import Pool
-from lcpfn.forecast.arguments import Array
 
 MakePruner = Callable[[int], BasePruner]
 """A pruner for runs of so many records."""
@@ -41,27 +41,26 @@ class OptunaSearch:
     """
 
     def __init__(self, pool: Pool, sampler: BaseSampler, pruner: BasePruner) -> None:
-        self._pool = pool
+        self._pool, self._configs = pool, pool.configs
         self._study = optuna.create_study(direction=pool.goal, sampler=sampler, pruner=pruner)
-        self._space, places = _space(pool)
-        self._places = places
-        self._left = np.ones(len(pool.curves), dtype=bool)
+        self._pool_space = PoolSpace(pool)
+        self._space = {
+            name: FloatDistribution(part.low, part.high, log=part.log)
+            for name, part in self._pool_space.ranges.items()
+        }
         self._trials: dict[int, Trial] = {}
 
     def ask(self) -> int | None:
         """The nearest to what the sampler proposes."""
-        if not self._left.any():
-            return None
         trial = self._study.ask(self._space)
-        wanted = np.array([_place(part, trial.params[name]) for name, part in self._space.items()])
-        distances = ((self._places - wanted) ** 2).sum(1)
-        run = int(np.where(self._left, distances, np.inf).argmin())
-        self._left[run] = False
+        run = self._pool_space.take(trial.params)
+        if run is None:
+            self._study.tell(trial, state=TrialState.FAIL)
+            return None
         self._trials[run] = trial
-        for name, value in zip(self._space, self._pool.settings[run].tolist(), strict=True):
-            part = self._space[name]
-            storage, number = self._study._storage, trial._trial_id
-            storage.set_trial_param(number, name, part.to_internal_repr(value), part)
+        for name, part in self._space.items():
+            value = part.to_internal_repr(self._configs[run][name])
+            self._study._storage.set_trial_param(trial._trial_id, name, value, part)
         return run
 
     def tell(self, run: int, record: int, value: float) -> bool:
@@ -76,32 +75,3 @@ class OptunaSearch:
             self._study.tell(trial, state=TrialState.PRUNED)
             return False
         return True
-
-
-def _space(pool: Pool) -> tuple[dict[str, FloatDistribution], Array]:
-    """The space that the pool was drawn from, as far as it shows, and where its runs lie in it."""
-    space = {}
-    for name, column in zip(pool.names, pool.settings.T, strict=True):
-        low, high = float(column.min()), float(column.max())
-        log = low > 0 and _skew(np.log(column)) < _skew(column)
-        space[name] = FloatDistribution(low, high, log=bool(log))
-    places = np.array(
-        [
-            [_place(part, value) for part, value in zip(space.values(), row, strict=True)]
-            for row in pool.settings.tolist()
-        ]
-    )
-    return space, places
-
-
-def _skew(values: Array) -> float:
-    spread = values.std()
-    return float(abs(((values - values.mean()) ** 3).mean()) / spread**3) if spread else 0.0
-
-
-def _place(part: FloatDistribution, value: float) -> float:
-    if part.low == part.high:
-        return 0.0
-    if part.log:
-        return float(np.log(value / part.low) / np.log(part.high / part.low))
-    return (value - part.low) / (part.high - part.low)

@@ -36,6 +36,7 @@ from optuna.distributions import (
 from optuna.logging import get_logger
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -105,6 +106,10 @@ class LCPFNSampler(BaseSampler):
         self._own_settings = max_steps is not None or model is not None or bool(settings)
         self._ears = LCPFNPruner(max_steps, model=model, store=False, **settings)
         self._warned = False
+        self._shared: tuple[BaseStorage, int, IntersectionSearchSpace] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_shared": None}
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -127,7 +132,7 @@ class LCPFNSampler(BaseSampler):
         ]
         if len(told) < self._startup:
             return {}
-        shared = IntersectionSearchSpace(include_pruned=True).calculate(study)
+        shared = self._space_shared(study).calculate(study)
         return {name: part for name, part in shared.items() if not part.single()}
 
     def sample_relative(
@@ -142,7 +147,7 @@ class LCPFNSampler(BaseSampler):
         shared = pruner if isinstance(pruner, LCPFNPruner) and not self._own_settings else None
         with (shared or self._ears).heard(study, trial) as search:
             drawn = candidates(space, _good(search, search_space), self._count, generator)
-            proposal = search.propose(drawn, generator)
+            proposal = search.propose(drawn, generator, space)
             notices = search.notices()
         for notice in notices:
             _logger.warning("LCPFNSampler: %s", notice)
@@ -160,6 +165,14 @@ class LCPFNSampler(BaseSampler):
         """A parameter at random."""
         generator = self._generator(trial, _INDEPENDENT, zlib.crc32(param_name.encode()))
         return _part(param_distribution).draw(generator)
+
+    def _space_shared(self, study: Study) -> IntersectionSearchSpace:
+        """What looks at each finished trial of a study once."""
+        storage, number = study._storage, study._study_id
+        # Studies of other storages may have the same number.
+        if self._shared is None or self._shared[:2] != (storage, number):
+            self._shared = storage, number, IntersectionSearchSpace(include_pruned=True)
+        return self._shared[2]
 
     def _generator(self, trial: FrozenTrial, *purpose: int) -> np.random.Generator:
         if self._seed is None:

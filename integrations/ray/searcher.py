@@ -150,7 +150,7 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
             chosen = flatten_dict(self._points[number])
         elif self._space:
             drawn = candidates(self._space, self._good(search), self._count, generator)
-            proposal = search.propose(drawn, generator)
+            proposal = search.propose(drawn, generator, self._space)
             assert proposal is not None and proposal.config is not None
             chosen = proposal.config
             _logger.debug("Trial %s: %s", trial_id, proposal.reason)

@@ -20,12 +20,14 @@ import numpy as np
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.network.blas import BlasThreads
 from lcpfn.search.configurations import Config, encode
+from lcpfn.search.spaces import Space
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
 # Runs that are learned from: the most promising ones, and half as many of the others.
 _PROMISING, _OTHERS = 200, 100
 # Margins by which the best is to be beaten, in powers of ten of its distance to the middle run.
-_MARGINS = (-3.0, 0.0)
+# Smaller ones are met by what is next to the best, and by luck.
+_MARGINS = (-1.0, 0.0)
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one.
@@ -94,6 +96,7 @@ def propose(
     goal: Goal,
     startup: int,
     generator: np.random.Generator,
+    space: Space | None = None,
 ) -> Proposal | None:
     """What a free worker should do next.
 
@@ -103,6 +106,7 @@ def propose(
         goal: "maximize" or "minimize".
         startup: runs that begin with a random candidate before any is chosen.
         generator: source of randomness.
+        space: that candidates were drawn from, as far as it is known.
 
     Returns:
         None where there is nothing to choose from.
@@ -118,7 +122,7 @@ def propose(
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)
     with BlasThreads(1):
-        return _weigh(view, contenders, candidates, generator)
+        return _weigh(view, contenders, candidates, generator, space)
 
 
 _UNKNOWN = "nothing is known of any run yet"
@@ -176,6 +180,7 @@ def _weigh(
     contenders: Sequence[Contender],
     candidates: Sequence[Config],
     generator: np.random.Generator,
+    space: Space | None,
 ) -> Proposal:
     """The choice that is most likely to beat the best that is secured by a margin."""
     known = _relevant(view, [each for each in contenders if _tells(each)])
@@ -185,7 +190,7 @@ def _weigh(
         # What no candidate says cannot tell them apart.
         names = {name for candidate in candidates for name in candidate}
         configs = [{name: each[name] for name in each if name in names} for each in configs]
-    settings = encode([*configs, *candidates])
+    settings = encode([*configs, *candidates], space)
     taught, asked = settings[: len(known)], settings[len(known) + len(unheard) :]
     evidence = _evidence(view, known, taught)
     parameters = fit(evidence)
@@ -245,8 +250,9 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
         view.place(np.where(diverged | np.isnan(values), worst, values))
         for values in (low, median, high)
     )
-    # What may be better than the middle forecast decides, so it is not averaged away.
-    spreads = np.maximum(high - median, (high - low) / 2) / _BAND
+    # Forecasts are skewed: a run hardly falls below what it has shown, and may be far better. The
+    # others pull each towards the middle one, which it resists by its spread on that side.
+    spreads = np.where(median > 0, median - low, high - median) / _BAND
     progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
     return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
 

@@ -33,6 +33,7 @@ from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
 from lcpfn.search.run import Belief, Fate, Record, Run, read_rates
 from lcpfn.search.settings import SearchSettings
+from lcpfn.search.spaces import Space
 from lcpfn.search.standing import share_better
 from lcpfn.search.verdict import Verdict
 from lcpfn.weights import read_card
@@ -349,6 +350,7 @@ class Search:
         self,
         candidates: Sequence[Mapping[str, Any]] = (),
         generator: np.random.Generator | None = None,
+        space: Space | None = None,
     ) -> Proposal | None:
         """What a free worker should do next: start one of some configurations, or resume a run.
 
@@ -378,6 +380,9 @@ class Search:
             candidates: configurations that could be started, in any order; none only resumes.
             generator: source of randomness; None makes it from how much is known, so that the same
                 search proposes the same.
+            space: what candidates are drawn from, `lcpfn.search.spaces.Number` and `Choice` by
+                name; None compares numbers by how they rank among all, which fits candidates that
+                are random draws, and not ones of which many are alike.
 
         Returns:
             None where there are neither candidates nor runs that wait.
@@ -385,7 +390,8 @@ class Search:
         if generator is None:
             records = sum(len(known.steps) for known in self._runs.values())
             generator = np.random.default_rng([len(self._runs), records])
-        return propose(self._contenders(), candidates, self.goal, self.settings.startup, generator)
+        startup, contenders = self.settings.startup, self._contenders()
+        return propose(contenders, candidates, self.goal, startup, generator, space)
 
     def leading(self) -> list[Hashable]:
         """Runs by what their ends are believed to be, best first, whatever became of them.

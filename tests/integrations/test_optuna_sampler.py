@@ -133,6 +133,20 @@ def test_threads_share_a_sampler():
     assert not any(trial.state == TrialState.FAIL for trial in study.trials)
 
 
+def test_studies_of_one_sampler_have_a_space_each():
+    sampler = LCPFNSampler(seed=0, startup=2)
+
+    def other(trial: Trial) -> float:
+        return train(trial, level(trial.suggest_float("speed", 1e-5, 1.0, log=True)))
+
+    new_study(sampler).optimize(objective, n_trials=4)
+    study = new_study(sampler)
+    study.optimize(other, n_trials=4)
+    alone = new_study(LCPFNSampler(seed=0, startup=2))
+    alone.optimize(other, n_trials=4)
+    assert [trial.params for trial in study.trials] == [trial.params for trial in alone.trials]
+
+
 def test_conditional_parameters_are_drawn_on_their_own():
     def conditional(trial: Trial) -> float:
         rate = trial.suggest_float("rate", 1e-5, 1.0, log=True)

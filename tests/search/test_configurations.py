@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pytest
 
 from lcpfn.search.configurations import encode
+from lcpfn.search.spaces import Choice, Number
 
 
 def test_logarithmic_numbers_are_as_far_apart_as_even_ones():
@@ -51,3 +55,18 @@ def test_lists_and_none_may_be_choices():
 
 def test_nothing_known_is_no_column():
     assert encode([]).shape == (0, 0) and encode([{}, {}]).shape == (2, 0)
+
+
+def test_numbers_stand_where_their_space_says_however_many_are_alike():
+    rates = [1e-4, 1e-2, 1.001e-2, 1.002e-2, 1.0, math.nan]
+    configs = [{"rate": rate, "width": 8 * (1 + number)} for number, rate in enumerate(rates)]
+    encoded = encode(configs, {"rate": Number(1e-4, 1.0, log=True)})
+    assert encoded[:5, 0] == pytest.approx([0, 0.5, 0.5, 0.5, 1], abs=1e-3)
+    assert encoded[:, 1].tolist() == [0, 0, 0, 0, 0, 1]
+    # What the space does not say is compared by rank.
+    assert encoded[:, 2] == pytest.approx((np.arange(6) + 0.5) / 6)
+
+
+def test_a_choice_of_numbers_is_compared_by_rank():
+    encoded = encode([{"batch": batch} for batch in (8, 64, 512)], {"batch": Choice((8, 64, 512))})
+    assert encoded[:, 0] == pytest.approx([1 / 6, 1 / 2, 5 / 6])

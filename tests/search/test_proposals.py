@@ -61,6 +61,16 @@ def test_the_most_promising_run_goes_on():
     assert "P(beats" in proposal.reason
 
 
+def test_a_run_that_can_only_rise_is_not_believed_to_fall_to_the_level_of_the_others():
+    runs = [
+        contender(number, rate, low=level(rate) - 0.001, high=level(rate) + 1.0)
+        for number, rate in enumerate(RATES)
+    ]
+    proposal = chosen(runs)
+    assert proposal.median == pytest.approx(level(RATES[proposal.run]), abs=0.05)
+    assert level(RATES[proposal.run]) > 0.85
+
+
 def test_to_minimize_is_the_same_upside_down():
     up, down = chosen(RUNS, CANDIDATES), chosen(list(map(mirrored, RUNS)), CANDIDATES, "minimize")
     assert (up.action, up.run, up.config) == (down.action, down.run, down.config)
