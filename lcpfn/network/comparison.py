@@ -179,6 +179,8 @@ class Compared(NamedTuple):
     trust: Array
 
 
+# Runs of another metric may be further away than numbers go; what is too far counts as far.
+@np.errstate(all="ignore")
 def prepared(facts: Array) -> Array:
     """What of a peer does not depend on the run at hand.
 
@@ -205,6 +207,7 @@ def prepared(facts: Array) -> Array:
     return np.concatenate([left - right, logs, *placed, scores, plain, known, *votes], axis=-1)
 
 
+@np.errstate(all="ignore")
 def compared(
     share: Array, own: Array, peers: Array, unlike: Array, present: NDArray[np.bool_]
 ) -> Compared:
