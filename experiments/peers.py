@@ -9,8 +9,8 @@ model that had not seen it either; see `experiments/train_peers.py` for how tabl
 made. The project's own curves that nothing is fitted on are judged by the first of both. CRPS of
 the final value over that of repeating the last value; in brackets over that of the same forecast
 alone, with its standard error over searches; then the share within the central 88 %. `rivals`
-scores what else could be learned from finished peers, and `draw` draws one run forecast with more
-and more peers.
+scores what else could be learned from finished peers, `draw` draws one run forecast with more and
+more peers, and `cost` says what hearing them costs.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ from experiments.support.searches import (
     load_tables,
     recorded_searches,
 )
+from lcpfn.network.blas import BlasThreads
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network
 
@@ -329,6 +330,49 @@ def draw(
         panel.set_title(f"{count} peer{'' if count == 1 else 's'}")
         panel.set_ylim(0.4, 2.2)
     figure.savefig(out, dpi=110)
+
+
+@app.command()
+def cost(
+    count: Annotated[int, typer.Option(help="of finished peers, forecast before")] = 64,
+    horizon: Annotated[int, typer.Option(help="records of a whole run")] = 52,
+    repeats: int = 400,
+) -> None:
+    """What a forecast with peers costs more than one without, in milliseconds of one core.
+
+    All are made in turn; of each the fastest tenth counts, as all else on the machine adds to it.
+    """
+    rng = np.random.default_rng(0)
+    share = np.arange(1, horizon + 1) / horizon
+    runs = [
+        1.5 - 0.5 * (1 - np.exp(-share * rng.uniform(2, 8))) + 0.01 * rng.normal(size=horizon)
+        for _ in range(count + 1)
+    ]
+    configs = [{"rate": float(rng.uniform()), "layers": int(rng.integers(5))} for _ in runs]
+    peers = [
+        lcpfn.Peer(range(1, horizon + 1), run.tolist(), stopped=False, config=config)
+        for run, config in zip(runs[1:], configs[1:], strict=True)
+    ]
+    model = lcpfn.load()
+    kinds = ({}, {"peers": peers}, {"peers": peers, "config": configs[0]})
+    rows = []
+    with BlasThreads(1):
+        for observed in (5, 10, 20, 40):
+            spent: list[list[float]] = [[] for _ in kinds]
+            for _ in range(repeats):
+                for told, times in zip(kinds, spent, strict=True):
+                    begin = time.process_time()
+                    post = model.extrapolate(
+                        runs[0][:observed], horizon=horizon, goal="minimize", **told
+                    )
+                    post.at_horizon().quantile([0.1, 0.5, 0.9])
+                    times.append(time.process_time() - begin)
+            alone, heard, configured = (1e3 * np.quantile(times, 0.1) for times in spent)
+            rows.append(
+                [str(observed), f"{alone:.2f}", f"{heard - alone:.2f}", f"{configured - alone:.2f}"]
+            )
+    heading = ["records", "alone", f"{count} peers, more", "hyperparameters known, more"]
+    _table("Milliseconds of a forecast on one core", heading, rows)
 
 
 def _table(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -27,6 +27,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
+from experiments.early_stopping import Record, search_source
 from experiments.replay import Outcome, RecordedRuns, outcome, read_runs, side_by_side
 from experiments.replay_search import Foreseen, Remembered, RunForecasts, SearchTrials, forecast_all
 from experiments.support.searches import fold_of_source
@@ -42,6 +43,7 @@ from lcpfn.search.rule import FinalForecast
 
 WORKERS = (1, 8, 32, 100)
 THRESHOLDS = (0.02, 0.05, 0.1)
+HEARS = ("nothing", "always")
 
 
 class RememberingCompany(Company):
@@ -128,11 +130,24 @@ def main(
     sets: Annotated[int, typer.Option(help="of each folder")] = 6,
     per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 100,
     seed: int = 1,
+    workers: Annotated[list[int] | None, typer.Option(help="trials at a time; repeatable")] = None,
+    threshold: Annotated[list[float] | None, typer.Option(help="repeatable")] = None,
+    save: Annotated[Path | None, typer.Option(help="keep outcomes in this file")] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the table here as well")] = None,
 ) -> None:
     """Compares searches that hear with searches that do not."""
     torch.set_num_threads(1)
     models = [lcpfn.load(name) for name in model or ("default",)]
+    thresholds = tuple(threshold or THRESHOLDS)
+    networks = [load_peer_network(path) for path in network or ()]
+    basis = {
+        "models": [one.card["sha256"] for one in models],
+        "networks": [str(path) for path in network or ()],
+        "source": search_source(),
+        "thresholds": list(thresholds),
+        "searches": [per_set, seed],
+    }
+    record = Record(save, basis)
     found: dict[tuple[str, int, str, float], list[Outcome]] = defaultdict(list)
     for folder in data:
         for number, runs in enumerate(read_runs(folder, per_set, seed)):
@@ -140,34 +155,45 @@ def main(
                 break
             half = fold_of_source(folder.name, runs.name)
             hearing = loaded = models[half % len(models)]
-            if network:
-                path = network[half % len(network)]
-                hears = load_peer_network(path)
+            if networks:
+                hears = networks[half % len(networks)]
                 hearing = LCPFN(loaded.network, loaded.card, lambda hears=hears: hears)
             (order,) = runs.orders(1, seed)
             told = None if runs.configurations is None else runs.configurations[order]
             ordered = RecordedRuns(runs.name, runs.curves[order], runs.goal, told)
-            forecasts = forecast_all(ordered, loaded)
-            company = RememberingCompany(hearing, ordered)
-            for workers in WORKERS:
-                for hears_when in ("nothing", "always"):
-                    for threshold in THRESHOLDS:
-                        settings = {"hears": hears_when, "threshold": threshold}
-                        key = folder.name, workers, hears_when, threshold
-                        found[key].append(replay(ordered, forecasts, company, workers, **settings))
+            forecasts = company = None
+            for width in workers or WORKERS:
+                key = f"{folder.name}/{runs.name}/{width}"
+                known = record.get(key)
+                if known is None:
+                    forecasts = forecasts or forecast_all(ordered, loaded)
+                    company = company or RememberingCompany(hearing, ordered)
+                    known = {
+                        f"{when} {one:g}": replay(
+                            ordered, forecasts, company, width, hears=when, threshold=one
+                        )
+                        for when in HEARS
+                        for one in thresholds
+                    }
+                    record.put(key, known)
+                for when in HEARS:
+                    for one in thresholds:
+                        found[folder.name, width, when, one].append(known[f"{when} {one:g}"])
             print(folder.name, runs.name, flush=True)
-    lines = list(_table(found))
+    lines = list(_table(found, thresholds))
     print("\n".join(lines))
     if markdown is not None:
         markdown.write_text("\n".join(lines) + "\n")
 
 
-def _table(found: Mapping[tuple[str, int, str, float], Sequence[Outcome]]) -> Iterable[str]:
-    yield "| | at a time | hears | " + " | ".join(f"{value:g}" for value in THRESHOLDS) + " |"
-    yield "|" + " --- |" * (3 + len(THRESHOLDS))
+def _table(
+    found: Mapping[tuple[str, int, str, float], Sequence[Outcome]], thresholds: Sequence[float]
+) -> Iterable[str]:
+    yield "| | at a time | hears | " + " | ".join(f"{value:g}" for value in thresholds) + " |"
+    yield "|" + " --- |" * (3 + len(thresholds))
     for folder, workers, hears in dict.fromkeys(key[:3] for key in found):
         cells = []
-        for threshold in THRESHOLDS:
+        for threshold in thresholds:
             outcomes = found[folder, workers, hears, threshold]
             epochs, regret, kept = (
                 np.mean([getattr(one, name) for one in outcomes])

@@ -5,6 +5,7 @@
 
 Replays recorded searches as `experiments.early_stopping` does, on shared forecasts, with one
 setting after another moved away from its default (`--product`: with every combination of them).
+With two models, each forecasts the half of the data sets that it was trained without.
 Any of `lcpfn.SearchSettings` and `lcpfn.StoppingRule` can be moved. The default seed draws other
 runs than that script reports on. One row per variant, means over the numbers of trials at a time;
 then, for each folder, the variant that uses the fewest epochs at no more than `--regret` on all the
@@ -29,6 +30,7 @@ import lcpfn
 from experiments.early_stopping import Record, Widths, mean_and_error, search_source
 from experiments.replay import RecordedRuns, outcome, read_runs
 from experiments.replay_search import RunForecasts, forecast_all, through_search
+from experiments.support.searches import fold_of_source
 from lcpfn.search.settings import SearchSettings
 
 WORKERS = (1, 8, 32, 100)
@@ -144,7 +146,9 @@ def choose(folders: Iterable[Means], most_regret: float) -> str | None:
 
 def main(
     data: Annotated[list[Path], typer.Option(help="folder with one .npz per set")],
-    model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
+    model: Annotated[
+        list[str] | None, typer.Option(help="name or path; two, in order of the halves")
+    ] = None,
     per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 100,
     orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 1,
     seed: Annotated[
@@ -164,9 +168,9 @@ def main(
     compared = variants(read_varied(vary or VARIED), every)
     widths = list(workers or WORKERS)
     torch.set_num_threads(1)
-    loaded = lcpfn.load(model)
+    models = [lcpfn.load(name) for name in model or ("default",)]
     settings = {
-        "model": loaded.card["sha256"],
+        "model": [one.card["sha256"] for one in models],
         "variants": list(compared),
         "source": search_source(),
         "per_set": per_set,
@@ -178,6 +182,7 @@ def main(
         for number in seed or SEEDS:
             for runs in read_runs(folder, per_set, number):
                 drawn = runs.orders(orders, number)
+                loaded = models[fold_of_source(folder.name, runs.name) % len(models)]
                 kept = record, f"{folder.name}/{runs.name}/{number}"
                 sets.append(score(runs, loaded, compared, widths, drawn, kept))
         if not sets:

@@ -88,6 +88,9 @@ class Corrected:
     def uncorrected(self, q: Array) -> Array:
         """The base's probability at a corrected one, broadcast against (...,)."""
         upto = np.cumsum(self.masses, -1)
+        if upto.size == BINS:
+            # One distribution, however many probabilities.
+            return np.interp(q, np.append(0.0, upto), EDGES)
         index = np.minimum((q[..., None] >= upto).sum(-1), BINS - 1)
         mass = np.maximum(_at(self.masses, index), _LEAST_MASS)
         left = q - (_at(upto, index) - _at(self.masses, index))
@@ -96,6 +99,9 @@ class Corrected:
 
     def _corrected(self, below: Array) -> Array:
         """The corrected probability at one of the base's, broadcast against (...,)."""
+        if self.masses.size == BINS:
+            upto = np.append(0.0, np.cumsum(self.masses))
+            return np.asarray(np.interp(below, EDGES, upto)).clip(0, 1)
         index = _bin_of(below)
         before = _at(np.cumsum(self.masses, -1), index) - _at(self.masses, index)
         inside = (below - EDGES[index]) / WIDTHS[index] * _at(self.masses, index)

@@ -156,7 +156,12 @@ MIDDLE = _PLACED.start + 4
 """Which of them is the median of its forecast."""
 FEATURES = _DIFFERENCES + 17
 """Numbers that describe a peer."""
-OWN_FEATURES = 2 * len(_OWN_MOVES[0]) + 1 + 2 + 7 + 2 * _PLACES + 4 + 11
+# Parts of what describes the run at hand.
+_MOVED = slice(0, 2 * len(_OWN_MOVES[0]) + 1)
+_ITSELF = slice(_MOVED.stop, _MOVED.stop + 9)
+_PLACE = slice(_ITSELF.stop, _ITSELF.stop + 2 * _PLACES + 4)
+_COMPANY = slice(_PLACE.stop, _PLACE.stop + 11)
+OWN_FEATURES = _COMPANY.stop
 """Numbers that describe the run at hand."""
 
 
@@ -174,6 +179,8 @@ class Compared(NamedTuple):
     trust: Array
 
 
+# Runs of another metric may be further away than numbers go; what is too far counts as far.
+@np.errstate(all="ignore")
 def prepared(facts: Array) -> Array:
     """What of a peer does not depend on the run at hand.
 
@@ -200,6 +207,7 @@ def prepared(facts: Array) -> Array:
     return np.concatenate([left - right, logs, *placed, scores, plain, known, *votes], axis=-1)
 
 
+@np.errstate(all="ignore")
 def compared(
     share: Array, own: Array, peers: Array, unlike: Array, present: NDArray[np.bool_]
 ) -> Compared:
@@ -237,16 +245,11 @@ def compared(
     told[..., end + 13] = np.log(share)[..., None]
     told[..., end + 14] = 2 * (spread - wide)[..., None]
     told[..., end + 15 :] = unlike
-    mine = np.concatenate(
-        [
-            _moves(own, units),
-            log_units[..., 1:] - wide[..., None],
-            _own(share, own, count),
-            _place(own, peers[..., _PLACED], units[..., :1], count, present),
-            _company(peers[..., _VOTES], present, count),
-        ],
-        axis=-1,
-    )
+    mine = np.empty((*count.shape, OWN_FEATURES))
+    _put_moves(mine[..., _MOVED], own, units)
+    _put_own(mine[..., _ITSELF], log_units, share, own, count)
+    _put_place(mine[..., _PLACE], own, peers[..., _PLACED], units[..., 0], present, count)
+    _put_company(mine[..., _COMPANY], peers[..., _VOTES], present, count)
     finished = (present & (plain[..., 2] > 0)).sum(-1)
     return Compared(_clean(told), _clean(mine), trust(share, finished, count))
 
@@ -306,64 +309,73 @@ def _logs(sizes: Array) -> Array:
     return np.asarray(np.log(np.maximum(sizes, _LEAST_SIZE)))
 
 
-def _moves(own: Array, units: Array) -> Array:
-    """(..., 11) what the run gained of late, and what is forecast to come."""
+def _put_moves(out: Array, own: Array, units: Array) -> None:
+    """What the run gained of late, and what is forecast to come, (..., 11)."""
     moves = (own[..., _OWN_MOVES[0]] - own[..., _OWN_MOVES[1]])[..., None, :] / units[..., None]
     table = np.arcsinh(moves)
-    return np.concatenate([table[..., 0, :], table[..., 1, :], table[..., 2, -1:]], axis=-1)
+    count = table.shape[-1]
+    out[..., :count] = table[..., 0, :]
+    out[..., count : 2 * count] = table[..., 1, :]
+    out[..., -1] = table[..., 2, -1]
 
 
-def _own(share: Array, own: Array, count: Array) -> Array:
-    """(..., 7) what the run is by itself, and how many peers it has."""
+def _put_own(out: Array, log_units: Array, share: Array, own: Array, count: Array) -> None:
+    """What the run is by itself, and how many peers it has, (..., 9)."""
     sizes = _logs(own[..., _SIZES[0][1:3]] - own[..., _SIZES[1][1:3]])
     score = _scores(own[..., _MET[0]])
-    parts = (
-        share,
-        np.log(share),
-        0.5 * (sizes[..., 0] - sizes[..., 1]),
-        0.5 * np.log1p(count),
-        1 / np.maximum(count, 1.0),
-        score,
-        ~np.isnan(score),
-    )
-    return np.stack(parts, axis=-1)
+    out[..., :2] = log_units[..., 1:] - log_units[..., :1]
+    out[..., 2] = share
+    out[..., 3] = np.log(share)
+    out[..., 4] = 0.5 * (sizes[..., 0] - sizes[..., 1])
+    out[..., 5] = 0.5 * np.log1p(count)
+    out[..., 6] = 1 / np.maximum(count, 1.0)
+    out[..., 7] = score
+    out[..., 8] = ~np.isnan(score)
 
 
-def _place(
-    own: Array, theirs: Array, wide: Array, count: Array, present: NDArray[np.bool_]
-) -> Array:
-    """(..., 2 _PLACES + 4) where the run lies among its peers, in several regards."""
-    gains = own[..., _GAINS[0]] - own[..., _GAINS[1]]
-    ours = np.concatenate([own[..., _LEVELS], gains, np.log(wide)], axis=-1)
-    there = present[..., None]
+def _put_place(
+    out: Array,
+    own: Array,
+    theirs: Array,
+    wide: Array,
+    present: NDArray[np.bool_],
+    count: Array,
+) -> None:
+    """Where the run lies among its peers, in several regards, (..., 2 _PLACES + 4)."""
+    ours = np.empty((*count.shape, _PLACES))
+    ours[..., : len(_LEVELS)] = own[..., _LEVELS]
+    ours[..., len(_LEVELS) : -1] = own[..., _GAINS[0]] - own[..., _GAINS[1]]
+    ours[..., -1] = np.log(wide)
+    wide = wide[..., None]
     # Who is not there is far above.
-    theirs = np.where(there, theirs, _FAR_AWAY)
+    theirs = np.where(present[..., None], theirs, _FAR_AWAY)
     centre = _median(theirs, count)
     spread = _median(np.abs(theirs - centre[..., None, :]), count)
     least = np.where(_IS_LEVEL, _LEAST_SPREAD * wide, _LEAST_LOG_SPREAD)
-    place = np.arcsinh((ours - centre) / np.maximum(spread, least))
+    out[..., :_PLACES] = np.arcsinh((ours - centre) / np.maximum(spread, least))
     off = ours[..., None, :] - theirs
     # Peers below count one, those alike a half.
-    rank = (np.sign(off) * there).sum(-2) / np.maximum(count, 1.0)[..., None]
+    rank = (np.sign(off) * present[..., None]).sum(-2)
+    out[..., _PLACES : 2 * _PLACES] = rank / np.maximum(count, 1.0)[..., None]
     apart = np.abs(off[..., _NEAR])
     nearest = np.empty((*count.shape, 4))
     nearest[..., :3] = apart.min(-2)
     nearest[..., 3] = apart.max(-1).min(-1)
-    nearest = 0.5 * np.log(0.01 + np.minimum(nearest / wide, _FAR_AWAY))
-    return np.concatenate([place, rank, nearest], axis=-1)
+    out[..., 2 * _PLACES :] = 0.5 * np.log(0.01 + np.minimum(nearest / wide, _FAR_AWAY))
 
 
-def _company(votes: Array, present: NDArray[np.bool_], count: Array) -> Array:
-    """(..., 11) how the forecasts of the peers did, on the whole."""
+def _put_company(out: Array, votes: Array, present: NDArray[np.bool_], count: Array) -> None:
+    """How the forecasts of the peers did, on the whole, (..., 11)."""
     votes = (votes * present[..., None]).sum(-2)
     number = votes[..., :2]
     some = np.maximum(number, 1.0)
     mean = votes[..., 2:4] / some
     variance = np.maximum(votes[..., 4:6] / some - mean * mean, 0.0)
-    surely = mean / np.sqrt(0.3 + variance / some)
-    shares = number / np.maximum(count, 1.0)[..., None]
-    late = votes[..., 6:] / some[..., 1:]
-    return np.concatenate([mean, np.sqrt(variance), surely, shares, late], axis=-1)
+    out[..., :2] = mean
+    out[..., 2:4] = np.sqrt(variance)
+    out[..., 4:6] = mean / np.sqrt(0.3 + variance / some)
+    out[..., 6:8] = number / np.maximum(count, 1.0)[..., None]
+    out[..., 8:] = votes[..., 6:] / some[..., 1:]
 
 
 def _median(values: Array, count: Array) -> Array:

@@ -106,3 +106,14 @@ def test_a_bias_moves_forecasts_and_what_was_met_alike():
     value = np.interp(met, EDGES, edges[0])
     moved = np.interp(value, bias.edges(edges)[0], EDGES)
     assert moved == pytest.approx(bias.met(met), abs=0.02)
+
+
+def test_what_peers_cost_is_told(capsys):
+    peers.cost(count=3, repeats=2)
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split("|")[1].strip() for row in rows if row.startswith("| ")][2:] == [
+        "5",
+        "10",
+        "20",
+        "40",
+    ]

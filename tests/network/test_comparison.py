@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -105,3 +107,15 @@ def test_peers_are_trusted_by_how_much_they_can_know():
     assert trust(share, none, many) < trust(share, many, many)
     assert trust(late, none, many) < 0.2 < 0.8 < trust(late, many, many)
     assert trust(late, one, one) < trust(share, one, one)
+
+
+def test_what_is_too_far_is_far():
+    own, *peers = runs(4)
+    peers = np.array(peers)
+    peers[0, LEVELS] *= 1e299
+    own[LEVELS] *= 1e-20
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told = described(own, peers)
+    assert np.isfinite(told.peers).all()
+    assert np.isfinite(told.own).all()
