@@ -113,8 +113,8 @@ def table(title: str, sets: Mapping[str, Regrets], budgets: Sequence[int]) -> Ta
         lower = ""
         if OURS in means and name != OURS:
             ahead = regrets - means[OURS][:, :-1]
-            known = [column[np.isfinite(column)] for column in ahead.T]
-            lower = " / ".join(f"{(column > 0).mean():.2f}" for column in known if len(column))
+            known = [column for column in ahead.T if np.isfinite(column).all()]
+            lower = " / ".join(f"{(column > 0).mean():.2f}" for column in known)
         result.add_row(name, *shown, f"{milliseconds.mean():.1f}", lower)
     return result
 

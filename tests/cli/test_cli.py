@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import lcpfn
+from lcpfn import StoppingRule
 from lcpfn.cli import app
 from lcpfn.cli.common import parse_bounds
 from lcpfn.errors import InputError
@@ -473,7 +474,8 @@ class TestShouldStop:
         doubtful = ("should-stop", lightning, *LOSS, "--best", "0.3", "--observe", "10")
         alone = answer(*doubtful)
         assert alone["standing"] is None and alone["limit"] < alone["threshold"]
-        for level, standing, limit in ((0.01, 1.0, 0.1), (9.0, 0.0, 0.0)):
+        rule = StoppingRule()
+        for level, standing, limit in ((0.01, 1.0, rule.trust * rule.threshold), (9.0, 0.0, 0.0)):
             peers: list[str] = []
             for index in range(4):
                 path = tmp_path / f"peer{index}.csv"

@@ -12,19 +12,22 @@ import lcpfn
 from experiments import sampler_seeds, search_anytime
 from experiments.anytime import search_pool
 from experiments.pool_forecasts import LEVELS, PoolForecasts
+from experiments.pool_space import PoolSpace
 from experiments.pools import Pool, read_pools
 from experiments.searchers import ASHA, RandomSearch
+from experiments.searchers_hyperband import JobSearch
 from experiments.searchers_lcpfn import Proposals
 from experiments.searchers_optuna import OptunaSearch
 
 RECORDS = 12
 
 
-def new_pool(count: int = 60) -> Pool:
-    """Losses of runs whose first setting says how they end; the second says nothing."""
+def new_pool(count: int = 60, other: float = 0.0) -> Pool:
+    """Losses of runs whose first setting says how they end, and as far as told the second."""
     generator = np.random.default_rng(0)
     settings = np.stack([10 ** generator.uniform(-5, 0, count), generator.random(count)], axis=1)
     ends = 0.1 + 0.1 * (np.log10(settings[:, 0]) + 2) ** 2
+    ends += other * np.abs(settings[:, 1] - 0.3)
     steps = np.arange(1, RECORDS + 1)
     curves = ends[:, None] + 0.6**steps + 0.002 * generator.normal(size=(count, RECORDS))
     return Pool("made/up", curves, "minimize", ("rate", "other"), settings)
@@ -62,14 +65,15 @@ def test_a_pool_that_is_used_up_ends_the_search():
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_proposals_find_the_best_sooner(workers: int, tmp_path: Path):
-    forecasts = PoolForecasts(POOL, lcpfn.load(), tmp_path)
-    found = search_pool(POOL, Proposals(POOL, forecasts, 0, startup=6), workers, 100)
-    whole = search_pool(POOL, RandomSearch(POOL, 0), workers, 100)
-    assert POOL.regret(found.seen)[-1] < 0.1
-    assert POOL.regret(found.seen)[60] < POOL.regret(whole.seen)[60]
+    pool = new_pool(200, other=1.0)
+    forecasts = PoolForecasts(pool, lcpfn.load(), tmp_path)
+    found = search_pool(pool, Proposals(pool, forecasts, 0, startup=6), workers, 120)
+    whole = search_pool(pool, RandomSearch(pool, 0), workers, 120)
+    assert pool.regret(found.seen)[-1] < 0.1
+    assert pool.regret(found.seen)[-1] < pool.regret(whole.seen)[-1]
     forecasts.keep()
-    again = PoolForecasts(POOL, lcpfn.load(), tmp_path)
-    same = search_pool(POOL, Proposals(POOL, again, 0, startup=6), workers, 100)
+    again = PoolForecasts(pool, lcpfn.load(), tmp_path)
+    same = search_pool(pool, Proposals(pool, again, 0, startup=6), workers, 120)
     assert same.seen.tolist() == found.seen.tolist()
 
 
@@ -94,6 +98,41 @@ def test_optuna_is_told_what_was_run_in_place_of_its_proposal():
     assert found.begun == len(told)
 
 
+class _Halving:
+    """Two configurations to one record, the better one to all."""
+
+    def __init__(self) -> None:
+        self.left = [(0, {"rate": 1e-5, "other": 0.5}), (1, {"rate": 1e-2, "other": 0.5})]
+        self.losses: dict[int, float] = {}
+
+    def ask(self) -> tuple[int, dict[str, float], float] | None:
+        if self.left:
+            return *self.left.pop(), 1.4
+        best = min(self.losses, key=self.losses.__getitem__, default=None)
+        if best is None or 2 in self.losses:
+            return None
+        return 2, ({"rate": 1e-5, "other": 0.5}, {"rate": 1e-2, "other": 0.5})[best], RECORDS
+
+    def tell(self, job: int, loss: float) -> None:
+        self.losses[job] = loss
+
+
+def test_what_is_asked_for_again_goes_on_where_it_stopped():
+    jobs = _Halving()
+    found = search_pool(POOL, JobSearch(POOL, jobs), 1, 100)
+    assert (found.begun, found.finished) == (2, 1)
+    assert jobs.losses[1] < jobs.losses[0]
+    begun = np.abs(np.log10(POOL.settings[:, 0]) + 2).argsort()[:5]
+    assert jobs.losses[2] in POOL.curves[begun, -1]
+
+
+def test_a_run_that_was_begun_is_not_the_nearest_again():
+    space = PoolSpace(POOL)
+    assert (space.ranges["rate"].log, space.ranges["other"].log) == (True, False)
+    runs = [space.take({"rate": 1e-2, "other": 0.5}) for _ in range(len(POOL.curves) + 1)]
+    assert sorted(runs[:-1]) == list(range(len(POOL.curves))) and runs[-1] is None
+
+
 def test_the_script_compares_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     np.savez(
         tmp_path / "made.npz",
@@ -109,7 +148,7 @@ def test_the_script_compares_methods(tmp_path: Path, capsys: pytest.CaptureFixtu
         workers=[1],
         epochs=120,
         only=["ASHA", "Search.propose"],
-        save=tmp_path / "kept.json",
+        save=tmp_path / "kept",
         figure=tmp_path / "figure.png",
         markdown=tmp_path / "it.md",
     )
