@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 from rich.progress import track
@@ -29,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.real_runs import by_source, table
 from experiments.support.recorded_runs import read_ragged
-from experiments.support.run_scores import CUTOFFS, RunScores, pool, score_runs
+from experiments.support.run_scores import CUTOFFS, RunScores, paired_ratio, pool, score_runs
 from experiments.support.small_networks import small_network
 from lcpfn.priors import AnnealedPrior
 from lcpfn.priors.annealed import AnnealedConfig
@@ -59,14 +58,7 @@ WITHOUT: dict[str, AnnealedPrior] = {
 
 def change(without: Sequence[RunScores], whole: Sequence[RunScores], cutoff: float) -> str:
     """Percent by which the mean CRPS over sources grows, with its standard error, and coverage."""
-    pairs = [
-        (other.crps[cutoff].mean(), own.crps[cutoff].mean())
-        for other, own in zip(without, whole, strict=True)
-        if len(own.crps[cutoff])
-    ]
-    other, own = np.array(pairs).T
-    share = other.mean() / own.mean()
-    error = np.std(other - share * own, ddof=1) / len(own) ** 0.5 / own.mean()
+    share, error = paired_ratio(without, whole, cutoff)
     return f"{100 * (share - 1):+.1f} ± {100 * error:.1f}, {pool(without, cutoff).inside:.2f}"
 
 

@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from experiments.pools import Pool
 from lcpfn.forecast.arguments import Array
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers that a hyperparameter takes.
-
-    Args:
-        low, high: the least and the largest of the pool.
-        log: whether they look as if drawn from a logarithmic scale.
-    """
-
-    low: float
-    high: float
-    log: bool
-
-    def place(self, value: float) -> float:
-        """Where a number stands, within 0 and 1."""
-        if self.low == self.high:
-            return 0.0
-        if self.log:
-            return float(np.log(value / self.low) / np.log(self.high / self.low))
-        return (value - self.low) / (self.high - self.low)
+from lcpfn.search.spaces import Number
 
 
 class PoolSpace:
@@ -47,7 +25,10 @@ class PoolSpace:
         columns = dict(zip(pool.names, pool.settings.T, strict=True))
         self.ranges = {name: _range(column) for name, column in columns.items() if np.ptp(column)}
         self._places = np.stack(
-            [[part.place(value) for value in columns[name].tolist()] for name, part in self._parts],
+            [
+                [part.place(value) for value in columns[name].tolist()]
+                for name, part in self.ranges.items()
+            ],
             axis=1,
         )
         self._left = np.ones(len(pool.curves), dtype=bool)
@@ -56,20 +37,17 @@ class PoolSpace:
         """Begins the nearest run that is left; None where none is."""
         if not self._left.any():
             return None
-        wanted = np.array([part.place(config[name]) for name, part in self._parts])
+        wanted = np.array([part.place(config[name]) for name, part in self.ranges.items()])
         distances: Array = ((self._places - wanted) ** 2).sum(1)
         run = int(np.where(self._left, distances, np.inf).argmin())
         self._left[run] = False
         return run
 
-    @property
-    def _parts(self) -> list[tuple[str, Range]]:
-        return list(self.ranges.items())
 
-
-def _range(column: Array) -> Range:
+def _range(column: Array) -> Number:
     low, high = float(column.min()), float(column.max())
-    return Range(low, high, bool(low > 0 and _skew(np.log(column)) < _skew(column)))
+    # Logarithmic where the numbers look as if drawn from such a scale.
+    return Number(low, high, bool(low > 0 and _skew(np.log(column)) < _skew(column)))
 
 
 def _skew(values: Array) -> float:

@@ -259,8 +259,8 @@ class _View:
 
     def read(self, study: Study, asked: FrozenTrial | None) -> list[FrozenTrial]:
         """All trials of the study as they are in its storage."""
-        storage = getattr(study._storage, "_backend", None)
-        if not isinstance(storage, RDBStorage):
+        storage = _database(study)
+        if storage is None:
             return study.get_trials(deepcopy=False)
         if self._database is None:
             # Optuna itself imports what speaks to databases where it must.
@@ -345,6 +345,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _database(study: Study) -> RDBStorage | None:
+    """The database that a study lies in; None where it lies elsewhere."""
+    storage = getattr(study._storage, "_backend", None)
+    return storage if isinstance(storage, RDBStorage) else None
+
+
 def _carries_another(trial: FrozenTrial) -> bool:
     """Whether a retried trial still has the decision on the one that died."""
     decision = trial.user_attrs.get(ATTRIBUTE)
@@ -364,8 +370,8 @@ def _feasible(trial: FrozenTrial) -> bool:
 
 def _write(study: Study, trial: FrozenTrial, verdict: Verdict) -> None:
     attribute = {"step": trial.last_step, "trial": trial.number, **verdict.record()}
-    storage = getattr(study._storage, "_backend", None)
-    if isinstance(storage, RDBStorage):
+    storage = _database(study)
+    if storage is not None:
         from lcpfn.integrations.optuna_database import replace_attribute
 
         if replace_attribute(storage, trial._trial_id, ATTRIBUTE, attribute):

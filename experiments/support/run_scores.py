@@ -80,15 +80,23 @@ def pool(sources: Sequence[RunScores], cutoff: float) -> Pooled:
 
 def paired_gain(ours: Sequence[RunScores], theirs: Sequence[RunScores], cutoff: float) -> str:
     """By what share our CRPS is below theirs on the same runs, with its standard error."""
+    ratio, error = paired_ratio(ours, theirs, cutoff)
+    return f"{1 - ratio:+.1%} ± {error:.1%}"
+
+
+def paired_ratio(
+    ours: Sequence[RunScores], theirs: Sequence[RunScores], cutoff: float
+) -> tuple[float, float]:
+    """Our CRPS over theirs on the same runs, and its standard error over sources."""
     pairs = [
         (own.crps[cutoff].mean(), other.crps[cutoff].mean())
         for own, other in zip(ours, theirs, strict=True)
         if len(own.crps[cutoff])
     ]
     own, other = np.array(pairs).T
-    gain = 1 - own.mean() / other.mean()
-    spread = np.std((1 - gain) * other - own) / other.mean()
-    return f"{gain:+.1%} ± {spread / max(1, len(pairs) - 1) ** 0.5:.1%}"
+    ratio = own.mean() / other.mean()
+    spread = np.std(ratio * other - own) / other.mean()
+    return float(ratio), float(spread / max(1, len(pairs) - 1) ** 0.5)
 
 
 def score_runs(

@@ -21,10 +21,9 @@ def encode(configs: Sequence[Config], space: Space | None = None) -> Array:
 
     A number becomes its place in the space; where that does not say, the share of the others that
     are smaller, ties half, so it makes no difference whether it was drawn from an even scale or a
-    logarithmic one. Anything else is a category and
-    becomes a column for each of its values but the first. One that is missing from some
-    configurations, as conditional ones are, or None or NaN, has a column that says so. What never
-    differs has none.
+    logarithmic one. Anything else is a category and becomes a column for each of its values but
+    the first. One that is missing from some configurations, as conditional ones are, or None or
+    NaN, has a column that says so. What never differs has none.
 
     >>> encode([{"rate": 0.1}, {"rate": 0.01}, {"rate": 0.001, "depth": 3}]).round(3).tolist()
     [[0.833, 1.0], [0.5, 1.0], [0.167, 0.0]]

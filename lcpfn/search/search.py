@@ -300,7 +300,7 @@ class Search:
         """
         known = self._runs[run]
         if known.trouble is not None:
-            return Verdict("stop", known.trouble, to_beat=self._to_beat(run))
+            return Verdict("stop", known.trouble, to_beat=self._to_beat(run)[0])
         length = self._lengths.of(known)
         if not known.usable:
             return Verdict("continue", "no usable record yet", horizon=length)
@@ -498,7 +498,7 @@ class Search:
         """What the rule says, and the forecast that it says it by."""
         settings, rule = self.settings, self.settings.rule
         records = self._records(known)
-        to_beat, proven = self._value_to_beat(run)
+        to_beat, proven = self._to_beat(run)
         places = self._places(run, known, length)
         standing = places(len(records))
         waiting = rule.waiting(self._counted(known, length), standing)
@@ -554,10 +554,7 @@ class Search:
             if run != but and known.state == "paused":
                 yield run
 
-    def _to_beat(self, run: Hashable) -> float | None:
-        return self._value_to_beat(run)[0]
-
-    def _value_to_beat(self, run: Hashable) -> tuple[float | None, bool]:
+    def _to_beat(self, run: Hashable) -> tuple[float | None, bool]:
         """The better of the best final value and of what the best other run will surely reach.
 
         Returns:
