@@ -137,6 +137,9 @@ class Midpoint:
         self.observed_steps = np.array([step for step, _ in question.records])
         self._value = question.records[-1][1]
 
+    def allowing(self, value: float) -> Midpoint:
+        return self
+
     def prob_better(self, than: float) -> float:
         return 0.5
 
