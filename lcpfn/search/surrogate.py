@@ -231,7 +231,8 @@ def _level_and_weights(inverse: Array, ends: Array) -> tuple[float, Array]:
 def _squares(some: Array, others: Array) -> Array:
     """Squared distances, (n, m), of points (n, d) and (m, d)."""
     squares = (some**2).sum(1)[:, None] + (others**2).sum(1) - 2 * some @ others.T
-    return np.maximum(squares, 0.0)
+    positive: Array = np.maximum(squares, 0.0)
+    return positive
 
 
 def _matern(distance: Array) -> Array:
