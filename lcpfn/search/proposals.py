@@ -23,8 +23,8 @@ from lcpfn.search.configurations import Config, encode
 from lcpfn.search.spaces import Space
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
-# Runs that are learned from: the most promising ones, and half as many of the others.
-_PROMISING, _OTHERS = 200, 100
+# Runs that are learned from: the most promising ones, and some of the others.
+_PROMISING, _OTHERS = 180, 80
 # Margins by which the best is to be beaten, in its distance to the middle run. Smaller ones are met
 # by what is next to the best, and by luck: they pay once little else is left to be found. So the
 # smallest falls from the one to the other, as this share over the full runs that have been spent.
