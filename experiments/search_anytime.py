@@ -8,12 +8,12 @@ is the best record that it has seen after 120, 260, 520, 1,040 and 2,080 epochs 
 together: its regret, in units of the median final value's distance to the best of the pool.
 
 `Search.propose` is asked by the real code, on forecasts that are made once and kept in `--cache`;
-all configurations that are left are candidates, a new run gets three records and one that goes on
-two. "random configurations" is the same without its choice of candidates. All others run as they
-are, with their own defaults. Optuna's samplers are told that the nearest configuration that is left
-was run in place of the one that they proposed; DEHB, SMAC3 and BOHB are told its values as those of
-what they asked for; MOBSTER and DyHPO are told which configurations there are. Those join that are
-installed:
+all configurations that are left are candidates, a new run gets three records, two where there are
+several workers, and one that goes on two. "random configurations" is the same without its choice of
+candidates. All others run as they are, with their own defaults. Optuna's samplers are told that the
+nearest configuration that is left was run in place of the one that they proposed; DEHB, SMAC3 and
+BOHB are told its values as those of what they asked for; MOBSTER and DyHPO are told which
+configurations there are. Those join that are installed:
 
     python -m pip install dehb smac autograd dill sortedcontainers
     python -m pip install --no-deps syne-tune==0.13.0
@@ -64,8 +64,9 @@ Regrets = dict[str, list[list[float]]]
 """By method: of each order, the regret at each budget, and the milliseconds of a decision."""
 
 
-def methods(forecasts: PoolForecasts) -> dict[str, MakeSearcher]:
-    """All ways to search, those that forecast on forecasts of the pool."""
+def methods(forecasts: PoolForecasts, workers: int = 1) -> dict[str, MakeSearcher]:
+    """All ways to search with so many workers, those that forecast on forecasts of the pool."""
+    first = 3 if workers == 1 else 2
     found: dict[str, MakeSearcher] = {
         "random, full runs": RandomSearch,
         "ASHA": ASHA,
@@ -80,8 +81,10 @@ def methods(forecasts: PoolForecasts) -> dict[str, MakeSearcher]:
         found["BOHB"] = lambda pool, seed: SyneTuneSearch(pool, "SyncBOHB", seed, told=False)
         found["MOBSTER"] = lambda pool, seed: SyneTuneSearch(pool, "MOBSTER", seed, told=True)
         found["DyHPO"] = lambda pool, seed: SyneTuneSearch(pool, "DyHPO", seed, told=True)
-    found["random configurations"] = lambda pool, seed: Proposals(pool, forecasts, seed, count=1)
-    found[OURS] = lambda pool, seed: Proposals(pool, forecasts, seed)
+    found["random configurations"] = lambda pool, seed: Proposals(
+        pool, forecasts, seed, first, count=1
+    )
+    found[OURS] = lambda pool, seed: Proposals(pool, forecasts, seed, first)
     return found
 
 
@@ -197,9 +200,8 @@ def main(
             if number % every != offset:
                 continue
             forecasts = PoolForecasts(pool, loaded, cache, asked)
-            named = methods(forecasts)
-            chosen = {name: make for name, make in named.items() if not only or name in only}
-            for name, make in chosen.items():
+            named = {width: methods(forecasts, width) for width in widths}
+            for name in (name for name in named[widths[0]] if not only or name in only):
                 if name not in records:
                     path = None if save is None else save / f"{name.replace(' ', '_')}.json"
                     records[name] = SavedResults(path, ours if name in FORECAST else told)
@@ -208,7 +210,7 @@ def main(
                     rows = records[name].sets.setdefault(key, [])
                     for order in range(len(rows), orders):
                         given = min(budgets[-1], GIVEN.get(name, budgets[-1]))
-                        seen = search_pool(pool, make(pool, order), width, given)
+                        seen = search_pool(pool, named[width][name](pool, order), width, given)
                         rows.append(row(pool, seen, budgets))
                     found[width].setdefault(pool.name, {})[name] = rows[:orders]
                 records[name].keep()

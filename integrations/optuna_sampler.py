@@ -147,7 +147,8 @@ class LCPFNSampler(BaseSampler):
         shared = pruner if isinstance(pruner, LCPFNPruner) and not self._own_settings else None
         with (shared or self._ears).heard(study, trial) as search:
             drawn = candidates(space, _good(search, search_space), self._count, generator)
-            proposal = search.propose(drawn, generator, space)
+            # Those that begin at random did so before, by the sampler's own number.
+            proposal = search.propose(drawn, generator, space, startup=1)
             notices = search.notices()
         for notice in notices:
             _logger.warning("LCPFNSampler: %s", notice)

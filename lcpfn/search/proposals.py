@@ -3,9 +3,9 @@
 A run that waits and a configuration not yet tried are weighed by the same question: how likely is
 it to end better than the best that is as good as reached, by a margin that is drawn at random each
 time (after ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large
-ones look for what may be much better, elsewhere. What runs will reach is forecast; what
-configurations would reach is learned from those forecasts and their uncertainty
-(`lcpfn.search.surrogate`).
+ones look for what may be much better, elsewhere; the more has been spent, the smaller they may be.
+What runs will reach is forecast; what configurations would reach is learned from those forecasts
+and their uncertainty (`lcpfn.search.surrogate`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from lcpfn.search.configurations import Config, encode
 from lcpfn.search.spaces import Space
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
-# Runs that are learned from: the most promising ones, and half as many of the others.
-_PROMISING, _OTHERS = 200, 100
-# Margins by which the best is to be beaten, in powers of ten of its distance to the middle run.
-# Smaller ones are met by what is next to the best, and by luck.
-_MARGINS = (-1.0, 0.0)
+# Runs that are learned from: the most promising ones, and some of the others.
+_PROMISING, _OTHERS = 180, 80
+# Margins by which the best is to be beaten, in its distance to the middle run. Smaller ones are met
+# by what is next to the best, and by luck: they pay once little else is left to be found. So the
+# smallest falls from the one to the other, as this share over the full runs that have been spent.
+_LARGEST, _SMALLEST = 1.0, (0.1, 0.01)
+_SHRINKS = 0.2
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one.
@@ -203,7 +205,7 @@ def _weigh(
         believed = surrogate.at(others)[0]
         best = max(best, float(believed.max()))
         surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
-    target = best + 10 ** generator.uniform(*_MARGINS)
+    target = best + _margin(sum(each.progress for each in contenders), generator)
     waits = np.array([contender.waits for contender in known])
     chances = np.where(waits, _beyond(means, spreads, target), -1.0)
     resumed = int(chances.argmax()) if waits.any() else None
@@ -224,6 +226,18 @@ def _weigh(
     what = f"{int(waits.sum())} runs that wait"
     told = view.told(means[resumed], chances[resumed], target, what)
     return Proposal("resume", run=known[resumed].run, **told)
+
+
+def _margin(spent: float, generator: np.random.Generator) -> float:
+    """By how much the best is to be beaten, on the scale of `_View`.
+
+    Args:
+        spent: on all runs together, in full runs.
+        generator: source of randomness.
+    """
+    at_first, at_last = _SMALLEST
+    smallest = max(at_last, min(at_first, _SHRINKS / max(spent, _SHRINKS)))
+    return math.exp(generator.uniform(math.log(smallest), math.log(_LARGEST)))
 
 
 def _tells(contender: Contender) -> bool:

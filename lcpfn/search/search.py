@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import read_goal, read_number
+from lcpfn.forecast.arguments import read_count, read_goal, read_number
 from lcpfn.forecast.bounds import (
     BoundsLike,
     bounds_that_hold,
@@ -351,6 +351,7 @@ class Search:
         candidates: Sequence[Mapping[str, Any]] = (),
         generator: np.random.Generator | None = None,
         space: Space | None = None,
+        startup: int | None = None,
     ) -> Proposal | None:
         """What a free worker should do next: start one of some configurations, or resume a run.
 
@@ -374,7 +375,8 @@ class Search:
         >>> proposal.action, proposal.run
         ('resume', 'a')
 
-        After three records of a new run, or two of one that was resumed, it is best asked again.
+        After three records of a new run, two where there are several workers, or two of one that
+        was resumed, it is best asked again.
 
         Args:
             candidates: configurations that could be started, in any order; none only resumes.
@@ -383,15 +385,20 @@ class Search:
             space: what candidates are drawn from, `lcpfn.search.spaces.Number` and `Choice` by
                 name; None compares numbers by how they rank among all, which fits candidates that
                 are random draws, and not ones of which many are alike.
+            startup: runs that begin with a random candidate before any is chosen, at least 1; None
+                takes that of the settings.
 
         Returns:
             None where there are neither candidates nor runs that wait.
+
+        Raises:
+            InputError: `startup` is no whole number, or below 1.
         """
         if generator is None:
             records = sum(len(known.steps) for known in self._runs.values())
             generator = np.random.default_rng([len(self._runs), records])
-        startup, contenders = self.settings.startup, self._contenders()
-        return propose(contenders, candidates, self.goal, startup, generator, space)
+        first = self.settings.startup if startup is None else read_count("startup", startup)
+        return propose(self._contenders(), candidates, self.goal, first, generator, space)
 
     def leading(self) -> list[Hashable]:
         """Runs by what their ends are believed to be, best first, whatever became of them.
@@ -656,7 +663,9 @@ class Search:
         broken = (known.trouble is not None and known.value is None) or not known.counts
         belief = (None if broken else self._believed_end(run, known)) or _NOTHING
         length = self._lengths.of(known)
-        progress = 0.0 if length is None else (known.last + self.shift) / length
+        progress = 0.0
+        if length is not None and known.steps:
+            progress = (known.last + self.shift) / length
         return Contender(
             run,
             known.config,

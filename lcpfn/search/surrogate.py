@@ -3,7 +3,8 @@
 After freeze-thaw Bayesian optimisation (Swersky et al. 2014), with forecasts in the place of its
 curve model. The end of a run is a smooth function of its hyperparameters (Matérn 5/2, a length for
 each) plus what is the run's own. What is known of it is a forecast, which errs by about its own
-spread; and forecasts of one search err together, the more so the nearer their shares of the run.
+spread; and forecasts of one search err together, the more so the nearer their shares of the run. A
+configuration next to that of a run would hardly end elsewhere: what is its own is the run's.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _MEMORY = (0.9, 0.99)
 _JITTER = 1e-6
 # How near two shares of the run are, in powers of e, for forecasts to err together.
 _ERRS_ALIKE = 0.7
+# How near its settings are to those of a run, for what is its own to be the run's. Without this, to
+# make the best run again promises as much luck as anything, and a search stays where it is.
+_NEXT_TO = 0.1
 _ROOT = math.sqrt(5.0)
 
 # Means and spreads of what is believed of the parameters before any run: logarithms of lengths
@@ -101,9 +105,12 @@ class Surrogate:
     def at(self, settings: Array) -> tuple[Array, Array]:
         """The same of configurations not yet tried, (m, d)."""
         lengths, spread, own, *_ = _read(self._parameters, settings.shape[1])
-        scaled, known = settings / lengths, self._evidence.settings / lengths
-        squares = (scaled**2).sum(1)[:, None] + (known**2).sum(1) - 2 * scaled @ known.T
-        shared = spread * _matern(_ROOT * np.sqrt(np.maximum(squares, 0.0)))
+        known = self._evidence.settings
+        distance = _ROOT * np.sqrt(_squares(settings / lengths, known / lengths))
+        near = np.exp(-0.5 * _squares(settings, known) / _NEXT_TO**2)
+        # A mean over the runs that are near, and what is new.
+        near /= np.maximum(1.0, near.sum(1, keepdims=True))
+        shared = spread * _matern(distance) + own * near
         mean = self._level + shared @ self._weights
         variance = spread + own - np.einsum("ij,ij->i", shared @ self._inverse, shared)
         return mean, np.sqrt(np.maximum(variance, _JITTER))
@@ -161,12 +168,10 @@ class _Parts:
         count, dimensions = evidence.settings.shape
         lengths, spread, own, more, common = _read(parameters, dimensions)
         if apart is None:
-            scaled = evidence.settings / lengths
-            squares = (scaled**2).sum(1)
-            square = squares[:, None] + squares - 2 * scaled @ scaled.T
+            squares = _squares(evidence.settings / lengths, evidence.settings / lengths)
         else:
-            square = (apart.T @ lengths**-2).reshape(count, count)
-        distance = _ROOT * np.sqrt(np.maximum(square, 0.0))
+            squares = (apart.T @ lengths**-2).reshape(count, count)
+        distance = _ROOT * np.sqrt(squares)
         share = np.log(evidence.progress)
         alike = np.exp(-0.5 * ((share[:, None] - share) / _ERRS_ALIKE) ** 2)
         alike *= evidence.spreads[:, None] * evidence.spreads
@@ -221,6 +226,13 @@ def _level_and_weights(inverse: Array, ends: Array) -> tuple[float, Array]:
     """The level that all runs have in common, and the weights of what they differ from it by."""
     level = float(inverse.sum(0) @ ends / (inverse.sum() + _JITTER))
     return level, inverse @ (ends - level)
+
+
+def _squares(some: Array, others: Array) -> Array:
+    """Squared distances, (n, m), of points (n, d) and (m, d)."""
+    squares = (some**2).sum(1)[:, None] + (others**2).sum(1) - 2 * some @ others.T
+    positive: Array = np.maximum(squares, 0.0)
+    return positive
 
 
 def _matern(distance: Array) -> Array:

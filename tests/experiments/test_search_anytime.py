@@ -18,6 +18,7 @@ from experiments.searchers import ASHA, RandomSearch
 from experiments.searchers_hyperband import JobSearch
 from experiments.searchers_lcpfn import Proposals
 from experiments.searchers_optuna import OptunaSearch
+from experiments.workers_floor import Watched, best_by, known_at
 
 RECORDS = 12
 
@@ -75,6 +76,19 @@ def test_proposals_find_the_best_sooner(workers: int, tmp_path: Path):
     again = PoolForecasts(pool, lcpfn.load(), tmp_path)
     same = search_pool(pool, Proposals(pool, again, 0, startup=6), workers, 120)
     assert same.seen.tolist() == found.seen.tolist()
+
+
+def test_workers_who_know_everything_lack_what_no_run_has_shown_yet():
+    watched = Watched(RandomSearch(POOL, 0))
+    search_pool(POOL, watched, 1, 3 * RECORDS)
+    first = POOL.order(0)[:3].tolist()
+    assert watched.begun == {run: RECORDS * number for number, run in enumerate(first)}
+    regrets, everything = best_by(POOL), dict.fromkeys(range(len(POOL.curves)), 0)
+    assert known_at(regrets, everything, 1, RECORDS) == 0
+    by_three = POOL.regret(np.array([POOL.curves[:, :3].min()]))
+    assert known_at(regrets, everything, 4, RECORDS) == pytest.approx(by_three[0])
+    late = known_at(regrets, watched.begun, 4, 2 * RECORDS)
+    assert late == pytest.approx(min(regrets[first[0], 5], regrets[first[1], 2]))
 
 
 def test_kept_forecasts_are_those_of_the_model(tmp_path: Path):

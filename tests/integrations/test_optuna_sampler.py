@@ -147,6 +147,17 @@ def test_studies_of_one_sampler_have_a_space_each():
     assert [trial.params for trial in study.trials] == [trial.params for trial in alone.trials]
 
 
+def test_as_many_trials_are_drawn_at_random_as_said(caplog: pytest.LogCaptureFixture):
+    study = new_study(LCPFNSampler(seed=0, startup=4))
+    optuna.logging.enable_propagation()
+    optuna.logging.set_verbosity(optuna.logging.DEBUG)
+    with caplog.at_level(logging.DEBUG, "optuna.samplers.lcpfn"):
+        study.optimize(objective, n_trials=7)
+    optuna.logging.disable_propagation()
+    proposed = [text for text in caplog.messages if "highest of 200 configurations" in text]
+    assert {text.partition(":")[0] for text in proposed} == {"Trial 4", "Trial 5", "Trial 6"}
+
+
 def test_conditional_parameters_are_drawn_on_their_own():
     def conditional(trial: Trial) -> float:
         rate = trial.suggest_float("rate", 1e-5, 1.0, log=True)
@@ -158,7 +169,7 @@ def test_conditional_parameters_are_drawn_on_their_own():
         trial.suggest_float("fixed", 1.0, 1.0)
         return train(trial, level(rate) - 0.1 * (kind != "adam"))
 
-    study = new_study(LCPFNSampler(seed=0, startup=4))
+    study = new_study(LCPFNSampler(seed=3, startup=4))
     study.optimize(conditional, n_trials=16)
     assert all(trial.state != TrialState.FAIL for trial in study.trials)
     for trial in study.trials:

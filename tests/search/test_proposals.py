@@ -165,6 +165,20 @@ def test_all_alike_is_no_trouble():
     assert chosen(flat, CANDIDATES).action in ("start", "resume")
 
 
+def test_the_more_has_been_spent_the_smaller_an_improvement_will_do():
+    def least(spent: float) -> float:
+        runs = [
+            contender(number, rate, progress=spent / len(RATES), secured=level(rate))
+            for number, rate in enumerate(RATES)
+        ]
+        proposals = [propose(runs, [], "maximize", 5, np.random.default_rng(n)) for n in range(40)]
+        return min(each.to_beat for each in proposals) - level(0.01)  # type: ignore[type-var, union-attr, operator]
+
+    margins = [least(spent) for spent in (1.0, 8.0, 16.0)]
+    assert margins == sorted(margins, reverse=True)
+    assert 0 < margins[2] < 0.5 * margins[0]
+
+
 def replayed(seed: int, epochs: int) -> tuple[lcpfn.Search, int]:
     """A search with one worker; also how many epochs went into the best fifth of the rates."""
     search = lcpfn.Search(goal="maximize", horizon=30, startup=4)

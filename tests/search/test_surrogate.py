@@ -50,6 +50,14 @@ def test_slope_is_that_of_the_marginal_likelihood():
     assert surrogate._slope(known, parameters, apart) == pytest.approx(numeric, abs=1e-4)
 
 
+def test_what_is_next_to_a_run_hardly_ends_elsewhere():
+    known = evidence(12, 1e-3)
+    beside = known.settings + np.array([0.0, 0.0, 0.01])
+    means, spreads = Surrogate(known, fit(known)).at(np.concatenate([beside, 1 - beside]))
+    assert means[:12] == pytest.approx(known.ends, abs=0.05)
+    assert np.median(spreads[:12]) < 0.5 * np.median(spreads[12:])
+
+
 def test_learns_which_settings_are_good():
     known = evidence(40)
     asked = np.random.default_rng(1).random((200, 3))

@@ -1,0 +1,136 @@
+"""What can many workers reach at all with the epochs that one worker has?
+
+    python -m experiments.workers_floor --data ../shared/data/lcbench --cache forecasts
+
+Workers side by side share the epochs: of 260, each of 32 has eight, and a run is 52 long. So even a
+search that knows everything has a regret, that of the best record which any run has by then. Three
+floors, each for searches of the pools of `experiments.search_anytime`:
+
+- "all is known": the best configurations begin at once.
+- "after a random start": the same, but every worker's first run is drawn at random and gives two
+  records before anything can be known.
+- "one worker's runs": configurations become known as in a search of one worker by
+  `Search.propose`, after as many epochs of all workers together; each is recognised at once as
+  what it is, and trained from then on without a break.
+
+Beside them stands what one worker reaches, and 1.2 times that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.table import Table
+
+import lcpfn
+from experiments.anytime import Searcher, search_pool
+from experiments.pool_forecasts import PoolForecasts
+from experiments.pools import Pool, read_pools
+from experiments.search_anytime import BUDGETS
+from experiments.searchers_lcpfn import Proposals
+from experiments.support.score_tables import write
+from lcpfn.forecast.arguments import Array
+
+# Records of a run that was begun blindly before anything is known of it.
+_BLIND = 2
+
+
+class Watched:
+    """A searcher, and after how many epochs each of its runs began.
+
+    Args:
+        searcher: whose runs.
+    """
+
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher, self._told = searcher, 0
+        self.begun: dict[int, int] = {}
+
+    def ask(self) -> int | None:
+        """What it says."""
+        return self._searcher.ask()
+
+    def tell(self, run: int, record: int, value: float) -> bool:
+        """Passes it on."""
+        self.begun.setdefault(run, self._told)
+        self._told += 1
+        return self._searcher.tell(run, record, value)
+
+
+def best_by(pool: Pool) -> Array:
+    """(runs, records) the regret of the best record of each run so far."""
+    sign = 1.0 if pool.goal == "maximize" else -1.0
+    values = np.where(np.isfinite(pool.curves), sign * pool.curves, -np.inf)
+    return pool.regret(sign * np.maximum.accumulate(values, axis=1))
+
+
+def known_at(regrets: Array, begun: dict[int, int], workers: int, epochs: int) -> float:
+    """The least regret, where runs are known from some epoch on and then trained to the end.
+
+    Args:
+        regrets: (runs, records) as `best_by` returns them.
+        begun: after how many epochs each run is known.
+        workers: that share the epochs.
+        epochs: of all of them together.
+    """
+    reached = [
+        regrets[run, min(regrets.shape[1], -(-(epochs - epoch) // workers)) - 1]
+        for run, epoch in begun.items()
+        if epoch < epochs
+    ]
+    return float(min(reached))
+
+
+def main(
+    data: Annotated[list[Path], typer.Option(help="folder with one .npz per set")],
+    model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
+    per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 2000,
+    orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 2,
+    workers: Annotated[list[int] | None, typer.Option(help="runs at a time; repeatable")] = None,
+    epochs: Annotated[int, typer.Option(help="the largest budget", min=120)] = 1040,
+    cache: Annotated[Path | None, typer.Option(help="keep forecasts in this folder")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
+) -> None:
+    """Prints a table for each folder: the floors, and what one worker reaches."""
+    torch.set_num_threads(1)
+    loaded = lcpfn.load(model)
+    budgets = [budget for budget in BUDGETS if budget <= epochs]
+    tables = []
+    for folder in data:
+        rows: dict[str, list[list[float]]] = {}
+        for pool in read_pools(folder, per_set):
+            forecasts, regrets = PoolForecasts(pool, loaded, cache), best_by(pool)
+            everything = dict.fromkeys(range(len(pool.curves)), 0)
+            for order in range(orders):
+                watched = Watched(Proposals(pool, forecasts, order))
+                seen = pool.regret(search_pool(pool, watched, 1, epochs).seen)
+                reached = [float(seen[budget - 1]) for budget in budgets]
+                rows.setdefault("1 worker", []).append(reached)
+                rows.setdefault("1.2 times that", []).append([1.2 * each for each in reached])
+                for width in workers or (8, 32):
+                    blind = dict.fromkeys(everything, _BLIND * width)
+                    for words, begun in (
+                        ("all is known", everything),
+                        ("after a random start", blind),
+                        ("one worker's runs", watched.begun),
+                    ):
+                        rows.setdefault(f"{width} workers, {words}", []).append(
+                            [known_at(regrets, begun, width, budget) for budget in budgets]
+                        )
+            forecasts.keep()
+        table = Table(title=f"{folder.resolve().name}: floors, {orders} searches in each set")
+        table.add_column("search")
+        for budget in budgets:
+            table.add_column(f"{budget:,}", justify="right")
+        for name, found in rows.items():
+            table.add_row(name, *(f"{mean:.3f}" for mean in np.mean(found, axis=0)))
+        tables.append(table)
+    write(tables, [], markdown)
+
+
+if __name__ == "__main__":
+    typer.run(main)
