@@ -16,19 +16,19 @@ one that has not seen it, so that forecasts err as they do on runs of users. The
 and, with --leave-out 0 and 1, twice without a half of the sources, to be judged by
 `experiments/peers.py` on the half that neither network has seen.
 
-The bundled weights are the mean of those before and after the last of three stages, of which the
-card has the numbers:
+The bundled weights took three stages, of which the card has the numbers; the first two were of a
+network that was not shown what regressions over peers expect, so that what is new of it began at
+zero:
 
     python experiments/train_peers.py train second.safetensors --start first.safetensors ...
-    python experiments/train_peers.py train third.safetensors --start second.safetensors --harm 3
-    python experiments/train_peers.py average peers.safetensors second.safetensors third.safetensors
+    python experiments/train_peers.py train third.safetensors --start second.safetensors ...
 
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
-anyhow far; of the same search, of others, or mixed. In a third of the questions all forecasts of a
-search are wrong in the same random way, so that the network learns what peers tell about forecasts
-rather than which forecasts are wrong of which benchmark. Half of the peers of other tasks are told
-in the unit and at the level of the run's own, so that levels alone do not give them away; where all
-peers are such, every correction is an error, and counts `--harm` times.
+anyhow far; of the same search, of others, or mixed. In nearly half of the questions all forecasts of
+a search are wrong in the same random way, so that the network learns what peers tell about forecasts
+rather than which forecasts are wrong of which benchmark. A quarter of the peers of other tasks are
+told in the unit and at the level of the run's own, so that levels alone do not give them away;
+where all peers are such, every correction is an error, and counts `--harm` times.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from safetensors.numpy import load_file
 from torch import Tensor
 
 # Also when run by its path.
@@ -61,7 +62,7 @@ from experiments.support.searches import (
 )
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
 from lcpfn.network.peers import PeerConfig, PeerNetwork
-from lcpfn.peer_weights import load_peer_network, save_peer_network
+from lcpfn.peer_weights import save_peer_network
 from lcpfn.priors.searches import SearchPrior
 
 # How often a family is asked about.
@@ -148,8 +149,7 @@ def train(
         for made in loaded
     ]
     rng = np.random.default_rng(seed)
-    config = PeerConfig() if start is None else load_peer_network(start).config
-    drawn = config.initialise(rng) if start is None else load_peer_network(start).weights
+    config, drawn = _begun(start, rng)
     weights = {name: torch.tensor(weight, requires_grad=True) for name, weight in drawn.items()}
     average = {name: weight.detach().clone() for name, weight in weights.items()}
     network = PeerNetwork(config, weights)
@@ -196,22 +196,6 @@ def train(
     save_peer_network(out, trained, card)
 
 
-@app.command()
-def average(
-    out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
-    before: Annotated[Path, typer.Argument(help="weights that the last stage began with")],
-    after: Annotated[Path, typer.Argument(help="and ended with")],
-) -> None:
-    """The mean of the weights before and after a stage."""
-    first, last = load_peer_network(before), load_peer_network(after)
-    mixed = {
-        name: ((weight + last.weights[name]) / 2).astype(np.float32)
-        for name, weight in first.weights.items()
-    }
-    note = {"averaged": "the mean of the weights before and after the last stage"}
-    save_peer_network(out, PeerNetwork(last.config, mixed), {**_card(_stages(after)), **note})
-
-
 def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor]:
     """How wrong the answers to questions are, (n,) each.
 
@@ -238,6 +222,23 @@ def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor
     lengths = np.nan_to_num(np.clip(lengths, 0, _FARTHEST)).astype(np.float32)
     score = torch.from_numpy(lengths) * (left**2 + left * right + right**2) / 3
     return surprise, score.sum(1)
+
+
+def _begun(start: Path | None, rng: np.random.Generator) -> tuple[PeerConfig, dict[str, Any]]:
+    """The shape and the weights to begin with.
+
+    Those of a network that was shown less, or answered less, do: what is new begins at zero.
+    """
+    if start is None:
+        config = PeerConfig()
+        return config, config.initialise(rng)
+    card = json.loads(start.with_suffix(".json").read_text())
+    config, known = PeerConfig(**card["network"]), load_file(start)
+    found = {}
+    for name, shape in config.shapes().items():
+        found[name] = np.zeros(shape, np.float32)
+        found[name][tuple(slice(size) for size in known[name].shape)] = known[name]
+    return config, found
 
 
 def _stages(start: Path) -> list[dict[str, Any]]:

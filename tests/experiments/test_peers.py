@@ -16,8 +16,10 @@ from experiments.support.searches import (
     make_table,
     save_tables,
 )
-from lcpfn.network.correction import EDGES
-from lcpfn.peer_weights import load_peer_network
+from lcpfn.network.correction import BINS, EDGES
+from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
+from lcpfn.network.peers import PeerNetwork
+from lcpfn.peer_weights import load_peer_network, save_peer_network
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,20 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     report = tmp_path / "peers.md"
     peers.judge(made, [out, out], runs=2, markdown=report)
     assert "finished peers" in report.read_text()
+
+
+def test_training_goes_on_from_a_network_that_was_shown_less(made: Path, tmp_path: Path):
+    out, begun = tmp_path / "out.safetensors", tmp_path / "begun.safetensors"
+    known = load_peer_network()
+    weights = dict(known.weights)
+    weights["own.in"] = weights["own.in"][: -len(REGRESSIONS) * len(EXPECTED)]
+    for name in ("head", "head_bias"):
+        weights[name] = np.ascontiguousarray(weights[name][..., : BINS + 1])
+    save_peer_network(begun, PeerNetwork(known.config, weights), {"stages": []})
+    train_peers.train(out, [made], start=begun, steps=1, rate=0.0)
+    trained = load_peer_network(out).weights
+    assert np.allclose(trained["head"][:, : BINS + 1], weights["head"])
+    assert not trained["head"][:, BINS + 1 :].any()
 
 
 def test_tables_say_what_the_model_says():
