@@ -24,11 +24,11 @@ zero:
     python experiments/train_peers.py train third.safetensors --start second.safetensors ...
 
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
-anyhow far; of the same search, of others, or mixed. In nearly half of the questions all forecasts of
-a search are wrong in the same random way, so that the network learns what peers tell about forecasts
-rather than which forecasts are wrong of which benchmark. A quarter of the peers of other tasks are
-told in the unit and at the level of the run's own, so that levels alone do not give them away;
-where all peers are such, every correction is an error, and counts `--harm` times.
+anyhow far; of the same search, of others, or mixed. In nearly half of the questions all forecasts
+of a search are wrong in the same random way, so that the network learns what peers tell about
+forecasts rather than which forecasts are wrong of which benchmark. A quarter of the peers of other
+tasks are told in the unit and at the level of the run's own, so that levels alone do not give them
+away; where all peers are such, every correction is an error, and counts `--harm` times.
 """
 
 from __future__ import annotations

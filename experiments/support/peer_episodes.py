@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from experiments.support.searches import SearchTable
 from lcpfn.forecast.landmarks import END, HALF, REACHES, SHARES
-from lcpfn.network.comparison import compared, prepared, worths
+from lcpfn.network.comparison import compared
 from lcpfn.network.correction import EDGES
 from lcpfn.network.likeness import Unlikeness, unlikeness
+from lcpfn.network.peer_description import prepared, worths
 from lcpfn.network.run_facts import RunFacts
 
 Array = NDArray[Any]

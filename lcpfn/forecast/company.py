@@ -27,10 +27,11 @@ from lcpfn.forecast.extrapolation import Extrapolation, Predictor
 from lcpfn.forecast.landmarks import END, HALF, expected, landmark_of, records_by
 from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.tracks import LEVELS, Track, learn
-from lcpfn.network.comparison import compared, prepared, worths
+from lcpfn.network.comparison import compared
 from lcpfn.network.correction import mirrored, tempered
 from lcpfn.network.engine import Engine
 from lcpfn.network.likeness import Unlikeness, unlikeness
+from lcpfn.network.peer_description import prepared, worths
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.network.run_facts import RunFacts
 

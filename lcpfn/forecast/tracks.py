@@ -57,8 +57,8 @@ class Track:
         records: (END + 1,) how many there were.
         following: share at which its next record is to be expected.
         answers: forecasts by landmarks, as far as they have been asked for.
-        facts: what the second network is told of it, see `lcpfn.network.comparison.prepared`, by
-            the landmark of the run at hand, as far as it has been asked; None for nothing.
+        facts: what the second network is told of it, by the landmark of the run at hand, as far as
+            it has been asked, see `lcpfn.network.peer_description.prepared`; None for nothing.
     """
 
     curve: Curve

@@ -16,17 +16,10 @@ from numpy.typing import NDArray
 
 from lcpfn.network.columns import Columns
 from lcpfn.network.likeness import Unlikeness
-from lcpfn.network.outcomes import (
-    COMPANY,
-    EXPECTED,
-    REGRESSIONS,
-    VOTES,
-    put_company,
-    put_expected,
-    votes,
-)
-from lcpfn.network.placement import MIDDLE, PLACEMENT, REGARDS, put_placement, regards
-from lcpfn.network.run_facts import Pairs, fact, facts
+from lcpfn.network.outcomes import COMPANY, EXPECTED, REGRESSIONS, put_company, put_expected
+from lcpfn.network.peer_description import END_IN_WIDTHS, MIDDLES, PLACED_BY, PREPARED, described
+from lcpfn.network.placement import PLACEMENT, put_placement, regards
+from lcpfn.network.run_facts import SIZES, Pairs, fact
 from lcpfn.network.scales import LARGEST, logs, scores, units
 from lcpfn.network.trust import trust
 
@@ -34,51 +27,6 @@ Array = NDArray[np.float64]
 
 _MOST = 12.0
 
-# What a peer is by itself, or less the same of the run at hand: in units of the width of the run's
-# forecast, of the spread of the forecasts of all runs, and of how far the run has come.
-_IN_WIDTHS = """
-middle own.middle
-value own.value
-first own.first
-half own.half
-middle value
-became own.middle
-became value
-became became_middle
-"""
-_IN_SPREADS = """
-middle own.middle
-value own.value
-half own.half
-quarter own.quarter
-first own.first
-value half
-half quarter
-middle value
-became value
-became became_middle
-"""
-_IN_STRIDES = """
-value own.value
-first own.first
-half own.half
-value first
-value half
-became value
-"""
-_LINES = [line.split() for line in (_IN_WIDTHS + _IN_SPREADS + _IN_STRIDES).split("\n") if line]
-_LEFT = facts(" ".join(left for left, _ in _LINES))
-_FROM_OWN = np.array([right.startswith("own.") for _, right in _LINES])
-_RIGHT = facts(" ".join(right.removeprefix("own.") for _, right in _LINES))
-_UNIT = np.repeat(
-    [0, 1, 2], [len(part.split("\n")) - 2 for part in (_IN_WIDTHS, _IN_SPREADS, _IN_STRIDES)]
-)
-_SIZES = Pairs.of("""
-high low
-high middle
-middle low
-became_high became_low
-""")
 _MOVES = Pairs.of("""
 became value
 value half
@@ -86,35 +34,6 @@ half quarter
 value first
 middle became
 """)
-_MET = facts("met became_met")
-
-_BY_ITSELF = {
-    "differences": len(_LINES),
-    "met": 1,
-    "became_met": 1,
-    "log_width": 1,
-    "skew": 1,
-    "became_log_width": 1,
-    "log_share": 1,
-    "reach": 1,
-    "finished": 1,
-    "lean": 1,
-    "met_known": 1,
-    "became_known": 1,
-}
-PREPARED = Columns({**_BY_ITSELF, "regards": len(REGARDS), "votes": len(VOTES)})
-"""What is made of the facts of a peer once."""
-PEER = Columns(
-    {
-        **_BY_ITSELF,
-        "alike_known": 1,
-        "own_share": 1,
-        "own_log_share": 1,
-        "spread": 1,
-        "unlike": 2,
-    }
-)
-"""What describes a peer."""
 OWN = Columns(
     {
         "moves_in_widths": len(_MOVES.left),
@@ -134,17 +53,6 @@ OWN = Columns(
     }
 )
 """What describes the run at hand."""
-MIDDLES = PREPARED["regards"].start + MIDDLE
-"""The column of what is prepared that has the median of the forecast."""
-_BEFORE_KNOWN = PREPARED.through("became_known")
-# Where runs are for regressions: by these of the differences in widths, and by the width itself.
-_PLACED_BY = np.array(
-    [
-        *(_LINES.index([name, f"own.{name}"]) for name in ("middle", "value", "half")),
-        PEER["log_width"],
-    ]
-)
-_END_IN_WIDTHS = _LINES.index(["became", "own.middle"])
 
 
 class Compared(NamedTuple):
@@ -161,55 +69,7 @@ class Compared(NamedTuple):
     trust: Array
 
 
-def worths(peers: Array) -> Array:
-    """How well peers do, (..., n): their ends, or the medians of the forecasts of these.
-
-    Args:
-        peers: (..., n, len(PREPARED)) as `prepared` has them.
-    """
-    finished = peers[..., PREPARED["finished"]] > 0
-    return np.where(finished, peers[..., _END_IN_WIDTHS], peers[..., MIDDLES])
-
-
 # Runs of another metric may be further away than numbers go; what is too far counts as far.
-@np.errstate(all="ignore")
-def prepared(known: Array) -> Array:
-    """What of a peer does not depend on the run at hand.
-
-    Args:
-        known: (..., FACTS) in the order of `RunFacts`.
-
-    Returns:
-        (..., len(PREPARED)).
-    """
-    known = known.clip(-LARGEST, LARGEST)
-    sizes = logs(_SIZES.differences(known))
-    is_met = ~np.isnan(known[..., _MET])
-    met = np.where(is_met, scores(known[..., _MET]), 0.0)
-    reach = known[..., fact("reach")]
-    table = np.empty((*known.shape[:-1], len(PREPARED)))
-    right = np.where(_FROM_OWN, 0.0, known[..., _RIGHT])
-    table[..., PREPARED["differences"]] = known[..., _LEFT] - right
-    single = {
-        "met": met[..., 0],
-        "became_met": met[..., 1],
-        "log_width": 0.5 * sizes[..., 0],
-        "skew": 0.5 * (sizes[..., 1] - sizes[..., 2]),
-        "became_log_width": 0.5 * sizes[..., 3],
-        "log_share": np.log(known[..., fact("share")]),
-        "reach": reach,
-        "finished": reach >= 1,
-        "lean": 2 * known[..., fact("became_met")] - 1,
-        "met_known": is_met[..., 0],
-        "became_known": is_met[..., 1],
-    }
-    for name, column in single.items():
-        table[..., PREPARED[name]] = column
-    table[..., PREPARED["regards"]] = regards(known, sizes[..., 0])
-    table[..., PREPARED["votes"]] = votes(is_met, met, reach)
-    return table
-
-
 @np.errstate(all="ignore")
 def compared(
     share: Array,
@@ -232,8 +92,8 @@ def compared(
     count = present.sum(-1).astype(np.float64)
     measures = units(own, peers[..., MIDDLES], present, count)
     log_units = 0.5 * np.log(measures)
-    told = _clean(_told(share, own, peers, unlike.distances, measures, log_units))
-    places = told[..., _PLACED_BY]
+    told = _clean(described(share, own, peers, unlike.distances, measures, log_units))
+    places = told[..., PLACED_BY]
     if unlike.moves is not None:
         places = np.concatenate([places, unlike.moves.astype(np.float32)], axis=-1)
     known = present & (peers[..., PREPARED["became_known"]] > 0)
@@ -253,36 +113,11 @@ def compared(
         mine[..., OWN["expected"]],
         places,
         peers[..., PREPARED["became_met"]],
-        told[..., _END_IN_WIDTHS],
+        told[..., END_IN_WIDTHS],
         known,
         known & finished,
     )
     return Compared(told, _clean(mine), trust(share, finished.sum(-1), count))
-
-
-def _told(
-    share: Array, own: Array, peers: Array, unlike: Array, measures: Array, log_units: Array
-) -> Array:
-    """What describes the peers, (..., n, len(PEER))."""
-    wide, spread = log_units[..., 0], log_units[..., 1]
-    differences = PEER["differences"]
-    # What peers are compared with.
-    base = np.zeros((*share.shape, _BEFORE_KNOWN.stop))
-    base[..., differences] = np.where(_FROM_OWN, own[..., _RIGHT], 0.0)
-    base[..., PEER["log_width"]] = wide
-    base[..., PEER["became_log_width"]] = wide
-    base[..., PEER["log_share"]] = np.log(own[..., fact("share")])
-    told = np.empty((*peers.shape[:-1], len(PEER)))
-    told[..., _BEFORE_KNOWN] = peers[..., _BEFORE_KNOWN] - base[..., None, :]
-    moves = told[..., differences]
-    moves /= measures[..., None, _UNIT]
-    np.arcsinh(moves, out=moves)
-    told[..., PEER["alike_known"]] = ~np.isnan(unlike[..., 0])
-    told[..., PEER["own_share"]] = share[..., None]
-    told[..., PEER["own_log_share"]] = np.log(share)[..., None]
-    told[..., PEER["spread"]] = 2 * (spread - wide)[..., None]
-    told[..., PEER["unlike"]] = unlike
-    return told
 
 
 def _put_own(
@@ -293,7 +128,7 @@ def _put_own(
     out[..., OWN["moves_in_widths"]] = moves[..., 0, :]
     out[..., OWN["moves_in_spreads"]] = moves[..., 1, :]
     out[..., OWN["outlook_in_strides"]] = moves[..., 2, -1]
-    sizes = logs(_SIZES.differences(own))
+    sizes = logs(SIZES.differences(own))
     met = scores(own[..., fact("met")])
     out[..., OWN["log_units"]] = log_units[..., 1:] - log_units[..., :1]
     out[..., OWN["share"]] = share

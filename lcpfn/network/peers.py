@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.network.arrays import AnyArray, ArrayModule, array_module, clipped
-from lcpfn.network.comparison import OWN, PEER
+from lcpfn.network.comparison import OWN
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
 from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
+from lcpfn.network.peer_description import PEER
 
 _MASKED = -1e9
 _LOG_WIDTHS = np.log(WIDTHS).astype(np.float32)

@@ -25,21 +25,21 @@ class RunFacts(NamedTuple):
         became_met: the probability of that forecast at which `became` came.
     """
 
-    share: Any
-    first: Any
-    quarter: Any
-    half: Any
-    value: Any
-    low: Any
-    middle: Any
-    high: Any
-    met: Any
-    reach: Any
-    became: Any
-    became_low: Any
-    became_middle: Any
-    became_high: Any
-    became_met: Any
+    share: float
+    first: float
+    quarter: float
+    half: float
+    value: float
+    low: float
+    middle: float
+    high: float
+    met: float
+    reach: float
+    became: float
+    became_low: float
+    became_middle: float
+    became_high: float
+    became_met: float
 
 
 FACTS = len(RunFacts._fields)
@@ -75,3 +75,12 @@ class Pairs(NamedTuple):
         """(..., n) of rows of facts (..., FACTS)."""
         found: NDArray[Any] = table[..., self.left] - table[..., self.right]
         return found
+
+
+SIZES = Pairs.of("""
+high low
+high middle
+middle low
+became_high became_low
+""")
+"""Widths of forecasts: of the end, of its upper and its lower half, and of what became."""

@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pytest
 
-from lcpfn.network.comparison import OWN, PEER, PREPARED, compared, prepared
+from lcpfn.network.comparison import OWN, compared
 from lcpfn.network.likeness import Unlikeness
 from lcpfn.network.outcomes import EXPECTED
+from lcpfn.network.peer_description import PEER, PREPARED, prepared
 from lcpfn.network.run_facts import FACTS, RunFacts
 
 LEVELS = [

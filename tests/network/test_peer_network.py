@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lcpfn.network.comparison import OWN, PEER
+from lcpfn.network.comparison import OWN
 from lcpfn.network.correction import BINS, EDGES, WIDTHS, mirrored
 from lcpfn.network.likeness import unlikeness
+from lcpfn.network.peer_description import PEER
 from lcpfn.network.peers import PeerConfig, PeerNetwork
 
 
