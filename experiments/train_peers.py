@@ -16,15 +16,17 @@ one that has not seen it, so that forecasts err as they do on runs of users. The
 and, with --leave-out 0 and 1, twice without a half of the sources, to be judged by
 `experiments/peers.py` on the half that neither network has seen.
 
-The bundled weights took three stages, of which the card has the numbers; the first two were of a
+The bundled weights took three stages, of which the card has the numbers. The first two were of a
 network that was not shown what regressions over peers expect, so that what is new of it began at
-zero:
+zero; the third is short, as a long one knows the sources better and others worse, and was made
+twice, with the mean of both:
 
     python experiments/train_peers.py train second.safetensors --start first.safetensors ...
     python experiments/train_peers.py train third.safetensors --start second.safetensors ...
+    python experiments/train_peers.py average peers.safetensors third.safetensors other.safetensors
 
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
-anyhow far; of the same search, of others, or mixed. In nearly half of the questions all forecasts
+anyhow far; of the same search, of others, or mixed. In a third of the questions all forecasts
 of a search are wrong in the same random way, so that the network learns what peers tell about
 forecasts rather than which forecasts are wrong of which benchmark. A quarter of the peers of other
 tasks are told in the unit and at the level of the run's own, so that levels alone do not give them
@@ -62,7 +64,7 @@ from experiments.support.searches import (
 )
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
 from lcpfn.network.peers import PeerConfig, PeerNetwork
-from lcpfn.peer_weights import save_peer_network
+from lcpfn.peer_weights import load_peer_network, save_peer_network
 from lcpfn.priors.searches import SearchPrior
 
 # How often a family is asked about.
@@ -194,6 +196,25 @@ def train(
     out.parent.mkdir(parents=True, exist_ok=True)
     trained = PeerNetwork(config, {name: mean.numpy() for name, mean in average.items()})
     save_peer_network(out, trained, card)
+
+
+@app.command()
+def average(
+    out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
+    trained: Annotated[list[Path], typer.Argument(help="weights that had the same start")],
+) -> None:
+    """The mean of the weights of several last stages: Wortsman et al. 2022 (model soups)."""
+    networks = [load_peer_network(path) for path in trained]
+    first = networks[0]
+    mean = {
+        name: np.mean([network.weights[name] for network in networks], axis=0, dtype=np.float64)
+        for name in first.weights
+    }
+    mixed = PeerNetwork(first.config, {name: w.astype(np.float32) for name, w in mean.items()})
+    *before, _ = _stages(trained[0])
+    lasts = [_stages(path)[-1] for path in trained]
+    note = {"averaged": f"the mean of the weights after the last {len(lasts)} stages, side by side"}
+    save_peer_network(out, mixed, {**_card([*before, *lasts]), **note})
 
 
 def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ _LEVELS = np.array(
 )
 # Forecasts that are wrong in one way for a whole search; tasks of others that are told in the unit
 # of the search; and peers of the same task alone, of others alone.
-_BIASED, _DISGUISED = 0.45, 0.25
+_BIASED, _DISGUISED = 0.35, 0.25
 _BIAS_FADES = 0.45
 _RELATED = 0.65
 _SAME, _FOREIGN = 0.55, 0.25

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,21 @@ def test_training_goes_on_from_a_network_that_was_shown_less(made: Path, tmp_pat
     trained = load_peer_network(out).weights
     assert np.allclose(trained["head"][:, : BINS + 1], weights["head"])
     assert not trained["head"][:, BINS + 1 :].any()
+
+
+def test_stages_are_averaged(made: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(train_peers, "_BATCHES", (((1, 4), 4, 1.0),))
+    begun, *paths = (tmp_path / f"{name}.safetensors" for name in ("begun", "one", "other"))
+    train_peers.train(begun, [made], steps=1)
+    for seed, path in enumerate(paths, 1):
+        train_peers.train(path, [made], start=begun, steps=2, seed=seed)
+    train_peers.average(tmp_path / "mean.safetensors", paths)
+    mean, *each = (
+        load_peer_network(path).weights["head"] for path in (tmp_path / "mean.safetensors", *paths)
+    )
+    assert np.allclose(mean, (each[0] + each[1]) / 2, atol=1e-6)
+    card = json.loads((tmp_path / "mean.json").read_text())
+    assert [stage["seed"] for stage in card["stages"]] == [0, 1, 2]
 
 
 def test_tables_say_what_the_model_says():
