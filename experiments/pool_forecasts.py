@@ -124,6 +124,10 @@ class Kept:
         self.observed_steps = steps
         self._quantiles = quantiles
 
+    def allowing(self, value: float) -> Kept:
+        """Itself: its bounds hold the values of all runs."""
+        return self
+
     def prob_better(self, than: float) -> float:
         """P(the end beats a value)."""
         below = float(np.interp(than, self._quantiles, LEVELS, 0.0, 1.0))

@@ -49,6 +49,10 @@ class Remembered:
         """As of the forecast."""
         return self._post.observed_steps
 
+    def allowing(self, value: float) -> Remembered:
+        """Itself: its bounds hold the values of all runs."""
+        return self
+
     def prob_better(self, than: float) -> float:
         """As of the forecast."""
         if than not in self._chances:

@@ -36,7 +36,6 @@ from experiments.real_runs import by_source, table
 from experiments.support.recorded_runs import read_ragged
 from lcpfn.forecast.model import LCPFN
 from lcpfn.priors import RecordedRun
-from lcpfn.search.evidence import evidence
 
 Array = NDArray[np.float64]
 
@@ -48,28 +47,41 @@ _STAGES = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0)
 
 
 @dataclass(frozen=True)
-class AskedRun:
-    """Forecasts of one run's end, after n of its first records.
+class Judged:
+    """A run against a value to beat.
 
     Args:
-        records, progress: (n,) how many records had been seen, those within a fiftieth of the run
-            counted once, and what share of the run that was.
-        as_winner, as_loser: (n,) the chance to beat a value that the run beats, or misses.
+        posts: n forecasts.
+        progress: (n,) the shares of the run that they rest on.
+        incumbent: the value to beat.
+    """
+
+    posts: Sequence[lcpfn.Extrapolation]
+    progress: Array
+    incumbent: float
+
+    def stopped_at(self, rule: lcpfn.StoppingRule) -> float | None:
+        """The share of the run after which a rule stops it; None where it never does."""
+        for post, progress in zip(self.posts, self.progress.tolist(), strict=True):
+            if rule.decide(post, self.incumbent).stop:
+                return float(progress)
+        return None
+
+
+@dataclass(frozen=True)
+class AskedRun:
+    """What was forecast of one run's end, after n of its first records.
+
+    Args:
+        progress: (n,) the shares of the run that had been seen.
+        as_winner, as_loser: against a value that the run's end beats, and one that it misses.
         beaten: (n, CHANCES) whether the end beat the value of that chance.
     """
 
-    records: NDArray[np.int64]
     progress: Array
-    as_winner: Array
-    as_loser: Array
+    as_winner: Judged
+    as_loser: Judged
     beaten: NDArray[np.bool_]
-
-    def stopped_at(self, rule: lcpfn.StoppingRule, chance: Array) -> float | None:
-        """The share of the run after which a rule stops it; None where it never does."""
-        for records, progress, own in zip(self.records, self.progress, chance, strict=True):
-            if own < rule.limit(int(records), None, float(progress)):
-                return float(progress)
-        return None
 
 
 def ask(model: LCPFN, run: RecordedRun) -> AskedRun:
@@ -87,12 +99,16 @@ def ask(model: LCPFN, run: RecordedRun) -> AskedRun:
     spread = float(np.quantile(run.values, 0.95) - np.quantile(run.values, 0.05))
     levels = 1 - np.array(CHANCES) if run.maximize else np.array(CHANCES)
     values = np.stack([post.quantile(levels)[:, -1] for post in posts])
-    end_step = float(run.steps[-1])
+    progress = run.steps[counts - 1] / run.steps[-1]
+
+    def against(incumbent: float) -> Judged:
+        # What the rule asks for is kept, as it is asked of many rules.
+        return Judged([post.allowing(incumbent) for post in posts], progress, incumbent)
+
     return AskedRun(
-        np.array([evidence(run.steps[:count], end_step) for count in counts]),
-        run.steps[counts - 1] / run.steps[-1],
-        np.array([post.prob_better(end - sign * _LEAD * spread) for post in posts]),
-        np.array([post.prob_better(end + sign * _LAG * spread) for post in posts]),
+        progress,
+        against(end - sign * _LEAD * spread),
+        against(end + sign * _LAG * spread),
         sign * (end - values) > 0,
     )
 
@@ -108,9 +124,10 @@ def main(
     ],
     early_caution: Annotated[list[float], typer.Option(help="powers; repeatable")] = [  # noqa: B006
         0.0,
+        0.5,
         1.0,
+        1.5,
         2.0,
-        3.0,
     ],
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
 ) -> None:
@@ -156,8 +173,8 @@ def _stopped(
     files: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for members in runs.values():
         for name, run in members:
-            lost = run.stopped_at(rule, run.as_winner)
-            saved = run.stopped_at(rule, run.as_loser)
+            lost = run.as_winner.stopped_at(rule)
+            saved = run.as_loser.stopped_at(rule)
             shares = float(lost is not None), float(saved is not None)
             files[name].append((*shares, 1.0 if saved is None else saved))
     pooled = np.array([np.mean(rows, 0) for rows in files.values() if len(rows) >= _FEWEST_RUNS])

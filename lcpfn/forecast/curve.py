@@ -103,6 +103,16 @@ class Curve(NamedTuple):
         rates = None if self.rates is None else self.rates[:records]
         return Curve(steps, values, extremes, *shared, rates)
 
+    def allowing(self, value: float) -> Curve:
+        """The curve with bounds that hold a finite value; itself where they do, or are stated."""
+        if not math.isfinite(value):
+            return self
+        low, high = self.extremes
+        allowed = guess_from_extremes(min(low, value), max(high, value), self.goal)
+        if not self.guessed_bounds or allowed == self.bounds:
+            return self
+        return self._replace(bounds=allowed)
+
     def with_record(self, value: float, step: float, rate: float = math.nan) -> Curve | None:
         """The curve with one more record, or None where the record breaks a rule.
 

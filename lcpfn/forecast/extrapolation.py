@@ -188,6 +188,29 @@ class Extrapolation:
         """The forecast that hears no other runs of the search; itself where there were none."""
         return self if self._without_peers is None else self._without_peers
 
+    def allowing(self, value: float) -> Extrapolation:
+        """The forecast, of bounds that hold a value of the metric which is known from elsewhere.
+
+        Bounds that were guessed are guessed again, as if the run had shown the value; stated ones
+        stay as they are.
+
+        >>> import lcpfn
+        >>> post = lcpfn.load().extrapolate([3.0, 2.3, 1.8, 1.3], horizon=50, goal="minimize")
+        >>> post.bounds, post.allowing(-1.0).bounds, post.allowing(1.0) is post
+        ((0.0, None), (None, None), True)
+
+        Args:
+            value: such as the final one of another run; one that is not finite changes nothing.
+
+        Returns:
+            This forecast itself where its bounds do not change, else one that is made anew.
+        """
+        curve = self.curve.allowing(value)
+        if curve is self.curve:
+            return self
+        alone = None if self._without_peers is None else self._without_peers.allowing(value)
+        return Extrapolation(curve, self._asked, self._predictor, None, self.of, alone)
+
     def in_company(self, company: Callable[[Predictor], Companion]) -> Extrapolation:
         """The same forecast, corrected by what other runs of the search show.
 

@@ -251,6 +251,11 @@ class BestForecast:
     def observed_steps(self) -> Array:
         return self._post.observed_steps
 
+    def allowing(self, value: float) -> BestForecast:
+        """The forecast, of bounds that hold a value."""
+        post = self._post.allowing(value)
+        return self if post is self._post else BestForecast(post)
+
     def prob_better(self, than: float) -> float:
         """P(the best value by the end beats `than`)."""
         if math.isnan(than):

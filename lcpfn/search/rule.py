@@ -31,6 +31,10 @@ class FinalForecast(Protocol):
     @property
     def observed_steps(self) -> Array: ...
 
+    def allowing(self, value: float) -> FinalForecast:
+        """The forecast, of bounds that hold a value which is known from elsewhere."""
+        ...
+
     def prob_better(self, than: float) -> float:
         """P(the run's value at its end beats `than`)."""
         ...
@@ -121,7 +125,7 @@ class StoppingRule:
     patience: int = 1
     min_delta: float = 0.0
     keep_top: int = 1
-    early_caution: float = 1.5
+    early_caution: float = 1.0
     trust: float = 2.6
     unproven: float = 0.75
     full_trust: int = 5
@@ -175,7 +179,7 @@ class StoppingRule:
 
         >>> rule = StoppingRule(threshold=0.05)
         >>> [rule.limit(4, None, 0.25), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
-        [0.00625, 0.078, 0.13]
+        [0.0125, 0.078, 0.13]
 
         Args:
             records: observed so far.
@@ -272,6 +276,8 @@ class StoppingRule:
         incumbent = read_number("incumbent", incumbent)
         if math.isnan(incumbent):
             raise InputError("incumbent is nan, but must be a number, or None before there is one")
+        # A guess at the metric's bounds is wrong where another run has passed them.
+        post = post.allowing(incumbent)
         to_beat = incumbent + (self.min_delta if post.goal == "maximize" else -self.min_delta)
         probability = post.prob_better(to_beat)
         observed = len(post.observed_steps)
@@ -350,7 +356,7 @@ class StoppingRule:
 
 
 def _beyond(incumbent: float, post: FinalForecast) -> bool:
-    """Whether the incumbent is better than the forecast's bounds allow: then they are wrong."""
+    """Whether the incumbent is better than stated bounds allow: then they are wrong."""
     low, high = post.bounds
     if post.goal == "maximize":
         return high is not None and incumbent > high

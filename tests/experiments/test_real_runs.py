@@ -109,15 +109,19 @@ def test_lost_winners_and_reliability(folder: Path, tmp_path: Path) -> None:
     assert "| 0.05 | 2 |" in text and "| 0% to 10% |" in text
 
 
-def test_the_rule_stops_where_its_limit_says_so() -> None:
-    asked = run_decisions.AskedRun(
-        np.array([2, 5, 10]),
-        np.array([0.2, 0.5, 1.0]),
-        np.array([0.0, 0.0, 0.9]),
-        np.array([0.0, 0.02, 0.0]),
-        np.zeros((3, 5), bool),
+def test_a_run_is_asked_about_as_the_rule_would_ask() -> None:
+    steps = np.arange(1.0, 41)
+    values = 0.5 + np.exp(-steps / 8)
+    run = RecordedRun(steps, values, False, (0.0, np.inf), group="own", source="own")
+    asked = run_decisions.ask(lcpfn.load(), run)
+    assert asked.as_winner.incumbent > run.values[-1] > asked.as_loser.incumbent
+    rule = lcpfn.StoppingRule()
+    stopped = asked.as_loser.stopped_at(rule)
+    assert stopped is not None and 0.1 <= stopped < 1
+    first = next(
+        share
+        for share, post in zip(asked.progress, asked.as_loser.posts, strict=True)
+        if rule.decide(post, asked.as_loser.incumbent).stop
     )
-    rule = lcpfn.StoppingRule(threshold=0.05, early_caution=1.0)
-    assert asked.stopped_at(rule, asked.as_winner) == 0.5
-    assert asked.stopped_at(rule, asked.as_loser) == 0.5
-    assert asked.stopped_at(rule, np.ones(3)) is None
+    assert stopped == first
+    assert asked.as_loser.stopped_at(lcpfn.StoppingRule(threshold=0)) is None

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,29 @@ def test_bad_questions_name_the_rule(post: lcpfn.Extrapolation, call: object, me
 
 def test_repr_says_what_is_forecast(post: lcpfn.Extrapolation) -> None:
     assert repr(post).startswith("Extrapolation(8 records to step 8; at 40: median 0.")
+
+
+def test_guessed_bounds_give_way_to_a_value_that_is_known_from_elsewhere() -> None:
+    model, values = lcpfn.load(), [3.0, 2.3, 1.8, 1.3]
+    told = {"horizon": 50, "goal": "minimize", "query": [20, 50]}
+    post = model.extrapolate(values, **told)
+    wider = post.allowing(-1.0)
+    assert (post.bounds, wider.bounds) == ((0.0, None), (None, None))
+    np.testing.assert_array_equal(
+        wider.quantile([0.1, 0.9]),
+        model.extrapolate(values, **told, bounds=None).quantile([0.1, 0.9]),
+    )
+    assert post.allowing(0.1) is post and post.allowing(-math.inf) is post
+    stated = model.extrapolate(values, **told, bounds=(0, None))
+    assert stated.allowing(-1.0) is stated
+
+
+def test_peers_are_heard_in_other_bounds_too() -> None:
+    model = lcpfn.load()
+    peers = [lcpfn.Peer([1, 2, 3, 4, 5], [3.1, 2.2, 1.6, 0.9, 0.5], stopped=False)]
+    told = {"horizon": 5, "goal": "minimize", "peers": peers}
+    wider = model.extrapolate([3.0, 2.3], **told).allowing(-1.0)
+    asked = model.extrapolate([3.0, 2.3], **told, bounds=None)
+    assert wider.alone.bounds == (None, None)
+    assert wider.alone.prob_better(-1.0) == pytest.approx(asked.alone.prob_better(-1.0), abs=1e-9)
+    assert wider.prob_better(0.5) != wider.alone.prob_better(0.5)

@@ -5,6 +5,7 @@ import pytest
 import lcpfn
 from lcpfn import Decision, InputError, StoppingRule
 from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.bounds import Bounds
 from lcpfn.search.divergence import divergence
 
 HOPELESS = [0.40, 0.42, 0.43, 0.43, 0.44, 0.44]
@@ -90,7 +91,7 @@ def test_the_limit_follows_the_standing() -> None:
     assert growing == pytest.approx([0.078, 0.104, 0.13, 0.13])
     assert rule.limit(4) == rule.limit(40) == 0, "nothing is known of the run's length"
     unknown = [rule.limit(20, None, progress) for progress in (0.1, 0.5, 1.0)]
-    risked = [0.05 * share**1.5 for share in (0.1, 0.5, 1.0)]
+    risked = [0.05 * share for share in (0.1, 0.5, 1.0)]
     assert unknown == pytest.approx(risked), "the risk is over the whole run"
     assert StoppingRule(early_caution=0).limit(4) == 0.05
     assert StoppingRule(threshold=0).limit(9, 0.8, 0.5) == 0
@@ -160,22 +161,38 @@ def test_a_complete_run_is_left_alone(reference: lcpfn.LCPFN) -> None:
     assert decision.reason.endswith("; the run is complete")
 
 
-@pytest.mark.parametrize(
+PASSED_BOUNDS = pytest.mark.parametrize(
     ("values", "goal", "incumbent", "bounds"),
     [
-        ([11, 34, 67, 97.6], "maximize", 470, "0 to 100"),
-        ([2.98, 2.32, 1.8, 1.26], "minimize", -1.15, "0 to open"),
+        ([11, 34, 67, 97.6], "maximize", 470, (0, 100)),
+        ([2.98, 2.32, 1.8, 1.26], "minimize", -1.15, (0, None)),
     ],
 )
-def test_guessed_bounds_that_the_incumbent_passes_stop_nothing(
-    values: list[float], goal: Goal, incumbent: float, bounds: str
+
+
+@PASSED_BOUNDS
+def test_bounds_that_the_incumbent_passes_are_guessed_again(
+    values: list[float], goal: Goal, incumbent: float, bounds: Bounds
 ) -> None:
     post = lcpfn.load().extrapolate(values, horizon=50, goal=goal)
+    assert post.bounds == bounds
     decision = StoppingRule().decide(post, incumbent)
-    assert not decision.stop
-    assert f"that lies beyond its bounds, {bounds}: state the metric's" in decision.reason
     open_ended = lcpfn.load().extrapolate(values, horizon=50, goal=goal, bounds=None)
-    assert StoppingRule().decide(open_ended, incumbent).prob_better > 0
+    assert decision.prob_better == open_ended.prob_better(incumbent) > 0
+    assert not decision.stop
+    assert StoppingRule(threshold=0.9, early_caution=0).decide(post, incumbent).stop
+
+
+@PASSED_BOUNDS
+def test_stated_bounds_that_the_incumbent_passes_stop_nothing(
+    values: list[float], goal: Goal, incumbent: float, bounds: Bounds
+) -> None:
+    post = lcpfn.load().extrapolate(values, horizon=50, goal=goal, bounds=bounds)
+    decision = StoppingRule(threshold=0.9, early_caution=0).decide(post, incumbent)
+    assert not decision.stop and decision.prob_better == 0
+    low, high = ("open" if bound is None else f"{bound:g}" for bound in bounds)
+    words = f"that lies beyond its bounds, {low} to {high}: state the metric's"
+    assert words in decision.reason
 
 
 @pytest.mark.parametrize("standing", [math.nan, -1.0, 2.0, "first"])
