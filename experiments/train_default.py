@@ -96,7 +96,7 @@ _MILD = Augmentation(
 )
 
 # What a card says of one network's weights.
-_OF_ONE = ("format", "name", "sha256", "parameters", "network", "validation", "validation_note")
+OF_ONE = ("format", "name", "sha256", "parameters", "network", "validation", "validation_note")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
 Out = Annotated[Path, typer.Argument(help="folder for checkpoints and weights")]
@@ -261,7 +261,7 @@ def average(
     shape.load_state_dict(
         {key: sum(s * of[key] for s, of in zip(share, states, strict=True)) for key in states[0]}
     )
-    card = {key: entry for key, entry in loaded[0].card.items() if key not in _OF_ONE}
+    card = {key: entry for key, entry in loaded[0].card.items() if key not in OF_ONE}
     parts = [
         {"sha256": one.card["sha256"], "share": part, "curves": one.card.get("curves")}
         for one, part in zip(loaded, share, strict=True)

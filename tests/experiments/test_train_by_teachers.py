@@ -1,0 +1,97 @@
+"""A network that learns from others' forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.train_by_teachers import Lesson, teach
+from lcpfn.network.config import NetworkConfig
+from lcpfn.network.transformer import Network
+from lcpfn.priors import BroadConfig, BroadPrior
+from lcpfn.training import TrainingConfig
+
+SMALL = NetworkConfig(width=16, layers=1, heads=2, bins=16)
+PRIOR = BroadPrior(BroadConfig(lengths=(13,), length_weights=(1.0,)))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a network is slower on several threads."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+def drawn_network(seed: int) -> Network:
+    """A network that says something of its own."""
+    network = Network(SMALL).initialise(torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        network.head.weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(seed))
+    return network.requires_grad_(False)
+
+
+def config(steps: int) -> TrainingConfig:
+    return TrainingConfig(
+        curves=16 * steps, batch=16, queries=4, learning_rate=3e-3, seed=1, network=SMALL
+    )
+
+
+def divergence(lesson: Lesson, network: Network) -> float:
+    many = replace(lesson, curves=256)
+    with torch.no_grad():
+        return float(many.divergence(network, 4, torch.Generator().manual_seed(9)))
+
+
+def test_what_a_teacher_says_is_learned(tmp_path: Path) -> None:
+    teacher, pupil = drawn_network(1), drawn_network(2).requires_grad_(True)
+    lesson = Lesson(PRIOR, 16, teacher, teacher)
+    before = divergence(lesson, pupil)
+    assert teach(pupil, [lesson], config(25), tmp_path)[0] == 25
+    assert divergence(lesson, pupil) < 0.7 * before
+
+
+def test_nothing_is_to_be_learned_from_oneself() -> None:
+    network = drawn_network(1)
+    assert divergence(Lesson(PRIOR, 16, network, network), network) == pytest.approx(0, abs=1e-6)
+
+
+def test_best_values_have_their_own_teacher() -> None:
+    network, other = drawn_network(1), drawn_network(2)
+    assert SMALL.best is False
+    both = divergence(Lesson(PRIOR, 16, network, other), network)
+    assert 0 < both < divergence(Lesson(PRIOR, 16, other, other), network)
+
+
+def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
+    teacher = drawn_network(1)
+    lesson = Lesson(PRIOR, 16, teacher, teacher)
+    whole, halves = (drawn_network(2).requires_grad_(True) for _ in range(2))
+    teach(whole, [lesson], config(6), tmp_path / "whole")
+
+    class KilledError(Exception):
+        pass
+
+    class Fragile:
+        """Draws as the prior does, and breaks after a number of draws."""
+
+        left = 3
+
+        def sample(self, count: int, generator: torch.Generator | None = None):
+            if not self.left:
+                raise KilledError
+            self.left -= 1
+            return PRIOR.sample(count, generator)
+
+    with pytest.raises(KilledError):
+        teach(halves, [replace(lesson, prior=Fragile())], config(6), tmp_path, saved_every=0.0)
+    again = drawn_network(2).requires_grad_(True)
+    teach(again, [lesson], config(6), tmp_path)
+    for name, weight in whole.weights.items():
+        np.testing.assert_array_equal(weight, again.weights[name])
