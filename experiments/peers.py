@@ -10,7 +10,8 @@ made. The project's own curves that nothing is fitted on are judged by the first
 the final value over that of repeating the last value; in brackets over that of the same forecast
 alone, with its standard error over searches; then the share within the central 88 %. `rivals`
 scores what else could be learned from finished peers, `draw` draws one run forecast with more and
-more peers, and `cost` says what hearing them costs.
+more peers, `along` says how far a run's own earlier forecasts tell of its later ones, and `cost`
+what hearing peers costs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 from typing import Annotated, Any
 
 import numpy as np
@@ -53,6 +55,7 @@ from experiments.support.searches import (
     load_tables,
     recorded_searches,
 )
+from lcpfn.forecast.landmarks import SHARES
 from lcpfn.network.blas import BlasThreads
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network
@@ -297,6 +300,32 @@ def _against_latent(
     told = f"The latent-Kronecker GP took {np.mean(spent):.1f} seconds for a forecast on one core."
     print(told)
     return [*_table(title, ["after", *names], rows), told]
+
+
+@app.command()
+def along(
+    tables: Tables,
+    fewest: Annotated[int, typer.Option(help="runs of a search that counts")] = 8,
+) -> None:
+    """Does where a run's record lay in a forecast tell where its end lies in a later one?
+
+    Correlations, within searches, of the normal scores of both: of the record at a landmark in the
+    forecast from half as far, and of the end in that from the landmark.
+    """
+    pairs: dict[tuple[str, float], list[Array]] = defaultdict(list)
+    for table in load_tables(tables):
+        for cutoff in CUTOFFS:
+            landmark = int(np.argmin(np.abs(np.array(SHARES) - cutoff)))
+            both = np.stack([table.halves[:, landmark], table.ends[:, landmark, 3]])
+            both = both[:, np.isfinite(both).all(0)]
+            if both.shape[1] >= fewest:
+                score = np.vectorize(NormalDist().inv_cdf)(both.clip(1e-3, 1 - 1e-3))
+                pairs[table.family, cutoff].append(score - score.mean(1, keepdims=True))
+    rows = []
+    for (family, cutoff), found in sorted(pairs.items()):
+        correlation = np.corrcoef(np.concatenate(found, axis=1))[0, 1]
+        rows.append([f"{family} ({len(found)})", f"{cutoff:.0%}", f"{correlation:.2f}"])
+    _table("The last record's score and the end's", ["", "after", "correlation"], rows)
 
 
 @app.command()

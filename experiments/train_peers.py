@@ -16,19 +16,21 @@ one that has not seen it, so that forecasts err as they do on runs of users. The
 and, with --leave-out 0 and 1, twice without a half of the sources, to be judged by
 `experiments/peers.py` on the half that neither network has seen.
 
-The bundled weights are the mean of those before and after the last of three stages, of which the
-card has the numbers:
+The bundled weights took three stages, of which the card has the numbers. The first two were of a
+network that was not shown what regressions over peers expect, so that what is new of it began at
+zero; the third is short, as a long one knows the sources better and others worse, and was made
+twice, with the mean of both:
 
     python experiments/train_peers.py train second.safetensors --start first.safetensors ...
-    python experiments/train_peers.py train third.safetensors --start second.safetensors --harm 3
-    python experiments/train_peers.py average peers.safetensors second.safetensors third.safetensors
+    python experiments/train_peers.py train third.safetensors --start second.safetensors ...
+    python experiments/train_peers.py average peers.safetensors third.safetensors other.safetensors
 
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
-anyhow far; of the same search, of others, or mixed. In a third of the questions all forecasts of a
-search are wrong in the same random way, so that the network learns what peers tell about forecasts
-rather than which forecasts are wrong of which benchmark. Half of the peers of other tasks are told
-in the unit and at the level of the run's own, so that levels alone do not give them away; where all
-peers are such, every correction is an error, and counts `--harm` times.
+anyhow far; of the same search, of others, or mixed. In a third of the questions all forecasts
+of a search are wrong in the same random way, so that the network learns what peers tell about
+forecasts rather than which forecasts are wrong of which benchmark. A quarter of the peers of other
+tasks are told in the unit and at the level of the run's own, so that levels alone do not give them
+away; where all peers are such, every correction is an error, and counts `--harm` times.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from safetensors.numpy import load_file
 from torch import Tensor
 
 # Also when run by its path.
@@ -148,8 +151,7 @@ def train(
         for made in loaded
     ]
     rng = np.random.default_rng(seed)
-    config = PeerConfig() if start is None else load_peer_network(start).config
-    drawn = config.initialise(rng) if start is None else load_peer_network(start).weights
+    config, drawn = _begun(start, rng)
     weights = {name: torch.tensor(weight, requires_grad=True) for name, weight in drawn.items()}
     average = {name: weight.detach().clone() for name, weight in weights.items()}
     network = PeerNetwork(config, weights)
@@ -199,17 +201,20 @@ def train(
 @app.command()
 def average(
     out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
-    before: Annotated[Path, typer.Argument(help="weights that the last stage began with")],
-    after: Annotated[Path, typer.Argument(help="and ended with")],
+    trained: Annotated[list[Path], typer.Argument(help="weights that had the same start")],
 ) -> None:
-    """The mean of the weights before and after a stage."""
-    first, last = load_peer_network(before), load_peer_network(after)
-    mixed = {
-        name: ((weight + last.weights[name]) / 2).astype(np.float32)
-        for name, weight in first.weights.items()
+    """The mean of the weights of several last stages: Wortsman et al. 2022 (model soups)."""
+    networks = [load_peer_network(path) for path in trained]
+    first = networks[0]
+    mean = {
+        name: np.mean([network.weights[name] for network in networks], axis=0, dtype=np.float64)
+        for name in first.weights
     }
-    note = {"averaged": "the mean of the weights before and after the last stage"}
-    save_peer_network(out, PeerNetwork(last.config, mixed), {**_card(_stages(after)), **note})
+    mixed = PeerNetwork(first.config, {name: w.astype(np.float32) for name, w in mean.items()})
+    *before, _ = _stages(trained[0])
+    lasts = [_stages(path)[-1] for path in trained]
+    note = {"averaged": f"the mean of the weights after the last {len(lasts)} stages, side by side"}
+    save_peer_network(out, mixed, {**_card([*before, *lasts]), **note})
 
 
 def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor]:
@@ -238,6 +243,23 @@ def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor
     lengths = np.nan_to_num(np.clip(lengths, 0, _FARTHEST)).astype(np.float32)
     score = torch.from_numpy(lengths) * (left**2 + left * right + right**2) / 3
     return surprise, score.sum(1)
+
+
+def _begun(start: Path | None, rng: np.random.Generator) -> tuple[PeerConfig, dict[str, Any]]:
+    """The shape and the weights to begin with.
+
+    Those of a network that was shown less, or answered less, do: what is new begins at zero.
+    """
+    if start is None:
+        config = PeerConfig()
+        return config, config.initialise(rng)
+    card = json.loads(start.with_suffix(".json").read_text())
+    config, known = PeerConfig(**card["network"]), load_file(start)
+    found = {}
+    for name, shape in config.shapes().items():
+        found[name] = np.zeros(shape, np.float32)
+        found[name][tuple(slice(size) for size in known[name].shape)] = known[name]
+    return config, found
 
 
 def _stages(start: Path) -> list[dict[str, Any]]:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from experiments.support.searches import SearchTable
 from lcpfn.forecast.landmarks import END, HALF, REACHES, SHARES
-from lcpfn.network.comparison import RunFacts, compared, prepared
+from lcpfn.network.comparison import compared
 from lcpfn.network.correction import EDGES
-from lcpfn.network.likeness import unlikeness
+from lcpfn.network.likeness import Unlikeness, unlikeness
+from lcpfn.network.peer_description import prepared, worths
+from lcpfn.network.run_facts import RunFacts
 
 Array = NDArray[Any]
 MOST_PEERS = 64
@@ -33,10 +35,10 @@ _LEVELS = np.array(
 )
 # Forecasts that are wrong in one way for a whole search; tasks of others that are told in the unit
 # of the search; and peers of the same task alone, of others alone.
-_BIASED, _DISGUISED = 0.35, 0.5
-_BIAS_FADES = 0.7
-_RELATED = 0.75
-_SAME, _FOREIGN = 0.45, 0.35
+_BIASED, _DISGUISED = 0.35, 0.25
+_BIAS_FADES = 0.45
+_RELATED = 0.65
+_SAME, _FOREIGN = 0.55, 0.25
 
 
 @dataclass(frozen=True)
@@ -286,15 +288,17 @@ class Pool:
         own[:, _BECAME] = self.values[runs, now]
         # What was forecast of the run itself at the landmark would cost a pass of the network.
         own[:, _MET] = np.nan
-        unlike = np.full((*peers.shape, 2), np.nan)
+        others = prepared(facts)
+        moves = np.zeros((*peers.shape, self.settings.shape[1]))
+        unlike = Unlikeness(np.full((*peers.shape, 2), np.nan), moves)
         rows = np.flatnonzero((settings & ~np.isnan(self.settings[runs])).any(1))
         if len(rows):
             known = present[rows][..., None] & settings[rows][:, None]
             told = np.where(known, self.settings[peers[rows]], np.nan)
             told = np.concatenate([self.settings[runs[rows]][:, None], told], axis=1)
-            middles = np.concatenate([ends[rows, 1:2], facts[rows][..., _MIDDLE]], axis=1)
-            unlike[rows] = unlikeness(told, middles)
-        told, mine, trust = compared(self.shares[runs, now], own, prepared(facts), unlike, present)
+            worth = np.concatenate([ends[rows, 1:2], worths(others[rows])], axis=1)
+            unlike.distances[rows], moves[rows] = unlikeness(told, worth)
+        told, mine, trust = compared(self.shares[runs, now], own, others, unlike, present)
         wide = np.maximum(ends[:, 2] - ends[:, 0], 1e-12 * np.abs(ends[:, 1]) + 1e-290)
         home = np.searchsorted(self.begin, runs, side="right")[:, None]
         away = np.searchsorted(self.begin, peers, side="right") != home
@@ -427,4 +431,4 @@ def _reaches(pool: Pool, peers: Array, now: Array, rng: np.random.Generator) -> 
     score = np.where(selected, (1 - noise) * worse + noise * score, score)
     partly = np.where(score.argsort(1).argsort(1) / most < share_finished, END, anyhow)
     beside = np.broadcast_to(now[:, None], peers.shape)
-    return np.where(kind < 0.4, END, np.where(kind < 0.6, beside, partly))
+    return np.where(kind < 0.4, END, np.where(kind < 0.65, beside, partly))

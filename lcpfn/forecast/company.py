@@ -26,12 +26,14 @@ from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, Predictor
 from lcpfn.forecast.landmarks import END, HALF, expected, landmark_of, records_by
 from lcpfn.forecast.peer import Peer
-from lcpfn.forecast.tracks import LEVELS, Pair, Track, learn
-from lcpfn.network.comparison import MIDDLE, RunFacts, compared, prepared
+from lcpfn.forecast.tracks import LEVELS, Track, learn
+from lcpfn.network.comparison import compared
 from lcpfn.network.correction import mirrored, tempered
 from lcpfn.network.engine import Engine
-from lcpfn.network.likeness import unlikeness
+from lcpfn.network.likeness import Unlikeness, unlikeness
+from lcpfn.network.peer_description import prepared, worths
 from lcpfn.network.peers import PeerNetwork
+from lcpfn.network.run_facts import RunFacts
 
 MOST_PEERS = 64
 """More are not heard: the latest and the most alike."""
@@ -85,7 +87,7 @@ def chosen_peers(
     others = once[: -(most // 2)]
     table, words = columns([config, *(peer.config for peer in others)])
     nothing = np.zeros(len(others) + 1)
-    far = unlikeness(table, nothing, words)[:, 0]
+    far = unlikeness(table, nothing, words).distances[:, 0]
     nearest = np.sort(np.argsort(np.where(np.isnan(far), np.inf, far), kind="stable")[: most // 2])
     return [*(others[index] for index in nearest), *latest]
 
@@ -136,23 +138,19 @@ def correction(
     landmark = landmark_of(float(share[-1]), expected(share[-2:].tolist()))
     if landmark < 0 or curve.finished:
         return None
-    heard = [
-        (peer, (place, peer.track.reach))
-        for peer in peers
-        if (place := min(peer.track.last, landmark)) >= 0 and peer.track.heard_at[place]
-    ]
+    told_of_each = _facts(network, [peer.track for peer in peers], landmark)
+    heard = [peer for peer, facts in zip(peers, told_of_each, strict=True) if facts is not None]
     if not heard:
         return None
-    every = _facts(network, [(peer.track, key) for peer, key in heard])
+    every = np.array([facts for facts in told_of_each if facts is not None])
     rising = curve.goal == "maximize"
     sign = 1.0 if rising else -1.0
     quantiles = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
     own = _own_facts(sign * curve.values, share, landmark, quantiles)
-    unlike = np.full((len(heard), 2), np.nan)
+    unlike = Unlikeness(np.full((len(heard), 2), np.nan), None)
     if config:
-        table, words = columns([config, *(peer.config for peer, _ in heard)])
-        middles = np.append(quantiles[1], every[:, MIDDLE])
-        unlike = unlikeness(table, middles, words)
+        table, words = columns([config, *(peer.config for peer in heard)])
+        unlike = unlikeness(table, np.append(quantiles[1], worths(every)), words)
     everyone = np.ones(len(heard), dtype=bool)
     told = compared(share[-1], np.array(own), every, unlike, everyone)
     answer = peer_network(told.peers, told.own)
@@ -186,27 +184,38 @@ def _own_facts(worth: Array, share: Array, landmark: int, quantiles: Array) -> R
     )
 
 
-def _facts(network: Engine, wanted: Sequence[tuple[Track, Pair]]) -> Array:
-    """What is known of peers at landmarks, (n, PREPARED); made once."""
-    missing = [(track, key) for track, key in wanted if key not in track.facts]
-    if missing:
-        learn(network, [(track, track.pairs(key[0])) for track, key in missing])
-        made = prepared(np.array([_fact(track, key) for track, key in missing]))
-        for (track, key), row in zip(missing, made, strict=True):
-            track.facts[key] = row
-    return np.array([track.facts[key] for track, key in wanted])
+def _facts(network: Engine, tracks: Sequence[Track], landmark: int) -> list[Array | None]:
+    """What is known of peers at a landmark, or at the last that they have reached; made once.
+
+    Returns:
+        of each (len(PREPARED),), None of those that had no record by then.
+    """
+    heard = []
+    for track in tracks:
+        if landmark not in track.facts:
+            place = track.place(landmark)
+            if place is None:
+                track.facts[landmark] = None
+            else:
+                heard.append((track, place))
+    if heard:
+        learn(network, [(track, track.pairs(place)) for track, place in heard])
+        rows = prepared(np.array([_fact(track, place) for track, place in heard]))
+        for (track, _), row in zip(heard, rows, strict=True):
+            track.facts[landmark] = row
+    return [track.facts[landmark] for track in tracks]
 
 
-def _fact(track: Track, key: Pair) -> RunFacts:
+def _fact(track: Track, landmark: int) -> RunFacts:
     """What is known of a peer at a landmark, whose forecasts have been made."""
-    landmark, reach = key
+    reach = track.reach
 
     def value(at: int) -> float:
         return float(track.values[at]) if at >= 0 and track.records[at] else track.first
 
     end = track.answers[landmark, END]
     half = track.answers.get((landmark - HALF, landmark))
-    later = track.answers.get(key)
+    later = track.answers.get((landmark, reach))
     after: tuple[float, ...] = (math.nan,) * 6
     if later is not None and not math.isnan(later.met):
         share = 1.0 if reach == END else float(track.shares[reach])

@@ -57,8 +57,8 @@ class Track:
         records: (END + 1,) how many there were.
         following: share at which its next record is to be expected.
         answers: forecasts by landmarks, as far as they have been asked for.
-        facts: what the second network is told, see `lcpfn.network.comparison.prepared`, by
-            landmark and reach, as far as it has been asked.
+        facts: what the second network is told of it, by the landmark of the run at hand, as far as
+            it has been asked, see `lcpfn.network.peer_description.prepared`; None for nothing.
     """
 
     curve: Curve
@@ -68,7 +68,7 @@ class Track:
     records: Array
     following: float
     answers: dict[Pair, Answer] = field(default_factory=dict, compare=False, repr=False)
-    facts: dict[Pair, Array] = field(default_factory=dict, compare=False, repr=False)
+    facts: dict[int, Array | None] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
     def of(curve: Curve, encoded: Encoded) -> Track:
@@ -100,11 +100,13 @@ class Track:
         """The first record."""
         return float(self.curve.values[0] * (1 if self.curve.goal == "maximize" else -1))
 
-    @cached_property
-    def heard_at(self) -> list[bool]:
-        """(END + 1,) whether there was a record by each landmark."""
-        found: list[bool] = (self.records > 0).tolist()
-        return found
+    def place(self, landmark: int) -> int | None:
+        """Where it is compared with a run at a landmark: there, or at the last it has reached.
+
+        None where it had no record by then.
+        """
+        place = min(self.last, landmark)
+        return place if place >= 0 and self.records[place] else None
 
     @cached_property
     def last(self) -> int:

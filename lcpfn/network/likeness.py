@@ -8,7 +8,7 @@ those count more that go along with how well the runs do.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +16,34 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _LEAST_WEIGHT = 0.02
+# Squared weights of the moves of all hyperparameters, however many there are.
+_TOGETHER = 7.0
 
 
-def unlikeness(settings: Array, worths: Array, words: NDArray[np.bool_] | None = None) -> Array:
-    """Distances of a run from its peers.
+class Unlikeness(NamedTuple):
+    """How differently a run and its peers are made.
+
+    Args:
+        distances: (..., n, 2) of all hyperparameters together; NaN for a peer that shares no known
+            one with the run.
+        moves: (..., n, k) of each hyperparameter, which way and how far, the more the better it
+            goes along with how well the runs do; 0 where unknown. None where none is known.
+    """
+
+    distances: Array
+    moves: Array | None
+
+
+def unlikeness(
+    settings: Array, worths: Array, words: NDArray[np.bool_] | None = None
+) -> Unlikeness:
+    """How differently a run and its peers are made.
 
     Args:
         settings: (..., 1 + n, k) hyperparameters of the run and, behind it, of its peers; NaN where
             unknown.
         worths: (..., 1 + n) how well they do, such as the medians of their forecasts.
         words: (k,) which hyperparameters have no order; default none.
-
-    Returns:
-        (..., n, 2), NaN for a peer that shares no known hyperparameter with the run.
     """
     table = np.concatenate([settings, worths[..., None]], axis=-1)
     known = ~np.isnan(table)
@@ -45,8 +60,11 @@ def unlikeness(settings: Array, worths: Array, words: NDArray[np.bool_] | None =
     plain = np.sqrt(squared.sum(-1) / np.maximum(counted, 1))
     weights = relevance * both + 1e-12
     weighted = np.sqrt((weights * squared).sum(-1) / weights.sum(-1))
-    found = np.stack([plain, weighted], axis=-1)
-    return np.where(counted[..., None] > 0, found, np.nan)
+    distances = np.stack([plain, weighted], axis=-1)
+    distances = np.where(counted[..., None] > 0, distances, np.nan)
+    signed = np.where(ranks[..., 1:, :] < ranks[..., :1, :], -difference, difference)
+    share = np.sqrt(_TOGETHER * relevance / relevance.sum(-1, keepdims=True))
+    return Unlikeness(distances, np.where(both, signed, 0.0) * share)
 
 
 def _ranks(values: Array, known: Array) -> Array:

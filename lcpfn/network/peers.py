@@ -23,12 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.network.arrays import AnyArray, ArrayModule, array_module, clipped
-from lcpfn.network.comparison import FEATURES, OWN_FEATURES
-from lcpfn.network.correction import BINS, WIDTHS
+from lcpfn.network.comparison import OWN
+from lcpfn.network.correction import BINS, EDGES, WIDTHS
+from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
+from lcpfn.network.peer_description import PEER
 
 _MASKED = -1e9
 _LOG_WIDTHS = np.log(WIDTHS).astype(np.float32)
 _HELPFUL_AT_FIRST = 1.5
+# Of a normal density over scores, less a constant: what its natural parameters are multiplied with.
+_CENTRES = 0.5 * (EDGES[1:] + EDGES[:-1])
+_SCORES = 0.5 * np.log(_CENTRES / (1 - _CENTRES))
+_NATURAL = np.stack([_SCORES, -0.5 * _SCORES**2]).clip(-8, 8).astype(np.float32)
+_ANSWERS = BINS + 1 + len(REGRESSIONS)
+_HELPFUL = slice(BINS, BINS + 1)
 
 
 @dataclass(frozen=True)
@@ -52,12 +60,12 @@ class PeerConfig:
         """The parameters by name."""
         width = self.width
         found: dict[str, tuple[int, ...]] = {
-            "peers.in": (FEATURES, 2 * width),
+            "peers.in": (len(PEER), 2 * width),
             "peers.bias": (2 * width,),
             "peers.out": (2 * width, width),
             "peers.norm": (width,),
             "peers.key_value": (width, self.layers * 2 * width),
-            "own.in": (OWN_FEATURES, 2 * width),
+            "own.in": (len(OWN), 2 * width),
             "own.bias": (2 * width,),
             "own.out": (2 * width, width),
         }
@@ -71,7 +79,7 @@ class PeerConfig:
                 f"{layer}.expand_bias": (2 * width,),
                 f"{layer}.contract": (2 * width, width),
             }
-        return found | {"norm": (width,), "head": (width, BINS + 1), "head_bias": (BINS + 1,)}
+        return found | {"norm": (width,), "head": (width, _ANSWERS), "head_bias": (_ANSWERS,)}
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         """Starting weights, float32: an untrained network corrects nothing."""
@@ -105,7 +113,7 @@ class PeerNetwork:
         """Log-masses (..., BINS) of the bins of a correction.
 
         Args:
-            peers, own: (..., n, FEATURES) and (..., OWN_FEATURES), see
+            peers, own: (..., n, len(PEER)) and (..., len(OWN)), see
                 `lcpfn.network.comparison.compared`; float32.
             present: (..., n) which peers there are; None for all.
         """
@@ -126,7 +134,8 @@ class PeerNetwork:
             value = told[..., begin + heads : begin + 2 * heads, :, :]
             x = self._block(xp, layer, x, key, value, mask)
         answer = _normed(xp, x, weights["norm"])[..., 0, :] @ weights["head"] + weights["head_bias"]
-        return _mixed(xp, answer[..., :BINS], answer[..., BINS:])
+        logits = answer[..., :BINS] + _heeded(xp, answer[..., BINS + 1 :], own)
+        return _mixed(xp, logits, answer[..., _HELPFUL])
 
     def _block(
         self,
@@ -152,6 +161,15 @@ class PeerNetwork:
         x = x + xp.reshape(xp.swapaxes(mixed, -2, -3), x.shape) @ weight("mix")
         hidden = _normed(xp, x, weight("norm_feed")) @ weight("expand") + weight("expand_bias")
         return x + clipped(hidden, 0.0) @ weight("contract")
+
+
+def _heeded(xp: ArrayModule, heed: AnyArray, own: AnyArray) -> AnyArray:
+    """Logarithms of the densities that regressions expect, each to the power of its heed."""
+    expected = own[..., OWN["expected"]]
+    told = xp.reshape(expected, (*expected.shape[:-1], len(REGRESSIONS), len(EXPECTED)))
+    # Products of densities: their natural parameters add up.
+    natural = (heed[..., None, :] @ told)[..., 0, :2]
+    return natural @ _constant(xp, _NATURAL, own)
 
 
 def _mixed(xp: ArrayModule, logits: AnyArray, helpful: AnyArray) -> AnyArray:

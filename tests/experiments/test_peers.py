@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from experiments.support.searches import (
     make_table,
     save_tables,
 )
-from lcpfn.network.correction import EDGES
-from lcpfn.peer_weights import load_peer_network
+from lcpfn.network.correction import BINS, EDGES
+from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
+from lcpfn.network.peers import PeerNetwork
+from lcpfn.peer_weights import load_peer_network, save_peer_network
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,35 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     report = tmp_path / "peers.md"
     peers.judge(made, [out, out], runs=2, markdown=report)
     assert "finished peers" in report.read_text()
+
+
+def test_training_goes_on_from_a_network_that_was_shown_less(made: Path, tmp_path: Path):
+    out, begun = tmp_path / "out.safetensors", tmp_path / "begun.safetensors"
+    known = load_peer_network()
+    weights = dict(known.weights)
+    weights["own.in"] = weights["own.in"][: -len(REGRESSIONS) * len(EXPECTED)]
+    for name in ("head", "head_bias"):
+        weights[name] = np.ascontiguousarray(weights[name][..., : BINS + 1])
+    save_peer_network(begun, PeerNetwork(known.config, weights), {"stages": []})
+    train_peers.train(out, [made], start=begun, steps=1, rate=0.0)
+    trained = load_peer_network(out).weights
+    assert np.allclose(trained["head"][:, : BINS + 1], weights["head"])
+    assert not trained["head"][:, BINS + 1 :].any()
+
+
+def test_stages_are_averaged(made: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(train_peers, "_BATCHES", (((1, 4), 4, 1.0),))
+    begun, *paths = (tmp_path / f"{name}.safetensors" for name in ("begun", "one", "other"))
+    train_peers.train(begun, [made], steps=1)
+    for seed, path in enumerate(paths, 1):
+        train_peers.train(path, [made], start=begun, steps=2, seed=seed)
+    train_peers.average(tmp_path / "mean.safetensors", paths)
+    mean, *each = (
+        load_peer_network(path).weights["head"] for path in (tmp_path / "mean.safetensors", *paths)
+    )
+    assert np.allclose(mean, (each[0] + each[1]) / 2, atol=1e-6)
+    card = json.loads((tmp_path / "mean.json").read_text())
+    assert [stage["seed"] for stage in card["stages"]] == [0, 1, 2]
 
 
 def test_tables_say_what_the_model_says():

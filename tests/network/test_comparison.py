@@ -5,16 +5,11 @@ import warnings
 import numpy as np
 import pytest
 
-from lcpfn.network.comparison import (
-    FACTS,
-    FEATURES,
-    OWN_FEATURES,
-    PREPARED,
-    RunFacts,
-    compared,
-    prepared,
-    trust,
-)
+from lcpfn.network.comparison import OWN, compared
+from lcpfn.network.likeness import Unlikeness
+from lcpfn.network.outcomes import EXPECTED
+from lcpfn.network.peer_description import PEER, PREPARED, prepared
+from lcpfn.network.run_facts import FACTS, RunFacts
 
 LEVELS = [
     RunFacts._fields.index(name)
@@ -41,17 +36,17 @@ def runs(count: int, level: float = 0.0, seed: int = 0) -> np.ndarray:
 
 def described(own: np.ndarray, peers: np.ndarray):
     count = len(peers)
-    unlike = np.full((count, 2), np.nan)
+    unlike = Unlikeness(np.full((count, 2), np.nan), None)
     share = np.array(0.2)
     return compared(share, own, prepared(peers), unlike, np.ones(count, dtype=bool))
 
 
 def test_shapes_are_as_said():
     own, *peers = runs(6)
-    assert prepared(np.array(peers)).shape == (5, PREPARED)
+    assert prepared(np.array(peers)).shape == (5, len(PREPARED))
     told = described(own, np.array(peers))
-    assert told.peers.shape == (5, FEATURES)
-    assert told.own.shape == (OWN_FEATURES,)
+    assert told.peers.shape == (5, len(PEER))
+    assert told.own.shape == (len(OWN),)
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1e6, 0.0), (1e-6, 0.0), (3.0, 20.0)])
@@ -75,11 +70,13 @@ def test_who_is_not_there_does_not_count():
     own, *peers = runs(7)
     prepared_peers = prepared(np.array(peers))
     present = np.array([True, True, False, True, False, True])
-    unlike = np.random.default_rng(0).uniform(size=(6, 2))
-    some = compared(np.array([0.2]), own[None], prepared_peers[None], unlike[None], present[None])
-    fewer = compared(
-        np.array(0.2), own, prepared_peers[present], unlike[present], np.ones(4, dtype=bool)
-    )
+    rng = np.random.default_rng(0)
+    far, moves = rng.uniform(size=(6, 2)), rng.normal(size=(6, 3))
+    unlike = Unlikeness(far[None], moves[None])
+    some = compared(np.array([0.2]), own[None], prepared_peers[None], unlike, present[None])
+    unlike = Unlikeness(far[present], moves[present])
+    everyone = np.ones(4, dtype=bool)
+    fewer = compared(np.array(0.2), own, prepared_peers[present], unlike, everyone)
     assert np.allclose(some.own[0], fewer.own, atol=1e-6)
     assert np.allclose(some.peers[0][present], fewer.peers, atol=1e-6)
 
@@ -99,14 +96,15 @@ def test_what_is_not_known_leaves_numbers():
     assert np.isfinite(told.own).all()
 
 
-def test_peers_are_trusted_by_how_much_they_can_know():
-    share, late = np.array(0.2), np.array(0.8)
-    none, one, many = (np.array(float(count)) for count in (0, 1, 64))
-    assert trust(share, none, none) == 0
-    assert 0 < trust(share, one, one) < trust(share, many, many) < 1
-    assert trust(share, none, many) < trust(share, many, many)
-    assert trust(late, none, many) < 0.2 < 0.8 < trust(late, many, many)
-    assert trust(late, one, one) < trust(share, one, one)
+def test_peers_that_did_better_than_forecast_let_expect_it_of_the_run():
+    own, *peers = runs(17)
+    worse, better = np.array(peers), np.array(peers)
+    worse[:, RunFacts._fields.index("became_met")] = 0.05
+    better[:, RunFacts._fields.index("became_met")] = 0.95
+    low, high = (described(own, facts).own[OWN["expected"]] for facts in (worse, better))
+    means = slice(EXPECTED["mean"], 2 * len(EXPECTED), len(EXPECTED))
+    assert (low[means] < -0.5).all()
+    assert (high[means] > 0.5).all()
 
 
 def test_what_is_too_far_is_far():

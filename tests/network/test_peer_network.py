@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lcpfn.network.comparison import FEATURES, OWN_FEATURES
+from lcpfn.network.comparison import OWN
 from lcpfn.network.correction import BINS, EDGES, WIDTHS, mirrored
 from lcpfn.network.likeness import unlikeness
+from lcpfn.network.peer_description import PEER
 from lcpfn.network.peers import PeerConfig, PeerNetwork
 
 
@@ -20,8 +21,8 @@ def network(trained: bool = True) -> PeerNetwork:
 
 def told(*shape: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
-    peers = rng.normal(size=(*shape, FEATURES)).astype(np.float32)
-    return peers, rng.normal(size=(*shape[:-1], OWN_FEATURES)).astype(np.float32)
+    peers = rng.normal(size=(*shape, len(PEER))).astype(np.float32)
+    return peers, rng.normal(size=(*shape[:-1], len(OWN))).astype(np.float32)
 
 
 def test_bins_are_symmetric_and_fine_at_both_ends():
@@ -77,7 +78,7 @@ def test_torch_and_numpy_agree():
 def test_runs_that_are_made_alike_are_near():
     own = [1.0, 10.0, np.nan]
     peers = [[1.0, 10.0, 5.0], [2.0, 1000.0, 5.0], [1e6, 1e9, 5.0], [np.nan] * 3]
-    far = unlikeness(np.array([own, *peers]), np.arange(5.0))
+    far = unlikeness(np.array([own, *peers]), np.arange(5.0)).distances
     assert far[0, 0] == 0
     assert far[0, 0] < far[1, 0] < far[2, 0]
     assert np.isnan(far[3]).all()
@@ -86,10 +87,20 @@ def test_runs_that_are_made_alike_are_near():
 def test_scales_of_hyperparameters_do_not_matter():
     rng = np.random.default_rng(0)
     settings, worths = rng.uniform(size=(8, 3)), rng.uniform(size=8)
-    assert np.allclose(unlikeness(settings, worths), unlikeness(np.exp(settings), worths))
+    plain, other = unlikeness(settings, worths), unlikeness(np.exp(settings), worths)
+    assert np.allclose(plain.distances, other.distances)
+    assert np.allclose(plain.moves, other.moves)
+
+
+def test_moves_say_which_way_and_what_matters():
+    rng = np.random.default_rng(0)
+    settings = rng.uniform(size=(40, 2))
+    moves = unlikeness(settings, settings[:, 0]).moves
+    assert (np.sign(moves) == np.sign(settings[1:] - settings[0])).all()
+    assert np.abs(moves[:, 0]).mean() > 2 * np.abs(moves[:, 1]).mean()
 
 
 def test_words_differ_or_not():
     settings = np.array([[0.0], [0.0], [1.0], [7.0]])
-    far = unlikeness(settings, np.zeros(4), np.array([True]))
+    far = unlikeness(settings, np.zeros(4), np.array([True])).distances
     assert far[:, 0].tolist() == [0.0, 1.0, 1.0]

@@ -1,0 +1,34 @@
+"""How far what peers say may be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# By how much a single peer is trusted less than many, and how fast that fades with their number;
+# and how fast the news from peers under way fades as the run goes on.
+_DOUBT, _DOUBT_UNDER_WAY, _DOUBT_FADES = 0.1, 0.5, 0.6
+_NEWS_FADES = 1.3
+
+
+def trust(share: Array, finished: Array, count: Array) -> Array:
+    """How far what peers say may be trusted, in [0, 1]: a power of the density that is answered.
+
+    The network was trained on a few dozen tasks, and is surer of what it says about others than it
+    may be: the more so the fewer peers there are and the more of the run has been seen, and that of
+    peers that have not ended themselves. The constants were set on sources left out of training,
+    see `experiments/peers.py`.
+
+    Args:
+        share: (...,) of the run that has been seen.
+        finished, count: (...,) how many peers have ended, and how many there are.
+    """
+
+    def enough(number: Array, doubt: Array) -> Array:
+        return np.asarray((number > 0) * (1 - doubt * np.maximum(number, 1.0) ** -_DOUBT_FADES))
+
+    known = enough(finished, _DOUBT + (1 - _DOUBT) * share)
+    under_way = enough(count, np.full_like(share, _DOUBT_UNDER_WAY))
+    return np.asarray(np.maximum(known, (1 - share) ** _NEWS_FADES * under_way))
