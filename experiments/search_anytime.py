@@ -167,20 +167,31 @@ def draw(panels: Mapping[str, Mapping[str, Regrets]], budgets: Sequence[int]) ->
     return figure
 
 
+# Options that other scripts on searches in pools have as well.
+Data = Annotated[list[Path], typer.Option(help="folder with one .npz per set")]
+Model = Annotated[str, typer.Option(help="name or path of the model")]
+PerSet = Annotated[int, typer.Option(help="runs of each data set", min=2)]
+Orders = Annotated[int, typer.Option(help="searches in each data set", min=1)]
+Workers = Annotated[list[int] | None, typer.Option(help="runs at a time; repeatable")]
+Epochs = Annotated[int, typer.Option(help="the largest budget", min=120)]
+Cache = Annotated[Path | None, typer.Option(help="keep forecasts in this folder")]
+Markdown = Annotated[Path | None, typer.Option(help="write the tables here as well")]
+
+
 def main(
-    data: Annotated[list[Path], typer.Option(help="folder with one .npz per set")],
-    model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
-    per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 2000,
-    orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 2,
-    workers: Annotated[list[int] | None, typer.Option(help="runs at a time; repeatable")] = None,
-    epochs: Annotated[int, typer.Option(help="the largest budget", min=120)] = 2080,
+    data: Data,
+    model: Model = "default",
+    per_set: PerSet = 2000,
+    orders: Orders = 2,
+    workers: Workers = None,
+    epochs: Epochs = 2080,
     of: Annotated[str, typer.Option(help="what we forecast of a run, last or best")] = "best",
     only: Annotated[list[str] | None, typer.Option(help="a method; repeatable")] = None,
-    cache: Annotated[Path | None, typer.Option(help="keep forecasts in this folder")] = None,
+    cache: Cache = None,
     every: Annotated[int, typer.Option(help="of so many sets only one", min=1)] = 1,
     offset: Annotated[int, typer.Option(help="which one, from 0", min=0)] = 0,
     save: Annotated[Path | None, typer.Option(help="keep outcomes in this folder")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
+    markdown: Markdown = None,
     figure: Annotated[Path | None, typer.Option(help="draw regret against epochs")] = None,
 ) -> None:
     """Replays searches in pools and prints a table for each folder and number of workers."""

@@ -37,17 +37,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
-from experiments.train_default import (
-    OF_ONE,
-    benchmark_prior,
-    fold_of,
-    group_weights,
-    is_ragged,
-    recorded_runs,
-)
+from experiments.train_default import recorded_priors, shared_card
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.transformer import Network
-from lcpfn.priors import AnnealedPrior, MixturePrior, Prior, RealisticPrior, RecordedPrior
+from lcpfn.priors import AnnealedPrior, MixturePrior, Prior, RealisticPrior
 from lcpfn.training import TrainingConfig
 from lcpfn.training.checkpoint import CHECKPOINT_NAME, Checkpoint
 from lcpfn.training.optimisers import build_optimisers, learning_rate, set_rate
@@ -135,14 +128,10 @@ def lessons(
         leave_out: a half of the sources.
         data: folder with one folder for each family.
     """
-    runs = [run for run in recorded_runs(data) if fold_of(run) != leave_out]
-    ragged = [run for run in runs if is_ragged(run)]
-    even = [run for run in runs if not is_ragged(run)]
     priors: list[Prior] = [
         AnnealedPrior(),
         RealisticPrior(accuracy_rate=0.0),
-        benchmark_prior(even, group_weights(even)),
-        RecordedPrior(ragged, group_weights(ragged)),
+        *recorded_priors(data, leave_out),
     ]
     others = MixturePrior(list(zip(shares, priors, strict=True)))
     return [
@@ -238,7 +227,7 @@ def main(
     taught = lessons(itself, theirs, others, leave_out, data)
     made, seconds = teach(network, taught, config, out / name)
     card = {
-        **{key: entry for key, entry in begin.card.items() if key not in OF_ONE},
+        **shared_card(begin.card),
         "taught_by": {
             "itself": begin.card["sha256"],
             "accuracies": older.card["sha256"],

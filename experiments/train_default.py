@@ -36,7 +36,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -96,7 +96,7 @@ _MILD = Augmentation(
 )
 
 # What a card says of one network's weights.
-OF_ONE = ("format", "name", "sha256", "parameters", "network", "validation", "validation_note")
+_OF_ONE = ("format", "name", "sha256", "parameters", "network", "validation", "validation_note")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
 Out = Annotated[Path, typer.Argument(help="folder for checkpoints and weights")]
@@ -150,6 +150,27 @@ def benchmark_prior(runs: Sequence[RecordedRun], weights: dict[str, float]) -> R
     )
 
 
+def recorded_priors(data: Path, leave_out: int | None) -> list[Prior]:
+    """Draws of the runs of benchmarks, and of all other recorded ones.
+
+    Args:
+        data: folder with one folder of .npz per family.
+        leave_out: a half of the sources; None keeps both.
+    """
+    runs = [run for run in recorded_runs(data) if fold_of(run) != leave_out]
+    ragged = [run for run in runs if is_ragged(run)]
+    even = [run for run in runs if not is_ragged(run)]
+    return [
+        benchmark_prior(even, group_weights(even)),
+        RecordedPrior(ragged, group_weights(ragged)),
+    ]
+
+
+def shared_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says that also holds of weights which are made from these."""
+    return {key: entry for key, entry in card.items() if key not in _OF_ONE}
+
+
 def _family(group: str) -> str:
     return group.split("/")[0]
 
@@ -175,15 +196,9 @@ def recorded(
     """Trains on recorded runs mixed with draws of priors."""
     if leave_out is not None and not 0 <= leave_out < FOLDS:
         raise typer.BadParameter(f"--leave-out is {leave_out}, but must be 0 to {FOLDS - 1}")
-    runs = [run for run in recorded_runs(data) if fold_of(run) != leave_out]
     name = "default" if leave_out is None else f"fold{leave_out}"
-    ragged = [run for run in runs if is_ragged(run)]
-    even = [run for run in runs if not is_ragged(run)]
-    recordings = [
-        benchmark_prior(even, group_weights(even)),
-        RecordedPrior(ragged, group_weights(ragged)),
-    ]
-    _train(out, name, _mixture("recorded", recordings), start, curves, rate, seed)
+    mixture = _mixture("recorded", recorded_priors(data, leave_out))
+    _train(out, name, mixture, start, curves, rate, seed)
 
 
 def _mixture(stage: str, recordings: Sequence[Prior]) -> MixturePrior:
@@ -261,11 +276,11 @@ def average(
     shape.load_state_dict(
         {key: sum(s * of[key] for s, of in zip(share, states, strict=True)) for key in states[0]}
     )
-    card = {key: entry for key, entry in loaded[0].card.items() if key not in OF_ONE}
     parts = [
         {"sha256": one.card["sha256"], "share": part, "curves": one.card.get("curves")}
         for one, part in zip(loaded, share, strict=True)
     ]
+    card = shared_card(loaded[0].card)
     print(save_weights(out, name, shape, {**card, "average_of": parts}))
 
 

@@ -18,9 +18,6 @@ Beside them stands what one worker reaches, and 1.2 times that.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import numpy as np
 import torch
 import typer
@@ -30,7 +27,17 @@ import lcpfn
 from experiments.anytime import Searcher, search_pool
 from experiments.pool_forecasts import PoolForecasts
 from experiments.pools import Pool, read_pools
-from experiments.search_anytime import BUDGETS
+from experiments.search_anytime import (
+    BUDGETS,
+    Cache,
+    Data,
+    Epochs,
+    Markdown,
+    Model,
+    Orders,
+    PerSet,
+    Workers,
+)
 from experiments.searchers_lcpfn import Proposals
 from experiments.support.score_tables import write
 from lcpfn.forecast.arguments import Array
@@ -86,14 +93,14 @@ def known_at(regrets: Array, begun: dict[int, int], workers: int, epochs: int) -
 
 
 def main(
-    data: Annotated[list[Path], typer.Option(help="folder with one .npz per set")],
-    model: Annotated[str, typer.Option(help="name or path of the model")] = "default",
-    per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 2000,
-    orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 2,
-    workers: Annotated[list[int] | None, typer.Option(help="runs at a time; repeatable")] = None,
-    epochs: Annotated[int, typer.Option(help="the largest budget", min=120)] = 1040,
-    cache: Annotated[Path | None, typer.Option(help="keep forecasts in this folder")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
+    data: Data,
+    model: Model = "default",
+    per_set: PerSet = 2000,
+    orders: Orders = 2,
+    workers: Workers = None,
+    epochs: Epochs = 1040,
+    cache: Cache = None,
+    markdown: Markdown = None,
 ) -> None:
     """Prints a table for each folder: the floors, and what one worker reaches."""
     torch.set_num_threads(1)

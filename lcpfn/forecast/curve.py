@@ -105,13 +105,11 @@ class Curve(NamedTuple):
 
     def allowing(self, value: float) -> Curve:
         """The curve with bounds that hold a finite value; itself where they do, or are stated."""
-        if not math.isfinite(value):
+        if not (self.guessed_bounds and math.isfinite(value)):
             return self
         low, high = self.extremes
         allowed = guess_from_extremes(min(low, value), max(high, value), self.goal)
-        if not self.guessed_bounds or allowed == self.bounds:
-            return self
-        return self._replace(bounds=allowed)
+        return self if allowed == self.bounds else self._replace(bounds=allowed)
 
     def with_record(self, value: float, step: float, rate: float = math.nan) -> Curve | None:
         """The curve with one more record, or None where the record breaks a rule.
