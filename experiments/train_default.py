@@ -156,7 +156,12 @@ def recorded_priors(data: Path, leave_out: int | None) -> list[Prior]:
     Args:
         data: folder with one folder of .npz per family.
         leave_out: a half of the sources; None keeps both.
+
+    Raises:
+        typer.BadParameter: there is no such half.
     """
+    if leave_out is not None and not 0 <= leave_out < FOLDS:
+        raise typer.BadParameter(f"--leave-out is {leave_out}, but must be 0 to {FOLDS - 1}")
     runs = [run for run in recorded_runs(data) if fold_of(run) != leave_out]
     ragged = [run for run in runs if is_ragged(run)]
     even = [run for run in runs if not is_ragged(run)]
@@ -194,8 +199,6 @@ def recorded(
     data: Data = _DATA,
 ) -> None:
     """Trains on recorded runs mixed with draws of priors."""
-    if leave_out is not None and not 0 <= leave_out < FOLDS:
-        raise typer.BadParameter(f"--leave-out is {leave_out}, but must be 0 to {FOLDS - 1}")
     name = "default" if leave_out is None else f"fold{leave_out}"
     mixture = _mixture("recorded", recorded_priors(data, leave_out))
     _train(out, name, mixture, start, curves, rate, seed)
