@@ -312,11 +312,16 @@ def start_search(pickled: str) -> None:
 
 
 def state_is_whole(folder: Path) -> bool:
-    """Whether what Tune has saved of a search can be read."""
-    newest = max(folder.glob("experiment_state-*.json"))
+    """Whether what Tune has saved of a search, its trials and its searcher, can be read."""
     try:
-        json.loads(newest.read_text(encoding="utf-8"))
-    except ValueError:
+        trials = max(folder.glob("experiment_state-*.json"), default=None)
+        searcher = max(folder.glob("basic-variant-state-*.json"), default=None)
+        if trials is None or searcher is None:
+            return False
+        json.loads(trials.read_text(encoding="utf-8"))
+        # It is a pickle, whatever its name.
+        ray.cloudpickle.loads(searcher.read_bytes())
+    except (ValueError, EOFError, pickle.UnpicklingError):
         return False
     return True
 
@@ -343,8 +348,9 @@ def kill_and_restore(
         # The state that Tune has saved by now tells of the first two trials.
         time.sleep(1)
         driver.send_signal(signal.SIGSTOP)
-        # Tune writes it in place: a kill in between leaves half a file, which nobody can restore.
+        # Tune copies it in place: a kill in between leaves half a file, which nobody can restore.
         while not state_is_whole(folder / "search"):
+            assert time.monotonic() < deadline
             driver.send_signal(signal.SIGCONT)
             time.sleep(0.1)
             driver.send_signal(signal.SIGSTOP)
