@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from lcpfn.network.columns import Columns
 from lcpfn.network.likeness import Unlikeness
 from lcpfn.network.outcomes import COMPANY, EXPECTED, REGRESSIONS, put_company, put_expected
-from lcpfn.network.peer_description import END_IN_WIDTHS, MIDDLES, PLACED_BY, PREPARED, described
-from lcpfn.network.placement import PLACEMENT, put_placement, regards
+from lcpfn.network.peer_description import END_IN_WIDTHS, PLACED_BY, PREPARED, described
+from lcpfn.network.placement import MIDDLE, PLACEMENT, put_placement, regards
 from lcpfn.network.run_facts import SIZES, Pairs, fact
-from lcpfn.network.scales import LARGEST, logs, scores, units
+from lcpfn.network.scales import FAR_AWAY, LARGEST, logs, scores, units
 from lcpfn.network.trust import trust
 
 Array = NDArray[np.float64]
@@ -76,7 +76,7 @@ def compared(
     own: Array,
     peers: Array,
     unlike: Unlikeness,
-    present: NDArray[np.bool_],
+    present: NDArray[np.bool_] | None = None,
 ) -> Compared:
     """Describes a run and its peers.
 
@@ -86,24 +86,29 @@ def compared(
         peers: (..., n, len(PREPARED)) its peers at the same, or at the last that they have reached,
             as `prepared` has them.
         unlike: how differently they are made.
-        present: (..., n) which peers there are.
+        present: (..., n) which peers there are; None for all.
     """
     own = own.clip(-LARGEST, LARGEST)
-    count = present.sum(-1).astype(np.float64)
-    measures = units(own, peers[..., MIDDLES], present, count)
+    known = peers[..., PREPARED["became_known"]] > 0
+    finished = peers[..., PREPARED["finished"]] > 0
+    placed = peers[..., PREPARED["regards"]]
+    count = np.full(share.shape, float(peers.shape[-2]))
+    if present is not None:
+        known, finished = known & present, finished & present
+        placed = np.where(present[..., None], placed, FAR_AWAY)
+        count = present.sum(-1).astype(np.float64)
+    measures = units(own, placed[..., MIDDLE], count)
     log_units = 0.5 * np.log(measures)
     told = _clean(described(share, own, peers, unlike.distances, measures, log_units))
     places = told[..., PLACED_BY]
     if unlike.moves is not None:
         places = np.concatenate([places, unlike.moves.astype(np.float32)], axis=-1)
-    known = present & (peers[..., PREPARED["became_known"]] > 0)
-    finished = present & (peers[..., PREPARED["finished"]] > 0)
     mine = np.empty((*count.shape, len(OWN)))
     _put_own(mine, own, measures, log_units, share, count)
     put_placement(
         mine[..., OWN["placement"]],
         regards(own, np.log(measures[..., 0])),
-        peers[..., PREPARED["regards"]],
+        placed,
         measures[..., 0],
         present,
         count,

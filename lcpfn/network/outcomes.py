@@ -50,16 +50,18 @@ def votes(known: NDArray[np.bool_], scores: Array, reach: Array) -> Array:
     return np.concatenate([known, scores, scores**2, others], axis=-1)
 
 
-def put_company(out: Array, votes: Array, present: NDArray[np.bool_], count: Array) -> None:
+def put_company(
+    out: Array, votes: Array, present: NDArray[np.bool_] | None, count: Array
+) -> None:
     """Writes how the forecasts of peers did on the whole.
 
     Args:
         out: (..., len(COMPANY)) to write to.
         votes: (..., n, len(VOTES)) of the peers.
-        present: (..., n) which peers there are.
+        present: (..., n) which peers there are; None for all.
         count: (...,) how many.
     """
-    total = (votes * present[..., None]).sum(-2)
+    total = (votes if present is None else votes * present[..., None]).sum(-2)
     number = total[..., VOTES["known"]]
     some = np.maximum(number, 1.0)
     mean = total[..., VOTES["scores"]] / some

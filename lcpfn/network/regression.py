@@ -79,7 +79,10 @@ def straight(places: Array, outcomes: Array, known: Array, noise: Array) -> Arra
     off = outcomes - (table[..., None, :, :] @ solved[..., :1])[..., 0]
     seen = (weights * off * off).sum(-1)
     spread = (_BELIEVED * noise + seen) / (_BELIEVED + weights.sum(-1))
-    return np.stack([solved[..., 0, 0], spread + noise * solved[..., 0, 1]], axis=-1)
+    told = np.empty((*spread.shape, 2))
+    told[..., 0] = solved[..., 0, 0]
+    told[..., 1] = spread + noise * solved[..., 0, 1]
+    return told
 
 
 def _diagonal(square: Array) -> Array:
