@@ -63,10 +63,13 @@ from experiments.support.searches import (
     save_tables,
 )
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
+from lcpfn.network.peer_description import PEER
 from lcpfn.network.peers import PeerConfig, PeerNetwork
 from lcpfn.peer_weights import load_peer_network, save_peer_network
 from lcpfn.priors.searches import SearchPrior
 
+# Columns that say whether something is known.
+_KNOWN = [PEER[name] for name in ("met_known", "became_known", "finished", "alike_known")]
 # How often a family is asked about.
 _WEIGHTS = {
     "lcbench": 1.0,
@@ -133,6 +136,7 @@ def train(
     harm: Annotated[
         float, typer.Option(help="how much more it counts what peers of other tasks do")
     ] = 1.5,
+    noise: Annotated[float, typer.Option(help="deviation of what is added to descriptions")] = 0.0,
     seed: int = 0,
 ) -> None:
     """Trains on questions about runs of searches and their peers."""
@@ -157,13 +161,20 @@ def train(
     network = PeerNetwork(config, weights)
     optimiser = torch.optim.AdamW(weights.values(), rate, betas=(0.9, 0.98), weight_decay=0.2)
     chances = [chance for _, _, chance in _BATCHES]
-    seen, told = 0, np.zeros(2)
+    seen, means = 0, np.zeros(2)
     for step in range(steps):
         remaining = 1 - step / steps
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * remaining)
         wanted, count, _ = _BATCHES[rng.choice(len(_BATCHES), p=chances)]
         questions = draw(pools[rng.integers(len(pools))], _WEIGHTS, count, wanted, rng)
+        if noise:
+            told = [
+                part + noise * rng.normal(size=part.shape).astype(np.float32)
+                for part in (questions.peers, questions.own)
+            ]
+            told[0][..., _KNOWN] = questions.peers[..., _KNOWN]
+            questions = replace(questions, peers=told[0], own=told[1])
         surprise, score = objective(network, questions)
         counts = 1 + (harm - 1) * torch.from_numpy(questions.foreign).float()
         weighted = score.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
@@ -178,9 +189,9 @@ def train(
                 mean.lerp_(weights[name].detach(), 1 - kept)
         seen += count
         now = np.array([surprise.mean().item(), score.mean().item()])
-        told = now if step == 0 else 0.99 * told + 0.01 * now
+        means = now if step == 0 else 0.99 * means + 0.01 * now
         if step % 200 == 199:
-            print(f"{step + 1} of {steps}: {told[0]:.3f} nats, score {told[1]:.3f}", flush=True)
+            print(f"{step + 1} of {steps}: {means[0]:.3f} nats, score {means[1]:.3f}", flush=True)
     stage = {
         "steps": steps,
         "questions": seen,
@@ -188,6 +199,7 @@ def train(
         "seed": seed,
         "learning_rate": rate,
         "harm": harm,
+        "noise": noise,
         "tables": [path.stem for path in tables],
         "processor_seconds": round(time.process_time() - begin),
     }
@@ -258,7 +270,8 @@ def _begun(start: Path | None, rng: np.random.Generator) -> tuple[PeerConfig, di
     found = {}
     for name, shape in config.shapes().items():
         found[name] = np.zeros(shape, np.float32)
-        found[name][tuple(slice(size) for size in known[name].shape)] = known[name]
+        if name in known:
+            found[name][tuple(slice(size) for size in known[name].shape)] = known[name]
     return config, found
 
 

@@ -193,12 +193,13 @@ def _facts(network: Engine, tracks: Sequence[Track], landmark: int) -> list[Arra
     """
     heard = []
     for track in tracks:
-        if landmark not in track.facts:
-            place = track.place(landmark)
-            if place is None:
-                track.facts[landmark] = None
-            else:
-                heard.append((track, place))
+        if landmark in track.facts:
+            continue
+        place = track.place(landmark)
+        if place is None:
+            track.facts[landmark] = None
+        else:
+            heard.append((track, place))
     if heard:
         learn(network, [(track, track.pairs(place)) for track, place in heard])
         rows = prepared(np.array([_fact(track, place) for track, place in heard]))
@@ -307,10 +308,11 @@ def read_peers(
     # What stands for the model and the arguments is kept with what was read, so that no other
     # object can take its place.
     asked = (identity or encode, curve.goal, lasting(bounds), lasting(schedule))
+    as_long = (curve.horizon, *asked)
     found = []
     for peer in peers:
         horizon = curve.horizon if peer.horizon is None else peer.horizon
-        key = (horizon, *asked)
+        key = as_long if peer.horizon is None else (horizon, *asked)
         told = peer.remembered.get(key, _UNREAD)
         if told is _UNREAD:
             while len(peer.remembered) >= _REMEMBERED:

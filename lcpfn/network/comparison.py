@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from lcpfn.network.columns import Columns
 from lcpfn.network.likeness import Unlikeness
 from lcpfn.network.outcomes import COMPANY, EXPECTED, REGRESSIONS, put_company, put_expected
-from lcpfn.network.peer_description import END_IN_WIDTHS, PLACED_BY, PREPARED, described
+from lcpfn.network.peer_description import END_IN_WIDTHS, END_OFF, PLACED_BY, PREPARED, described
 from lcpfn.network.placement import MIDDLE, PLACEMENT, put_placement, regards
-from lcpfn.network.run_facts import SIZES, Pairs, fact
-from lcpfn.network.scales import FAR_AWAY, LARGEST, logs, scores, units
+from lcpfn.network.run_facts import SIZES, Pairs
+from lcpfn.network.scales import FAR_AWAY, LARGEST, logs, units
 from lcpfn.network.trust import trust
 
 Array = NDArray[np.float64]
@@ -45,8 +45,6 @@ OWN = Columns(
         "skew": 1,
         "log_count": 1,
         "one_in": 1,
-        "met": 1,
-        "met_known": 1,
         "placement": len(PLACEMENT),
         "company": len(COMPANY),
         "expected": len(REGRESSIONS) * len(EXPECTED),
@@ -119,8 +117,10 @@ def compared(
         places,
         peers[..., PREPARED["became_met"]],
         told[..., END_IN_WIDTHS],
+        told[..., END_OFF],
         known,
         known & finished,
+        present,
     )
     return Compared(told, _clean(mine), trust(share, finished.sum(-1), count))
 
@@ -134,15 +134,12 @@ def _put_own(
     out[..., OWN["moves_in_spreads"]] = moves[..., 1, :]
     out[..., OWN["outlook_in_strides"]] = moves[..., 2, -1]
     sizes = logs(SIZES.differences(own))
-    met = scores(own[..., fact("met")])
     out[..., OWN["log_units"]] = log_units[..., 1:] - log_units[..., :1]
     out[..., OWN["share"]] = share
     out[..., OWN["log_share"]] = np.log(share)
     out[..., OWN["skew"]] = 0.5 * (sizes[..., 1] - sizes[..., 2])
     out[..., OWN["log_count"]] = 0.5 * np.log1p(count)
     out[..., OWN["one_in"]] = 1 / np.maximum(count, 1.0)
-    out[..., OWN["met"]] = met
-    out[..., OWN["met_known"]] = ~np.isnan(met)
 
 
 def _clean(table: Array) -> NDArray[np.float32]:

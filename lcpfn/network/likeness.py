@@ -64,12 +64,10 @@ def unlikeness(
     weights = np.empty((*relevance.shape[:-1], 2, relevance.shape[-1]))
     weights[..., 0, :] = 1.0
     weights[..., 1, :] = relevance
-    distances = np.sqrt(weights @ squared / (weights @ both + 1e-12))
+    distances = np.sqrt(weights @ squared / np.maximum(weights @ both, 1e-12))
     distances = np.where(counted[..., None, :] > 0, distances, np.nan)
     share = np.sqrt(_TOGETHER * relevance / relevance.sum(-1, keepdims=True))
-    return Unlikeness(
-        np.swapaxes(distances, -1, -2), np.swapaxes(moved * share[..., None], -1, -2)
-    )
+    return Unlikeness(np.swapaxes(distances, -1, -2), np.swapaxes(moved * share[..., None], -1, -2))
 
 
 def _ranks(values: Array, known: Array) -> Array:
