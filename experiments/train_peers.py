@@ -84,8 +84,6 @@ _WEIGHTS = {
 _BATCHES = (((1, 4), 320, 0.4), ((5, 16), 128, 0.35), ((17, 64), 40, 0.25))
 _WARMUP = 200
 _AVERAGED_OVER = 500
-# The score in the metric's own unit counts this much beside the density's logarithm.
-_SCORE_WEIGHT = 2.0
 _MOST_SCORE = 5.0
 _FARTHEST = 20.0
 
@@ -136,6 +134,9 @@ def train(
     harm: Annotated[
         float, typer.Option(help="how much more it counts what peers of other tasks do")
     ] = 1.5,
+    score: Annotated[
+        float, typer.Option(help="how much it counts beside the density's logarithm")
+    ] = 2.0,
     noise: Annotated[float, typer.Option(help="deviation of what is added to descriptions")] = 0.0,
     seed: int = 0,
 ) -> None:
@@ -169,16 +170,11 @@ def train(
         wanted, count, _ = _BATCHES[rng.choice(len(_BATCHES), p=chances)]
         questions = draw(pools[rng.integers(len(pools))], _WEIGHTS, count, wanted, rng)
         if noise:
-            told = [
-                part + noise * rng.normal(size=part.shape).astype(np.float32)
-                for part in (questions.peers, questions.own)
-            ]
-            told[0][..., _KNOWN] = questions.peers[..., _KNOWN]
-            questions = replace(questions, peers=told[0], own=told[1])
-        surprise, score = objective(network, questions)
+            questions = blurred(questions, noise, rng)
+        surprise, missed = objective(network, questions)
         counts = 1 + (harm - 1) * torch.from_numpy(questions.foreign).float()
-        weighted = score.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
-        loss = (counts * (surprise + _SCORE_WEIGHT * weighted)).mean()
+        weighted = missed.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
+        loss = (counts * (surprise + score * weighted)).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
@@ -188,7 +184,7 @@ def train(
             for name, mean in average.items():
                 mean.lerp_(weights[name].detach(), 1 - kept)
         seen += count
-        now = np.array([surprise.mean().item(), score.mean().item()])
+        now = np.array([surprise.mean().item(), missed.mean().item()])
         means = now if step == 0 else 0.99 * means + 0.01 * now
         if step % 200 == 199:
             print(f"{step + 1} of {steps}: {means[0]:.3f} nats, score {means[1]:.3f}", flush=True)
@@ -199,6 +195,7 @@ def train(
         "seed": seed,
         "learning_rate": rate,
         "harm": harm,
+        "score": score,
         "noise": noise,
         "tables": [path.stem for path in tables],
         "processor_seconds": round(time.process_time() - begin),
@@ -227,6 +224,22 @@ def average(
     lasts = [_stages(path)[-1] for path in trained]
     note = {"averaged": f"the mean of the weights after the last {len(lasts)} stages, side by side"}
     save_peer_network(out, mixed, {**_card([*before, *lasts]), **note})
+
+
+def blurred(questions: Episodes, noise: float, rng: np.random.Generator) -> Episodes:
+    """Questions whose descriptions are a little off, so that no benchmark is known by its numbers.
+
+    Args:
+        questions: what is asked.
+        noise: deviation of what is added; whether something is known stays as it is.
+        rng: source of randomness.
+    """
+    peers, own = (
+        part + noise * rng.normal(size=part.shape).astype(np.float32)
+        for part in (questions.peers, questions.own)
+    )
+    peers[..., _KNOWN] = questions.peers[..., _KNOWN]
+    return replace(questions, peers=peers, own=own)
 
 
 def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor]:
