@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lcpfn.network.columns import Columns
 from lcpfn.network.likeness import Unlikeness
 from lcpfn.network.outcomes import COMPANY, EXPECTED, REGRESSIONS, put_company, put_expected
-from lcpfn.network.peer_description import END_IN_WIDTHS, END_OFF, PLACED_BY, PREPARED, described
+from lcpfn.network.peer_description import END_IN_WIDTHS, PLACED_BY, PREPARED, described
 from lcpfn.network.placement import MIDDLE, PLACEMENT, put_placement, regards
 from lcpfn.network.run_facts import SIZES, Pairs
 from lcpfn.network.scales import FAR_AWAY, LARGEST, logs, units
@@ -117,10 +117,8 @@ def compared(
         places,
         peers[..., PREPARED["became_met"]],
         told[..., END_IN_WIDTHS],
-        told[..., END_OFF],
         known,
         known & finished,
-        present,
     )
     return Compared(told, _clean(mine), trust(share, finished.sum(-1), count))
 

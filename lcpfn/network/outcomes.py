@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,25 +20,17 @@ COMPANY = Columns({"means": 2, "deviations": 2, "certainties": 2, "known": 2, "e
 _FAR_OFF = 1.1
 _VARIANCE = 0.3
 
-EXPECTED = Columns(
-    {"precise_mean": 1, "precision": 1, "mean": 1, "log_variance": 1, "agreement": 1}
-)
+EXPECTED = Columns({"precise_mean": 1, "precision": 1, "mean": 1, "log_variance": 1})
 """What a regression expects: the first two are natural parameters of its normal distribution, less
-those of a variance of one; and how well it tells of the peers themselves."""
-REGRESSIONS = ("score", "value", "outlook")
-"""Of what is expected of the run: the score of its end, its end itself, and what is forecast of it,
-as of peers that were like it so far."""
+those of a variance of one."""
+REGRESSIONS = ("score", "value")
+"""Of what is expected of the run: the score of its end, and its end itself."""
 _FARTHEST = 6.0
-_MOST = np.array([3.0, 8.0, 8.0])
+_LARGEST_SCORE, _LARGEST_VALUE = 3.0, 8.0
 # A value off by the width of the forecast is a score of so much.
 _VALUE_SCALE = 2.2
-_NOISE = np.array([0.6, 0.4, 0.2])
+_NOISE = np.array([0.6, 0.4])
 _LEAST_VARIANCE, _LARGEST_PARAMETER = 0.08, 12.0
-_SLOPE, _LEVEL, _NOTHING = 1.0, 0.3, 1e6
-FORECAST, RECORD = 0, 1
-"""The places of peers by what is forecast of them, and by their newest records."""
-# By which nearness goes: by what is forecast, but where that is asked for.
-_NEAR = np.array([FORECAST, FORECAST, RECORD])
 
 
 def votes(known: NDArray[np.bool_], scores: Array, reach: Array) -> Array:
@@ -82,66 +73,37 @@ def put_expected(
     out: Array,
     places: Array,
     scores: Array,
-    ends: Array,
-    off: Array,
+    values: Array,
     known: NDArray[np.bool_],
     finished: NDArray[np.bool_],
-    present: NDArray[np.bool_] | None,
 ) -> None:
     """Writes what regressions over peers expect of the run.
 
     Args:
         out: (..., len(REGRESSIONS) * len(EXPECTED)) to write to.
-        places: (..., n, k) how peers differ from the run.
+        places: (..., n, k) how peers differ from the run; nearness goes by the first.
         scores: (..., n) at which what became of peers lay in their forecasts.
-        ends: (..., n) their ends less the median of the run's forecast, in widths of that, on a
+        values: (..., n) their ends less the median of the run's forecast, in widths of that, on a
             logarithmic scale.
-        off: (..., n) these less the medians of their own forecasts.
         known: (..., n) of which peers there is a score.
         finished: (..., n) which of these have ended.
-        present: (..., n) which peers there are; None for all.
     """
     places = clipped(places, -_FARTHEST, _FARTHEST)
-    near = np.swapaxes(places[..., _NEAR], -1, -2)
-    outcomes = np.empty(near.shape)
-    outcomes[..., 0, :] = scores
-    outcomes[..., 1, :] = _VALUE_SCALE * ends
-    outcomes[..., 2, :] = _VALUE_SCALE * places[..., FORECAST]
-    without = np.empty(near.shape)
-    without[..., 0, :] = scores
-    without[..., 1, :] = _VALUE_SCALE * off
-    without[..., 2, :] = outcomes[..., 2, :]
-    which = np.empty(near.shape)
-    which[..., 0, :] = known
-    which[..., 1, :] = finished
-    which[..., 2, :] = True if present is None else present
-    most = _MOST[:, None]
-    outcomes = clipped(outcomes * which, -most, most)
-    told = straight(
-        places,
-        near,
-        outcomes,
-        clipped(without * which, -most, most),
-        which,
-        _ridge(places.shape[-1]),
-        _NOISE,
-    )
+    outcomes = np.empty((*scores.shape, 2))
+    outcomes[..., 0] = clipped(scores, -_LARGEST_SCORE, _LARGEST_SCORE)
+    outcomes[..., 1] = clipped(_VALUE_SCALE * values, -_LARGEST_VALUE, _LARGEST_VALUE)
+    which = np.empty((*scores.shape, 2))
+    which[..., 0] = known
+    which[..., 1] = finished
+    outcomes *= which
+    found = straight(places, outcomes, which, _NOISE)
+    mean = found[..., 0]
     # Both natural parameters stay within what the network is shown.
-    least = np.maximum(_LEAST_VARIANCE, np.abs(told.mean) / _LARGEST_PARAMETER)
-    variance = np.maximum(told.variance, least)
-    found = np.empty((*told.mean.shape, len(EXPECTED)))
-    found[..., EXPECTED["precise_mean"]] = told.mean / variance
-    found[..., EXPECTED["precision"]] = 1 / variance - 1
-    found[..., EXPECTED["mean"]] = 2 * told.mean
-    found[..., EXPECTED["log_variance"]] = np.log(variance)
-    found[..., EXPECTED["agreement"]] = told.agreement
-    out[...] = found.reshape(out.shape)
-
-
-@lru_cache(maxsize=32)
-def _ridge(count: int) -> Array:
-    """(kinds, 1 + count, 1 + count) how much coefficients are shrunk; no forecast tells itself."""
-    shrunk = np.array([_LEVEL, *[_SLOPE] * count])
-    itself = shrunk.copy()
-    itself[1 + FORECAST] = _NOTHING
-    return np.stack([np.diag(shrunk), np.diag(shrunk), np.diag(itself)])
+    least = np.maximum(_LEAST_VARIANCE, np.abs(mean) / _LARGEST_PARAMETER)
+    variance = np.maximum(found[..., 1], least)
+    told = np.empty((*mean.shape, len(EXPECTED)))
+    told[..., EXPECTED["precise_mean"]] = mean / variance
+    told[..., EXPECTED["precision"]] = 1 / variance - 1
+    told[..., EXPECTED["mean"]] = 2 * mean
+    told[..., EXPECTED["log_variance"]] = np.log(variance)
+    out[...] = told.reshape(out.shape)

@@ -89,16 +89,13 @@ MIDDLES = PREPARED["regards"].start + MIDDLE
 _BEFORE_KNOWN = PREPARED.through("became_known")
 PLACED_BY = np.array(
     [
-        *(_LINES.index([name, f"own.{name}"]) for name in ("middle", "value", "half", "first")),
+        *(_LINES.index([name, f"own.{name}"]) for name in ("middle", "value", "half")),
         PEER["log_width"],
     ]
 )
-"""Where peers are for regressions: how they differ in widths, and in the width itself; the first
-are those that `lcpfn.network.outcomes` calls `FORECAST` and `RECORD`."""
+"""Where peers are for regressions: how they differ in widths, and in the width itself."""
 END_IN_WIDTHS = _LINES.index(["became", "own.middle"])
 """The column of what became of a peer less the median of the run's forecast."""
-END_OFF = _LINES.index(["became", "became_middle"])
-"""The column of what became of a peer less the median of its own forecast."""
 
 
 def worths(peers: Array) -> Array:

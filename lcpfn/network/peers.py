@@ -32,28 +32,15 @@ _MASKED = -1e9
 # Scores of attention beyond this are as good as this, and their exponentials are numbers.
 _MOST_SCORE = 60.0
 _LEAST_SQUARE = 1e-5
-_WIDTHS = WIDTHS.astype(np.float32)
 _LOG_WIDTHS = np.log(WIDTHS).astype(np.float32)
 _HELPFUL_AT_FIRST = 1.5
 # Of a normal density over scores, less a constant: what its natural parameters are multiplied with.
 _CENTRES = 0.5 * (EDGES[1:] + EDGES[:-1])
 _SCORES = 0.5 * np.log(_CENTRES / (1 - _CENTRES))
 _NATURAL = np.stack([_SCORES, -0.5 * _SCORES**2]).clip(-8, 8).astype(np.float32)
-# What the network answers: the bins, whether peers help, the heed that is given to regressions and
-# to the outcomes of peers as they are, and how many peers would have to be known for half of that.
+_ANSWERS = BINS + 1 + len(REGRESSIONS)
 _HELPFUL = slice(BINS, BINS + 1)
-_HEED = slice(BINS + 1, BINS + 1 + len(REGRESSIONS))
-_HEED_OUTCOMES = slice(_HEED.stop, _HEED.stop + 1)
-_LOG_ENOUGH = slice(_HEED.stop + 1, _HEED.stop + 2)
-_ANSWERS = _LOG_ENOUGH.stop
-_ENOUGH_AT_FIRST = 2.0
-# Where an outcome of a peer was, others will be near: a normal kernel over scores.
-_KERNEL = 0.3
-_LEAST_EDGE, _MOST_PULL, _NOWHERE = 2e-6, 6.0, 1e-30
-_BIN_SCORES = _SCORES.astype(np.float32)
-_BIN_SIZES = np.diff(
-    [0.5 * np.log(edge / (1 - edge)) for edge in EDGES.clip(_LEAST_EDGE, 1 - _LEAST_EDGE)]
-).astype(np.float32)
+_HEED = slice(BINS + 1, _ANSWERS)
 
 
 @dataclass(frozen=True)
@@ -96,7 +83,6 @@ class PeerConfig:
                 f"{layer}.expand_bias": (2 * width,),
                 f"{layer}.contract": (2 * width, width),
             }
-        found["outcomes.ask"] = (width, width)
         return found | {"norm": (width,), "head": (width, _ANSWERS), "head_bias": (_ANSWERS,)}
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
@@ -105,14 +91,13 @@ class PeerConfig:
         for name, shape in self.shapes().items():
             if "norm" in name:
                 drawn = np.ones(shape)
-            elif "head" in name or "bias" in name or name == "outcomes.ask":
+            elif "head" in name or "bias" in name:
                 drawn = np.zeros(shape)
             else:
                 damping = 0.4 if "mix" in name or "contract" in name else 1.0
                 drawn = damping * shape[0] ** -0.5 * generator.normal(size=shape)
             found[name] = drawn.astype(np.float32)
         found["head_bias"][_HELPFUL] = _HELPFUL_AT_FIRST
-        found["head_bias"][_LOG_ENOUGH] = _ENOUGH_AT_FIRST
         return found
 
 
@@ -147,12 +132,8 @@ class PeerNetwork:
             mask = xp.astype(xp.where(present, 0.0, _MASKED)[..., None, :], x.dtype)
         for layer in parts.layers:
             x = self._block(xp, layer, x, told, mask)
-        x = _even(xp, x)
-        answer = x[..., 0, :] @ parts.head + self.weights["head_bias"]
-        pull = (x @ parts.outcomes_ask) @ xp.swapaxes(told, -1, -2)
-        came = _outcomes(xp, peers, pull[..., 0, :], present, answer[..., _LOG_ENOUGH])
+        answer = _even(xp, x)[..., 0, :] @ parts.head + self.weights["head_bias"]
         logits = answer[..., :BINS] + _heeded(xp, answer[..., _HEED], own)
-        logits = logits + answer[..., _HEED_OUTCOMES] * came
         return _mixed(xp, logits, answer[..., _HELPFUL])
 
     def _block(
@@ -202,8 +183,7 @@ class PeerNetwork:
                     weights[f"{layer}.contract"],
                 )
             )
-        ask = weights["norm"][:, None] * weights["outcomes.ask"] * told_gain * width**-0.5
-        return _Parts(layers, weights["norm"][:, None] * weights["head"], ask)
+        return _Parts(layers, weights["norm"][:, None] * weights["head"])
 
 
 class _Layer(NamedTuple):
@@ -228,12 +208,10 @@ class _Parts(NamedTuple):
     Args:
         layers: of each time that the run asks.
         head: (width, answers).
-        outcomes_ask: (width, width) the run's to which peers' outcomes are to be its own.
     """
 
     layers: Sequence[_Layer]
     head: AnyArray
-    outcomes_ask: AnyArray
 
 
 def _heeded(xp: ArrayModule, heed: AnyArray, own: AnyArray) -> AnyArray:
@@ -243,32 +221,6 @@ def _heeded(xp: ArrayModule, heed: AnyArray, own: AnyArray) -> AnyArray:
     # Products of densities: their natural parameters add up.
     natural = (heed[..., None, :] @ told)[..., 0, :2]
     return natural @ _constant(xp, _NATURAL, own)
-
-
-def _outcomes(
-    xp: ArrayModule, peers: AnyArray, pull: AnyArray, present: AnyArray | None, log_enough: AnyArray
-) -> AnyArray:
-    """Log-density (..., BINS) of the scores at which the ends of peers came, each by its pull.
-
-    Args:
-        peers: (..., n, len(PEER)).
-        pull: (..., n) logarithms of how much each counts.
-        present: (..., n) which there are; None for all.
-        log_enough: (..., 1) how many would have to be known to count as much as none.
-    """
-    known = peers[..., PEER["became_known"]] > 0
-    heed = known * xp.exp(clipped(pull, -_MOST_PULL, _MOST_PULL))
-    if present is not None:
-        heed = heed * present
-    off = peers[..., PEER["became_met"]][..., None] - _constant(xp, _BIN_SCORES, peers)
-    near = xp.exp((-0.5 / _KERNEL**2) * off * off)
-    sizes = _constant(xp, _BIN_SIZES, peers)
-    total = near @ sizes
-    told = ((heed / (total + _NOWHERE))[..., None, :] @ near)[..., 0, :]
-    enough = xp.exp(clipped(log_enough, -_MOST_PULL, _MOST_PULL))
-    widths = _constant(xp, _WIDTHS, peers)
-    everyone = heed @ _constant(xp, _summing(heed.shape[-1]), peers)
-    return xp.log((enough + told * (sizes / widths)) / (enough + everyone))
 
 
 def _mixed(xp: ArrayModule, logits: AnyArray, helpful: AnyArray) -> AnyArray:

@@ -1,13 +1,13 @@
-"""What the outcomes of peers say of a run by how near they are: small regressions, not fitted.
+"""What the outcomes of peers say of a run by how near they are: a small regression, not fitted.
 
-Ridge regression that counts near peers more (Cleveland 1979), asked of one peer as of 64. It
-shrinks to what is expected without any, and says how well it tells of each peer by the others
-(Cook and Weisberg 1982 on residuals of what is left out).
+Ridge regression that counts near peers more (Cleveland 1979), asked of one peer as of 64; it
+shrinks to what is expected without any.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,56 +15,43 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _NEAR = 1.5
+_SLOPE, _LEVEL = 1.0, 0.3
 _BELIEVED = 2.0
 
 
-class Told(NamedTuple):
-    """What regressions say of a run.
-
-    Args:
-        mean, variance: (..., m) of the outcome of each kind.
-        agreement: (..., m) logarithm of how far off peers are where each is told by the others,
-            squared, over how far without any; negative where peers help each other.
-    """
-
-    mean: Array
-    variance: Array
-    agreement: Array
-
-
-def straight(
-    places: Array,
-    near: Array,
-    outcomes: Array,
-    off_alone: Array,
-    known: Array,
-    ridge: Array,
-    noise: Array,
-) -> Told:
+def straight(places: Array, outcomes: Array, known: Array, noise: Array) -> Array:
     """What lines through the outcomes of near peers say of a run.
 
     Args:
-        places: (..., n, k) of peers, less that of the run.
-        near: (..., m, n) of peers, less that of the run, by which nearness goes for each kind.
-        outcomes: (..., m, n) of several kinds, 0 where not known.
-        off_alone: (..., m, n) how far off peers are without any others.
-        known: (..., m, n) which are known.
-        ridge: (m, 1 + k, 1 + k) what is added to the products of constants and places.
+        places: (..., n, k) of peers, less that of the run; nearness goes by the first.
+        outcomes, known: (..., n, m) of several kinds, 0 where not known, and which are.
         noise: (m,) variance that outcomes of a kind are believed to have about the lines.
+
+    Returns:
+        (..., m, 2) means and variances.
     """
-    weights = np.exp((-0.5 / _NEAR**2) * near * near) * known
+    near = np.exp(-0.5 * (places[..., 0] / _NEAR) ** 2)
+    weights = np.swapaxes(near[..., None] * known, -1, -2)
     table = np.empty((*places.shape[:-1], places.shape[-1] + 1))
     table[..., 0] = 1.0
     table[..., 1:] = places
-    table = table[..., None, :, :]
-    weighted = weights[..., None] * table
-    inverse = np.linalg.inv(np.swapaxes(weighted, -1, -2) @ table + ridge)
-    lines = inverse @ (outcomes[..., None, :] @ weighted)[..., 0, :, None]
-    # What is left out moves its own prediction by its leverage.
-    leverage = ((table @ inverse) * weighted).sum(-1)
-    off = (outcomes - (table @ lines)[..., 0]) / (1 - leverage)
-    believed = _BELIEVED * noise
-    seen = believed + (weights * off * off).sum(-1)
-    spread = seen / (_BELIEVED + weights.sum(-1))
-    alone = believed + (weights * off_alone * off_alone).sum(-1)
-    return Told(lines[..., 0, 0], spread + noise * inverse[..., 0, 0], np.log(seen / alone))
+    weighted = weights[..., None] * table[..., None, :, :]
+    square = np.swapaxes(weighted, -1, -2) @ table[..., None, :, :]
+    square += _ridge(table.shape[-1])
+    outcomes = np.swapaxes(outcomes, -1, -2)
+    both = np.zeros((*square.shape[:-1], 2))
+    both[..., 0] = (outcomes[..., None, :] @ weighted)[..., 0, :]
+    both[..., 0, 1] = 1.0
+    solved = np.linalg.solve(square, both)
+    off = outcomes - (table[..., None, :, :] @ solved[..., :1])[..., 0]
+    seen = (weights * off * off).sum(-1)
+    spread = (_BELIEVED * noise + seen) / (_BELIEVED + weights.sum(-1))
+    told = np.empty((*spread.shape, 2))
+    told[..., 0] = solved[..., 0, 0]
+    told[..., 1] = spread + noise * solved[..., 0, 1]
+    return told
+
+
+@lru_cache(maxsize=32)
+def _ridge(count: int) -> Array:
+    return np.diag([_LEVEL, *[_SLOPE] * (count - 1)])
