@@ -25,6 +25,10 @@ twice, with the mean of both:
     python experiments/train_peers.py train third.safetensors --start second.safetensors ...
     python experiments/train_peers.py average peers.safetensors third.safetensors other.safetensors
 
+All that was of a network that also heard a Gaussian process over the peers. It is worth nothing
+beside the lines through near ones, so it is left out, and what the network made of it and the heed
+that it gave to it were added to those of the lines; the card says so.
+
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
 anyhow far; of the same search, of others, or mixed. In a third of the questions all forecasts
 of a search are wrong in the same random way, so that the network learns what peers tell about
@@ -63,13 +67,10 @@ from experiments.support.searches import (
     save_tables,
 )
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
-from lcpfn.network.peer_description import PEER
 from lcpfn.network.peers import PeerConfig, PeerNetwork
 from lcpfn.peer_weights import load_peer_network, save_peer_network
 from lcpfn.priors.searches import SearchPrior
 
-# Columns that say whether something is known.
-_KNOWN = [PEER[name] for name in ("met_known", "became_known", "finished", "alike_known")]
 # How often a family is asked about.
 _WEIGHTS = {
     "lcbench": 1.0,
@@ -84,6 +85,8 @@ _WEIGHTS = {
 _BATCHES = (((1, 4), 320, 0.4), ((5, 16), 128, 0.35), ((17, 64), 40, 0.25))
 _WARMUP = 200
 _AVERAGED_OVER = 500
+# The score in the metric's own unit counts this much beside the density's logarithm.
+_SCORE_WEIGHT = 2.0
 _MOST_SCORE = 5.0
 _FARTHEST = 20.0
 
@@ -134,10 +137,6 @@ def train(
     harm: Annotated[
         float, typer.Option(help="how much more it counts what peers of other tasks do")
     ] = 1.5,
-    score: Annotated[
-        float, typer.Option(help="how much it counts beside the density's logarithm")
-    ] = 2.0,
-    noise: Annotated[float, typer.Option(help="deviation of what is added to descriptions")] = 0.0,
     seed: int = 0,
 ) -> None:
     """Trains on questions about runs of searches and their peers."""
@@ -162,19 +161,17 @@ def train(
     network = PeerNetwork(config, weights)
     optimiser = torch.optim.AdamW(weights.values(), rate, betas=(0.9, 0.98), weight_decay=0.2)
     chances = [chance for _, _, chance in _BATCHES]
-    seen, means = 0, np.zeros(2)
+    seen, told = 0, np.zeros(2)
     for step in range(steps):
         remaining = 1 - step / steps
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * remaining)
         wanted, count, _ = _BATCHES[rng.choice(len(_BATCHES), p=chances)]
         questions = draw(pools[rng.integers(len(pools))], _WEIGHTS, count, wanted, rng)
-        if noise:
-            questions = blurred(questions, noise, rng)
-        surprise, missed = objective(network, questions)
+        surprise, score = objective(network, questions)
         counts = 1 + (harm - 1) * torch.from_numpy(questions.foreign).float()
-        weighted = missed.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
-        loss = (counts * (surprise + score * weighted)).mean()
+        weighted = score.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
+        loss = (counts * (surprise + _SCORE_WEIGHT * weighted)).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
@@ -184,10 +181,10 @@ def train(
             for name, mean in average.items():
                 mean.lerp_(weights[name].detach(), 1 - kept)
         seen += count
-        now = np.array([surprise.mean().item(), missed.mean().item()])
-        means = now if step == 0 else 0.99 * means + 0.01 * now
+        now = np.array([surprise.mean().item(), score.mean().item()])
+        told = now if step == 0 else 0.99 * told + 0.01 * now
         if step % 200 == 199:
-            print(f"{step + 1} of {steps}: {means[0]:.3f} nats, score {means[1]:.3f}", flush=True)
+            print(f"{step + 1} of {steps}: {told[0]:.3f} nats, score {told[1]:.3f}", flush=True)
     stage = {
         "steps": steps,
         "questions": seen,
@@ -195,8 +192,6 @@ def train(
         "seed": seed,
         "learning_rate": rate,
         "harm": harm,
-        "score": score,
-        "noise": noise,
         "tables": [path.stem for path in tables],
         "processor_seconds": round(time.process_time() - begin),
     }
@@ -224,22 +219,6 @@ def average(
     lasts = [_stages(path)[-1] for path in trained]
     note = {"averaged": f"the mean of the weights after the last {len(lasts)} stages, side by side"}
     save_peer_network(out, mixed, {**_card([*before, *lasts]), **note})
-
-
-def blurred(questions: Episodes, noise: float, rng: np.random.Generator) -> Episodes:
-    """Questions whose descriptions are a little off, so that no benchmark is known by its numbers.
-
-    Args:
-        questions: what is asked.
-        noise: deviation of what is added; whether something is known stays as it is.
-        rng: source of randomness.
-    """
-    peers, own = (
-        part + noise * rng.normal(size=part.shape).astype(np.float32)
-        for part in (questions.peers, questions.own)
-    )
-    peers[..., _KNOWN] = questions.peers[..., _KNOWN]
-    return replace(questions, peers=peers, own=own)
 
 
 def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor]:
@@ -283,8 +262,7 @@ def _begun(start: Path | None, rng: np.random.Generator) -> tuple[PeerConfig, di
     found = {}
     for name, shape in config.shapes().items():
         found[name] = np.zeros(shape, np.float32)
-        if name in known:
-            found[name][tuple(slice(size) for size in known[name].shape)] = known[name]
+        found[name][tuple(slice(size) for size in known[name].shape)] = known[name]
     return config, found
 
 

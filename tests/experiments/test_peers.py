@@ -81,7 +81,7 @@ def test_stages_are_averaged(made: Path, tmp_path: Path, monkeypatch):
     begun, *paths = (tmp_path / f"{name}.safetensors" for name in ("begun", "one", "other"))
     train_peers.train(begun, [made], steps=1)
     for seed, path in enumerate(paths, 1):
-        train_peers.train(path, [made], start=begun, steps=2, seed=seed, noise=0.1)
+        train_peers.train(path, [made], start=begun, steps=2, seed=seed)
     train_peers.average(tmp_path / "mean.safetensors", paths)
     mean, *each = (
         load_peer_network(path).weights["head"] for path in (tmp_path / "mean.safetensors", *paths)
