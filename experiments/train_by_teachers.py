@@ -1,21 +1,20 @@
-r"""Gives the default model back what an older one knew better: accuracies of small networks.
+r"""Teaches the default model what other models know better, and keeps what it knows.
 
-    python experiments/train_by_teachers.py runs/taught taught --model MODEL.safetensors \
-        --accuracies BEFORE.safetensors
-    python experiments/train_by_teachers.py runs/taught anchored --model MODEL.safetensors \
-        --accuracies BEFORE.safetensors --start runs/taught/taught.safetensors --steps 250 \
-        --rate 8e-5 --seed 6 --others 0.15 0.1 0.15 0.6
-    python experiments/train_default.py average runs/taught default \
-        --model runs/taught/anchored.safetensors --share 0.75 --model MODEL.safetensors --share 0.25
+    python experiments/train_by_teachers.py runs/taught first --model MODEL.safetensors \
+        --specialist runs/side/default.safetensors --older BEFORE.safetensors \
+        --accuracies 44 --own 0 --steps 800
+    python experiments/train_by_teachers.py runs/taught second \
+        --model runs/taught/first.safetensors --specialist runs/side/default.safetensors \
+        --older BEFORE.safetensors --steps 500 --rate 1.5e-4 --seed 6
 
-Training on recorded runs taught the default model deep networks, and cost it some of what it knew
-of data sets that it has not seen: accuracies of small networks that level off. The model before it
-(`BEFORE`, which saw draws of `RealisticPrior` alone) still knows them. So the network goes on with
-two teachers (distillation, Hinton et al. 2015; learning without forgetting, Li and Hoiem 2016): on
-accuracies that `RealisticPrior` draws, the one before; on all other draws and on varied recorded
-runs, itself as it was (`MODEL`). A teacher's whole forecast says far more than one outcome, and
-where a network is its own teacher nothing pulls it away; so little training is enough, and the rest
-stays.
+Three models are good at different things: the default model (`MODEL`), an average of weights over
+its stages; the network that trained longest on recorded runs (the specialist), which forecasts the
+runs of TaskSet best; and the one before both (`BEFORE`), which saw no recorded run and so forgot
+nothing of data sets that no stage holds. Averages of their weights lose some of each. So the
+default model goes on learning from their forecasts (distillation, Hinton et al. 2015; learning
+without forgetting, Li and Hoiem 2016), on draws of the priors and on varied recorded runs: the
+mixture of their forecasts is to be its own, and on accuracies of small networks that of the older
+model almost alone. A whole forecast says far more than one outcome, so little training is enough.
 
 Training can be killed and resumes.
 """
