@@ -77,7 +77,8 @@ def _ranks(values: Array, known: Array) -> Array:
     one = np.ones(values.shape[-1], np.float32)
     off = (one @ less - less @ one).astype(np.float64)
     most = np.maximum(known.sum(-1, keepdims=True) - 1, 1)
-    return 0.5 + 0.5 * off / most
+    ranks: Array = 0.5 + 0.5 * off / most
+    return ranks
 
 
 def _relevance(ranks: Array, known: Array, words: NDArray[np.bool_] | None) -> Array:
