@@ -43,7 +43,9 @@ lint: $(VENV)/.dev-ready  ## ruff check, ruff format --check, mypy
 	    --cache-dir $(CURDIR)/.mypy_cache | sed -E 's#^lcpfn/(priors|integrations)/#\1/#'
 
 pytest: $(VENV)/.dev-ready  ## Only the tests; those of the doors to frameworks without torch
-	$(BIN)/python -m pytest --ignore tests/integrations
+	@# Two at a time, each with one thread: more of them would wait for one another.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
+	    --ignore tests/integrations
 	$(BIN)/python -m pytest -p tests.without_torch tests/integrations
 
 bare: $(VENV)/.dev-ready $(BARE)/.ready  ## Build sdist and wheel, test forecasts without torch

@@ -1,21 +1,20 @@
-r"""Gives the default model back what an older one knew better: accuracies of small networks.
+r"""Teaches the default model what other models know better, and keeps what it knows.
 
-    python experiments/train_by_teachers.py runs/taught taught --model MODEL.safetensors \
-        --accuracies BEFORE.safetensors
-    python experiments/train_by_teachers.py runs/taught anchored --model MODEL.safetensors \
-        --accuracies BEFORE.safetensors --start runs/taught/taught.safetensors --steps 250 \
-        --rate 8e-5 --seed 6 --others 0.15 0.1 0.15 0.6
-    python experiments/train_default.py average runs/taught default \
-        --model runs/taught/anchored.safetensors --share 0.75 --model MODEL.safetensors --share 0.25
+    python experiments/train_by_teachers.py runs/taught first --model MODEL.safetensors \
+        --specialist runs/side/default.safetensors --older BEFORE.safetensors \
+        --accuracies 44 --own 0 --steps 800
+    python experiments/train_by_teachers.py runs/taught second \
+        --model runs/taught/first.safetensors --specialist runs/side/default.safetensors \
+        --older BEFORE.safetensors --steps 500 --rate 1.5e-4 --seed 6
 
-Training on recorded runs taught the default model deep networks, and cost it some of what it knew
-of data sets that it has not seen: accuracies of small networks that level off. The model before it
-(`BEFORE`, which saw draws of `RealisticPrior` alone) still knows them. So the network goes on with
-two teachers (distillation, Hinton et al. 2015; learning without forgetting, Li and Hoiem 2016): on
-accuracies that `RealisticPrior` draws, the one before; on all other draws and on varied recorded
-runs, itself as it was (`MODEL`). A teacher's whole forecast says far more than one outcome, and
-where a network is its own teacher nothing pulls it away; so little training is enough, and the rest
-stays.
+Three models are good at different things: the default model (`MODEL`), an average of weights over
+its stages; the network that trained longest on recorded runs (the specialist), which forecasts the
+runs of TaskSet best; and the one before both (`BEFORE`), which saw no recorded run and so forgot
+nothing of data sets that no stage holds. Averages of their weights lose some of each. So the
+default model goes on learning from their forecasts (distillation, Hinton et al. 2015; learning
+without forgetting, Li and Hoiem 2016), on draws of the priors and on varied recorded runs: the
+mixture of their forecasts is to be its own, and on accuracies of small networks that of the older
+model almost alone. A whole forecast says far more than one outcome, so little training is enough.
 
 Training can be killed and resumes.
 """
@@ -37,25 +36,75 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
-from experiments.train_default import recorded_priors, shared_card
+from experiments.support.recorded_runs import own_accuracies
+from experiments.train_default import fold_of, recorded_priors, shared_card
 from lcpfn.network.histogram import BinnedDistribution
+from lcpfn.network.inputs import UNKNOWN
 from lcpfn.network.transformer import Network
-from lcpfn.priors import AnnealedPrior, MixturePrior, Prior, RealisticPrior
+from lcpfn.priors import AnnealedPrior, MixturePrior, Prior, RealisticPrior, RecordedPrior
 from lcpfn.training import TrainingConfig
+from lcpfn.training.ascent import Ascent
 from lcpfn.training.checkpoint import CHECKPOINT_NAME, Checkpoint
-from lcpfn.training.optimisers import build_optimisers, learning_rate, set_rate
+from lcpfn.training.optimisers import learning_rate
 from lcpfn.training.questions import Examples, draw_examples
 from lcpfn.weights import save_weights
 
-# Curves of a step, and how many of them the older model teaches.
-_BATCH, _ACCURACIES = 128, 58
+# Curves of a step, and the share of other runs of small networks among those that are no
+# accuracies of theirs.
+_BATCH, _SMALL = 128, 0.38
+# Of accuracies of small networks, of other runs of theirs and of all others: how much the network
+# itself, the specialist and the older model teach.
+_SHARES = ((0.1, 0.0, 0.9), (0.3, 0.45, 0.25), (0.43, 0.45, 0.12))
+# Many accuracies count few examples.
+_ROUNDED = 0.5
 # A teacher's forecast is shown by so many of its quantiles, each as wide as this part of its
 # spread: a histogram has no gradient inside a bin.
-_QUANTILES, _WIDTH = 12, 0.15
+_QUANTILES, _WIDTH = 6, 0.15
 _SPREAD = (0.16, 0.84)
 _LEAST_WIDTH = 1e-6
 # One forecast that misses by far must not outweigh a batch.
 _FURTHEST = 20.0
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network whose forecasts are to be learned, and how much they weigh among others'.
+
+    Args:
+        network: gives the forecasts. Of the best value, and where learning rates are told, it is
+            asked only if it was trained to hear of them.
+        share: of the mixture of all teachers' forecasts.
+    """
+
+    network: Network
+    share: float
+
+    def asked(self, examples: Examples) -> Tensor:
+        """(curves, queries) the share, or 0 where a question is beyond the network."""
+        observations, best = examples.observations, examples.questions.best
+        assert best is not None
+        share = torch.full_like(best, self.share)
+        if not self.network.config.best:
+            share = share * (best == 0)
+        if not self.network.config.rates and observations.schedule is not None:
+            assert observations.rates is not None
+            told = (
+                torch.stack([observations.rates, *observations.schedule.unbind(-1)], -1) != UNKNOWN
+            )
+            share = share * ~told.flatten(1).any(1, keepdim=True)
+        return share
+
+    def divergence(self, ours: BinnedDistribution, examples: Examples, levels: Tensor) -> Tensor:
+        """(curves, queries), from quantiles of the forecasts at `levels` (k, curves, queries)."""
+        with torch.no_grad():
+            theirs = _answers(self.network, examples)
+            drawn = theirs.quantile(levels.clamp(1e-4, 1 - 1e-4))
+            low, high = (theirs.quantile(torch.full_like(levels[:1], level)) for level in _SPREAD)
+            width = (_WIDTH * (high - low) / 2).clamp_min(_LEAST_WIDTH).expand_as(drawn)
+            known = theirs.expected_log_prob(drawn, width)
+        missed = known - ours.expected_log_prob(drawn, width)
+        found = missed.clamp(-_FURTHEST, _FURTHEST).mean(0)
+        return torch.where(torch.isfinite(found), found, 0.0)
 
 
 @dataclass(frozen=True)
@@ -65,28 +114,30 @@ class Lesson:
     Args:
         prior: draws the curves.
         curves: of a step.
-        teacher: gives the forecasts that are to be learned.
-        of_best: gives those of the best value up to a step.
+        teachers: the mixture of their forecasts is to be learned. Questions that none of them
+            answers are left out.
     """
 
     prior: Prior
     curves: int
-    teacher: Network
-    of_best: Network
+    teachers: Sequence[Teacher]
 
     def divergence(self, network: Network, queries: int, generator: torch.Generator) -> Tensor:
-        """Mean Kullback-Leibler divergence of a network's forecasts from the teacher's."""
+        """Mean over the teachers of the Kullback-Leibler divergence from their forecasts.
+
+        It is least where that from their mixture is.
+        """
         examples = draw_examples(self.prior.sample(self.curves, generator), queries, generator)
         ours = _answers(network, examples)
-        levels = torch.rand((_QUANTILES, *examples.prefixes.shape), generator=generator)
-        levels = (levels + torch.arange(_QUANTILES)[:, None, None]) / _QUANTILES
-        found = _divergence(ours, self.teacher, examples, levels)
-        if self.of_best is not self.teacher:
-            best = _divergence(ours, self.of_best, examples, levels)
-            asked = examples.questions.best
-            assert asked is not None
-            found = torch.where(asked > 0, best, found)
-        return torch.where(torch.isfinite(found), found, 0.0).mean()
+        total, shares = torch.zeros(()), torch.zeros(())
+        for teacher in self.teachers:
+            levels = torch.rand((_QUANTILES, *examples.prefixes.shape), generator=generator)
+            levels = (levels + torch.arange(_QUANTILES)[:, None, None]) / _QUANTILES
+            share = teacher.asked(examples)
+            total = total + share * teacher.divergence(ours, examples, levels)
+            shares = shares + share
+        answered = shares > 0
+        return (total[answered] / shares[answered]).mean()
 
 
 def _answers(network: Network, examples: Examples) -> BinnedDistribution:
@@ -98,45 +149,36 @@ def _answers(network: Network, examples: Examples) -> BinnedDistribution:
     return found
 
 
-def _divergence(
-    ours: BinnedDistribution, teacher: Network, examples: Examples, levels: Tensor
-) -> Tensor:
-    """(curves, queries), from quantiles of the teacher's forecasts at `levels` (k, ...)."""
-    with torch.no_grad():
-        theirs = _answers(teacher, examples)
-        drawn = theirs.quantile(levels.clamp(1e-4, 1 - 1e-4))
-        low, high = (theirs.quantile(torch.full_like(levels[:1], level)) for level in _SPREAD)
-        width = (_WIDTH * (high - low) / 2).clamp_min(_LEAST_WIDTH).expand_as(drawn)
-        known = theirs.expected_log_prob(drawn, width)
-    missed = known - ours.expected_log_prob(drawn, width)
-    return missed.clamp(-_FURTHEST, _FURTHEST).mean(0)
-
-
 def lessons(
-    network: Network,
-    older: Network,
-    shares: Sequence[float],
+    teachers: Sequence[Network],
+    accuracies: int,
+    own: float,
     leave_out: int | None,
     data: Path,
 ) -> list[Lesson]:
-    """What is taught: accuracies by the older network, all else by the network as it is now.
+    """What is taught, by whom.
 
     Args:
-        network, older: the teachers.
-        shares: among all else, of annealed draws, losses of small networks, benchmarks' runs and
-            other recorded runs.
+        teachers: the network as it is before, the one trained longest on recorded runs, and the
+            older one, which has seen none of them.
+        accuracies: of small networks, so many curves of a step.
+        own: how many of these are the project's own recorded ones rather than drawn, as a share.
         leave_out: a half of the sources.
         data: folder with one folder for each family.
     """
-    priors: list[Prior] = [
-        AnnealedPrior(),
-        RealisticPrior(accuracy_rate=0.0),
-        *recorded_priors(data, leave_out),
-    ]
-    others = MixturePrior(list(zip(shares, priors, strict=True)))
+    kept = [run for run in own_accuracies() if fold_of(run) != leave_out]
+    benchmarks, others = recorded_priors(data, leave_out)
+    drawn = RealisticPrior(accuracy_rate=1.0, rounded_rate=_ROUNDED)
+    priors = (
+        MixturePrior([(1 - own, drawn), (own, RecordedPrior(kept))]) if own and kept else drawn,
+        MixturePrior([(0.4, RealisticPrior(accuracy_rate=0.0)), (0.6, benchmarks)]),
+        MixturePrior([(0.35, AnnealedPrior()), (0.65, others)]),
+    )
+    small = round(_SMALL * (_BATCH - accuracies))
+    counts = (accuracies, small, _BATCH - accuracies - small)
     return [
-        Lesson(RealisticPrior(accuracy_rate=1.0), _ACCURACIES, older, network),
-        Lesson(others, _BATCH - _ACCURACIES, network, network),
+        Lesson(prior, curves, tuple(map(Teacher, teachers, shares)))
+        for prior, curves, shares in zip(priors, counts, _SHARES, strict=True)
     ]
 
 
@@ -158,26 +200,21 @@ def teach(
 
     Returns:
         How many steps and seconds that took.
+
+    Raises:
+        TrainingError: the divergence or its gradient is no finite number.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    optimisers = build_optimisers(network, config)
+    ascent = Ascent(network, config)
     checkpoint = Checkpoint(
-        folder / CHECKPOINT_NAME, config, {}, network.train(), optimisers, generator
+        folder / CHECKPOINT_NAME, config, {}, network.train(), ascent.optimisers, generator
     )
     done, before = checkpoint.resume()
     began = saved = time.monotonic()
     for step in range(done, config.steps):
         found = [lesson.divergence(network, config.queries, generator) for lesson in taught]
-        total = sum(lesson.curves * each for lesson, each in zip(taught, found, strict=True)) / sum(
-            lesson.curves for lesson in taught
-        )
-        assert isinstance(total, Tensor)
-        total.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        set_rate(optimisers, learning_rate(config, step))
-        for optimiser in optimisers if torch.isfinite(norm) else ():
-            optimiser.step()
-        network.zero_grad(set_to_none=True)
+        counts = torch.tensor([float(lesson.curves) for lesson in taught])
+        ascent.step(-(counts @ torch.stack(found)) / counts.sum(), learning_rate(config, step))
         now = time.monotonic()
         if step % 20 == 0:
             shown = ", ".join(f"{float(each.detach()):.4f}" for each in found)
@@ -192,25 +229,26 @@ def main(
     out: Annotated[Path, typer.Argument(help="folder for checkpoints and weights")],
     name: Annotated[str, typer.Argument(help="of the weights")],
     model: Annotated[str, typer.Option(help="name or path of the model to go on with")],
-    accuracies: Annotated[str, typer.Option(help="name or path of the one that knows them")],
-    start: Annotated[
-        str | None, typer.Option(help="name or path of the weights to begin with; else the model's")
-    ] = None,
+    specialist: Annotated[str, typer.Option(help="of the one trained longest on recorded runs")],
+    older: Annotated[str, typer.Option(help="of the one that has seen none of them")],
+    accuracies: Annotated[
+        int, typer.Option(help="curves of a step that are accuracies of small networks")
+    ] = 60,
+    own: Annotated[
+        float, typer.Option(help="how many of these are the project's own recorded ones, a share")
+    ] = 0.4,
     leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
-    steps: Annotated[int, typer.Option(help="of 128 curves each")] = 500,
+    steps: Annotated[int, typer.Option(help=f"of {_BATCH} curves each")] = 800,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-4,
     seed: int = 5,
-    others: Annotated[
-        tuple[float, float, float, float],
-        typer.Option(help="shares of annealed draws, losses, benchmarks and other recorded runs"),
-    ] = (0.25, 0.2, 0.2, 0.35),
     data: Annotated[Path, typer.Option(help="folder with one folder of .npz per family")] = Path(
         "../shared/data"
     ),
 ) -> None:
-    """Trains on with two teachers."""
+    """Trains on with three teachers."""
     torch.set_num_threads(1)
-    begin, older = lcpfn.load(model), lcpfn.load(accuracies)
+    loaded = [lcpfn.load(path) for path in (model, specialist, older)]
+    begin = loaded[0]
     config = TrainingConfig(
         curves=steps * _BATCH,
         batch=_BATCH,
@@ -220,25 +258,27 @@ def main(
         seed=seed,
         network=begin.network.config,
     )
-    network = Network.of((begin if start is None else lcpfn.load(start)).network)
-    itself, theirs = (Network.of(each.network) for each in (begin, older))
-    for teacher in (itself, theirs):
+    network = Network.of(begin.network)
+    teachers = [Network.of(each.network) for each in loaded]
+    for teacher in teachers:
         teacher.requires_grad_(False)
-    taught = lessons(itself, theirs, others, leave_out, data)
+    taught = lessons(teachers, accuracies, own, leave_out, data)
     made, seconds = teach(network, taught, config, out / name)
     card = {
         **shared_card(begin.card),
-        "taught_by": {
-            "itself": begin.card["sha256"],
-            "accuracies": older.card["sha256"],
-            "curves": made * _BATCH,
-            "share_of_accuracies": _ACCURACIES / _BATCH,
-            "shares_of_others": others,
-            "steps": made,
-            "seconds": round(seconds),
-            "learning_rate": rate,
-            "seed": seed,
-        },
+        "taught": [
+            *begin.card.get("taught", []),
+            {
+                "by": [each.card["sha256"] for each in loaded],
+                "shares": _SHARES,
+                "curves": [lesson.curves for lesson in taught],
+                "own": own,
+                "steps": made,
+                "seconds": round(seconds),
+                "learning_rate": rate,
+                "seed": seed,
+            },
+        ],
     }
     print(save_weights(out, name, network.eval().engine(), card))
 

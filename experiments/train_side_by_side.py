@@ -43,10 +43,10 @@ from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network
 from lcpfn.priors import AnnealedPrior, Augmentation, Prior, RealisticPrior, RecordedPrior
 from lcpfn.priors.recorded import RecordedRun
+from lcpfn.training.ascent import Ascent
 from lcpfn.training.config import TrainingConfig
 from lcpfn.training.hardware import half_precision_pays, hardware
 from lcpfn.training.objective import Objective
-from lcpfn.training.optimisers import build_optimisers, set_rate
 from lcpfn.training.questions import Examples, draw_examples
 from lcpfn.weights import save_weights
 
@@ -219,13 +219,13 @@ def _learn(
     network = Network(config.network).initialise(torch.Generator().manual_seed(config.seed))
     network.take_over(Network.of(begin.network))
     network.to(device).train()
-    optimisers = build_optimisers(network, config)
+    ascent = Ascent(network, config)
     objective = Objective(network, config.crps)
     half = half_precision_pays(device)
     losses: dict[str, list[float]] = defaultdict(list)
     heard: dict[str, int] = defaultdict(int)
     began = saved = time.monotonic()
-    steps = skipped = 0
+    steps = 0
     waited = 0.0
     while True:
         now = time.monotonic()
@@ -244,15 +244,7 @@ def _learn(
         context = network.view.observe(examples.observations)
         with torch.autocast(device.type, torch.bfloat16, enabled=half and share < _FULL_PRECISION):
             score = objective(context, examples)
-        (-score).backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip))
-        set_rate(optimisers, rate)
-        if math.isfinite(norm):
-            for optimiser in optimisers:
-                optimiser.step()
-        else:
-            skipped += 1
-        network.zero_grad(set_to_none=True)
+        ascent.step(score, rate)
         steps += 1
         heard[name] += len(examples.clean)
         losses[name].append(float(score.detach()))
@@ -260,7 +252,7 @@ def _learn(
             told = ", ".join(f"{part} {np.mean(of):.3f}" for part, of in sorted(losses.items()))
             speed = f"{(now - began) / steps * 1e3:.0f} ms, {waited / (now - began):.0%} waiting"
             print(
-                f"{pupil.name} {share:.0%} {steps} steps ({speed}, {skipped} skipped): {told}",
+                f"{pupil.name} {share:.0%} {steps} steps ({speed}): {told}",
                 flush=True,
             )
             losses.clear()

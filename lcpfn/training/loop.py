@@ -15,11 +15,12 @@ from lcpfn.errors import InputError, TrainingError
 from lcpfn.network.inputs import Observations
 from lcpfn.network.transformer import Network
 from lcpfn.priors import Prior
+from lcpfn.training.ascent import Ascent
 from lcpfn.training.checkpoint import Checkpoint, checkpoint_name
 from lcpfn.training.config import Execution, TrainingConfig
 from lcpfn.training.hardware import compile_pays, half_precision_pays, hardware
 from lcpfn.training.objective import Objective
-from lcpfn.training.optimisers import build_optimisers, learning_rate, set_rate
+from lcpfn.training.optimisers import learning_rate
 from lcpfn.training.prior_scores import forecasts_by_share
 from lcpfn.training.processes import Processes, join_processes
 from lcpfn.training.questions import draw_examples
@@ -27,8 +28,6 @@ from lcpfn.training.questions import draw_examples
 _VALIDATION_SEED = 20231
 _VALIDATION_CURVES = 500
 _WARM_UP_STEPS = 20
-# One wild curve in a million must not end a training; a learning rate that is too high must.
-_MOST_SKIPPED = 10
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def train(
             config,
             origin or {},
             network,
-            learner.optimisers,
+            learner.ascent.optimisers,
             learner.generator,
         )
         return _go_on(learner, checkpoint, chosen, observer)
@@ -146,9 +145,8 @@ class _Learner:
         self.generator = torch.Generator(processes.device).manual_seed(
             config.seed * 1009 + processes.rank + 1
         )
-        self.optimisers = build_optimisers(network, config)
+        self.ascent = Ascent(network, config)
         self._share = config.batch // processes.count
-        self._skipped = 0
         self._half = half_precision_pays(processes.device)
         self._objective: nn.Module = Objective(network, config.crps)
         if compile_pays(processes.device, config.steps) if compile is None else compile:
@@ -159,10 +157,8 @@ class _Learner:
     def learn(self, step: int) -> tuple[float, float]:
         """Makes the step of this number, counted from 0: its objective and its learning rate.
 
-        A step whose gradient is no finite number is skipped, but no more than ten in a row.
-
         Raises:
-            TrainingError: more than that were not finite.
+            TrainingError: see `Ascent.step`; it names the step.
         """
         self.network.train()
         batch = self.prior.sample(self._share, self.generator)
@@ -170,20 +166,11 @@ class _Learner:
         context = self.network.view.observe(examples.observations)
         with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self._half):
             score = self._objective(context, examples)
-        (-score).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        self._skipped = 0 if torch.isfinite(norm) else self._skipped + 1
-        if self._skipped > _MOST_SKIPPED:
-            raise TrainingError(
-                f"at step {step + 1} of {self.config.steps} the objective is {score.detach():g} "
-                f"and its gradient {float(norm):g}, but both must be finite: the learning rate is "
-                "too high, or the prior draws values that are no numbers"
-            )
         rate = learning_rate(self.config, step)
-        set_rate(self.optimisers, rate)
-        for optimiser in () if self._skipped else self.optimisers:
-            optimiser.step()
-        self.network.zero_grad(set_to_none=True)
+        try:
+            self.ascent.step(score, rate)
+        except TrainingError as error:
+            raise TrainingError(f"at step {step + 1} of {self.config.steps} {error}") from None
         return float(score.detach()), rate
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.train_by_teachers import Lesson, teach
+from experiments.train_by_teachers import Lesson, Teacher, teach
 from lcpfn.network.config import NetworkConfig
 from lcpfn.network.transformer import Network
-from lcpfn.priors import BroadConfig, BroadPrior
+from lcpfn.priors import AnnealedPrior, BroadConfig, BroadPrior
 from lcpfn.training import TrainingConfig
+from lcpfn.training.questions import draw_examples
 
 SMALL = NetworkConfig(width=16, layers=1, heads=2, bins=16)
 PRIOR = BroadPrior(BroadConfig(lengths=(13,), length_weights=(1.0,)))
@@ -29,12 +30,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(usual)
 
 
-def drawn_network(seed: int) -> Network:
+def drawn_network(seed: int, shape: NetworkConfig = SMALL) -> Network:
     """A network that says something of its own."""
-    network = Network(SMALL).initialise(torch.Generator().manual_seed(seed))
+    network = Network(shape).initialise(torch.Generator().manual_seed(seed))
     with torch.no_grad():
         network.head.weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(seed))
     return network.requires_grad_(False)
+
+
+def taught_by(*teachers: Network) -> Lesson:
+    return Lesson(PRIOR, 16, [Teacher(network, 1.0) for network in teachers])
 
 
 def config(steps: int) -> TrainingConfig:
@@ -51,7 +56,7 @@ def divergence(lesson: Lesson, network: Network) -> float:
 
 def test_what_a_teacher_says_is_learned(tmp_path: Path) -> None:
     teacher, pupil = drawn_network(1), drawn_network(2).requires_grad_(True)
-    lesson = Lesson(PRIOR, 16, teacher, teacher)
+    lesson = taught_by(teacher)
     before = divergence(lesson, pupil)
     assert teach(pupil, [lesson], config(25), tmp_path)[0] == 25
     assert divergence(lesson, pupil) < 0.7 * before
@@ -59,19 +64,43 @@ def test_what_a_teacher_says_is_learned(tmp_path: Path) -> None:
 
 def test_nothing_is_to_be_learned_from_oneself() -> None:
     network = drawn_network(1)
-    assert divergence(Lesson(PRIOR, 16, network, network), network) == pytest.approx(0, abs=1e-6)
+    assert divergence(taught_by(network), network) == pytest.approx(0, abs=1e-6)
 
 
-def test_best_values_have_their_own_teacher() -> None:
+def test_teachers_count_by_their_shares() -> None:
     network, other = drawn_network(1), drawn_network(2)
-    assert SMALL.best is False
-    both = divergence(Lesson(PRIOR, 16, network, other), network)
-    assert 0 < both < divergence(Lesson(PRIOR, 16, other, other), network)
+    alone = divergence(taught_by(other), network)
+    lesson = Lesson(PRIOR, 16, [Teacher(network, 3.0), Teacher(other, 1.0)])
+    assert divergence(lesson, network) == pytest.approx(alone / 4, rel=0.05)
+
+
+def test_a_teacher_is_not_asked_what_it_never_heard_of() -> None:
+    generator = torch.Generator().manual_seed(3)
+    examples = draw_examples(AnnealedPrior().sample(64, generator), 8, generator)
+    observations, best = examples.observations, examples.questions.best
+    assert observations.rates is not None and observations.schedule is not None
+    assert best is not None
+    silent = (observations.rates < 0).all(1) & (observations.schedule < 0).all(2).all(1)
+    assert 0 < silent.sum() < 64 and 0 < best.sum() < best.numel()
+    shapes = {
+        "all": replace(SMALL, frame="relative", schedule=True, rates=True, best=True),
+        "no best": replace(SMALL, frame="relative", schedule=True, rates=True),
+        "no rates": replace(SMALL, frame="relative", best=True),
+    }
+    asked = {
+        name: Teacher(drawn_network(1, shape), 0.5).asked(examples)
+        for name, shape in shapes.items()
+    }
+    assert (asked["all"] == 0.5).all()
+    torch.testing.assert_close(asked["no best"], torch.where(best > 0, 0.0, 0.5))
+    torch.testing.assert_close(
+        asked["no rates"], torch.where(silent, 0.5, 0.0)[:, None].expand_as(best)
+    )
 
 
 def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
     teacher = drawn_network(1)
-    lesson = Lesson(PRIOR, 16, teacher, teacher)
+    lesson = taught_by(teacher)
     whole, halves = (drawn_network(2).requires_grad_(True) for _ in range(2))
     teach(whole, [lesson], config(6), tmp_path / "whole")
 
