@@ -7,8 +7,9 @@ study ends when all its trials together have trained for `--epochs`, 540 by defa
 full runs. What counts is the best value of the study, the last cross-entropy of the best trial that
 was not pruned, and beside it the best record of any trial. Studies of the same seed train on the
 same split, and each method draws its own trials. The margins of `lcpfn.search.proposals` were
-chosen on seeds 0 to 9, and what is near a run in `lcpfn.search.surrogate` on seeds 100 to 119; seeds
-0 to 59 were looked at since, and the last changes chosen as `experiments.sampler_functions` says.
+chosen on seeds 0 to 9, and what is near a run in `lcpfn.search.surrogate` on seeds 100 to 119;
+seeds 0 to 59 were looked at since, and the last changes chosen as
+`experiments.sampler_functions` says.
 """
 
 from __future__ import annotations
