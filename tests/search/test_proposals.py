@@ -234,7 +234,10 @@ def test_a_search_spends_its_epochs_on_what_is_good():
 def test_a_search_that_was_stored_proposes_the_same():
     search, _ = replayed(1, 60)
     restored = pickle.loads(pickle.dumps(search))
-    assert restored.propose(CANDIDATES) == search.propose(CANDIDATES) == search.propose(CANDIDATES)
+    found, expected = restored.propose(CANDIDATES), search.propose(CANDIDATES)
+    assert expected is not None and found is not None
+    # Forecasts that are made in other company differ by roundings.
+    assert found.probability == pytest.approx(expected.probability, rel=1e-4)
     told = lcpfn.Search(goal="maximize", horizon=30, startup=4)
     for key, run in search.runs.items():
         told.set_records(key, list(zip(run.steps, run.values, strict=True)))
@@ -243,14 +246,13 @@ def test_a_search_that_was_stored_proposes_the_same():
             told.end(key, "finished")
         else:
             told.pause(key)
-    again = told.propose(CANDIDATES)
-    expected = search.propose(CANDIDATES)
-    assert again is not None and expected is not None
-    assert (again.action, again.run, again.config) == (
-        expected.action,
-        expected.run,
-        expected.config,
-    )
+    for again in (found, search.propose(CANDIDATES), told.propose(CANDIDATES)):
+        assert again is not None
+        assert (again.action, again.run, again.config) == (
+            expected.action,
+            expected.run,
+            expected.config,
+        )
 
 
 def test_what_a_search_knows_of_its_runs_decides():
