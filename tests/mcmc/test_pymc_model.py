@@ -120,7 +120,7 @@ def test_pymcs_own_nuts_serves_without_nutpie(
     bank: PriorBank, known: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lcpfn.mcmc.nuts.find_spec", lambda name: None)
-    model = SamplingModel(NUTS(chains=2, tune=20, draws=20, max_depth=4), bank)
+    model = SamplingModel(NUTS(chains=2, tune=12, draws=12, max_depth=3), bank)
     # So few draws are not worth a long compilation.
     with pytensor.config.change_flags(mode="FAST_COMPILE"):
         post = model.extrapolate(known[1][:10], bounds=None, generator=np.random.default_rng(0))
