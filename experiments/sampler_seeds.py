@@ -1,13 +1,15 @@
 """Does the sampler find better networks than TPE, in continuous spaces and with equal epochs?
 
-    python -m experiments.sampler_seeds --first 40 --save sampler_seeds.json
+    python -m experiments.sampler_seeds --first 60 --save sampler_seeds.json
 
 Real trainings of `experiments.support.tiny_networks`, six settings, through Optuna's real code: a
 study ends when all its trials together have trained for `--epochs`, 540 by default, those of 20
 full runs. What counts is the best value of the study, the last cross-entropy of the best trial that
 was not pruned, and beside it the best record of any trial. Studies of the same seed train on the
 same split, and each method draws its own trials. The margins of `lcpfn.search.proposals` were
-chosen on seeds 0 to 9, and what is near a run in `lcpfn.search.surrogate` on seeds 100 to 119.
+chosen on seeds 0 to 9, and what is near a run in `lcpfn.search.surrogate` on seeds 100 to 119;
+seeds 0 to 59 were looked at since, and the last changes chosen as
+`experiments.sampler_functions` says.
 """
 
 from __future__ import annotations

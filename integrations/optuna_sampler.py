@@ -96,7 +96,7 @@ class LCPFNSampler(BaseSampler):
         startup: int = 10,
         max_steps: MaxSteps = None,
         *,
-        count: int = 200,
+        count: int = 400,
         model: str | Path | None = None,
         **settings: Any,
     ) -> None:

@@ -96,7 +96,7 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
             check_name("metric", metric)
         if mode is not None:
             read_mode(mode)
-        self._count = settings.pop("count", 200)
+        self._count = settings.pop("count", 400)
         read_count("count", self._count)
         read_count("startup", startup)
         self._door = Door(max_t, time_attr, {**settings, "startup": startup, "pause": False})

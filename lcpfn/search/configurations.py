@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -14,6 +15,10 @@ from lcpfn.search.spaces import Choice, Number, Space
 Config = Mapping[str, Any]
 
 _MIDDLE = 0.5
+# How far apart two categories are, of the range of a number. What one category has taught of the
+# numbers mostly holds for the others: were they further apart, a search would stay in that which
+# happened to be good first.
+_APART = 0.5
 
 
 def encode(configs: Sequence[Config], space: Space | None = None) -> Array:
@@ -21,9 +26,10 @@ def encode(configs: Sequence[Config], space: Space | None = None) -> Array:
 
     A number becomes its place in the space; where that does not say, the share of the others that
     are smaller, ties half, so it makes no difference whether it was drawn from an even scale or a
-    logarithmic one. Anything else is a category and becomes a column for each of its values but
-    the first. One that is missing from some configurations, as conditional ones are, or None or
-    NaN, has a column that says so. What never differs has none.
+    logarithmic one. Anything else is a category and becomes a column for each of its values, so
+    that any two of them are half the range of a number apart. One that is missing from some
+    configurations, as conditional ones are, or None or NaN, has a column that says so. What never
+    differs has none.
 
     >>> encode([{"rate": 0.1}, {"rate": 0.01}, {"rate": 0.001, "depth": 3}]).round(3).tolist()
     [[0.833, 1.0], [0.5, 1.0], [0.167, 0.0]]
@@ -53,7 +59,10 @@ def _columns(values: Sequence[Any], part: Number | Choice | None) -> list[Array]
         keys = ["" if value is None else f"{type(value).__name__}:{value!r}" for value in values]
         absent = np.array([not key for key in keys])
         levels = sorted(set(keys) - {""})
-        columns = [np.array([key == level for key in keys], float) for level in levels[1:]]
+        columns = [
+            np.array([key == level for key in keys]) * (_APART / math.sqrt(2)) for level in levels
+        ]
+        columns = columns if len(levels) > 1 else []
     if absent.any() and not absent.all():
         columns.append(absent.astype(np.float64))
     return columns

@@ -26,8 +26,9 @@ from lcpfn.search.surrogate import Evidence, Surrogate, fit
 # Runs that are learned from: the most promising ones, and some of the others.
 _PROMISING, _OTHERS = 180, 80
 # Margins by which the best is to be beaten, in its distance to the middle run. Smaller ones are met
-# by what is next to the best, and by luck: they pay once little else is left to be found. So the
-# smallest falls from the one to the other, as this share over the full runs that have been spent.
+# by what is next to the best, and by luck: they pay once little else is left to be found, and for
+# runs that wait. So where there are such, the smallest falls from the one to the other, as this
+# share over the full runs that have been spent.
 _LARGEST, _SMALLEST = 1.0, (0.1, 0.01)
 _SHRINKS = 0.2
 # Below the middle run a difference counts the less the further down it is, from about here on.
@@ -205,8 +206,11 @@ def _weigh(
         believed = surrogate.at(others)[0]
         best = max(best, float(believed.max()))
         surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
-    target = best + _margin(sum(each.progress for each in contenders), generator)
     waits = np.array([contender.waits for contender in known])
+    # For as little as will do late in a search nothing is begun, where nothing can go on.
+    can_go_on = any(each.waits for each in contenders)
+    spent = sum(each.progress for each in contenders) if can_go_on else 0.0
+    target = best + _margin(spent, generator)
     chances = np.where(waits, _beyond(means, spreads, target), -1.0)
     resumed = int(chances.argmax()) if waits.any() else None
     if candidates:
@@ -232,7 +236,7 @@ def _margin(spent: float, generator: np.random.Generator) -> float:
     """By how much the best is to be beaten, on the scale of `_View`.
 
     Args:
-        spent: on all runs together, in full runs.
+        spent: on all runs together, in full runs; 0 where none waits.
         generator: source of randomness.
     """
     at_first, at_last = _SMALLEST

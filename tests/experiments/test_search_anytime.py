@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 import lcpfn
-from experiments import sampler_seeds, search_anytime
+from experiments import sampler_functions, sampler_seeds, search_anytime
 from experiments.anytime import search_pool
 from experiments.pool_forecasts import LEVELS, PoolForecasts
 from experiments.pool_space import PoolSpace
@@ -174,3 +174,13 @@ def test_a_study_ends_with_its_epochs():
     make = sampler_seeds.methods()["TPE, Median"]
     value, best, trials, _ = sampler_seeds.search("wine", make, 0, 60)
     assert 0 < best <= value and trials >= 3
+
+
+@pytest.mark.parametrize("kind", sampler_functions.KINDS)
+def test_made_up_objectives_are_at_best_zero(kind: str):
+    sought = sampler_functions.objective(kind, 3)
+    sampler = sampler_functions.samplers(3)["random"]
+    values = sampler_functions.best_so_far(sampler, sought)
+    assert values == sorted(values, reverse=True) and values[-1] >= 0
+    other = sampler_functions.best_so_far(sampler_functions.samplers(3)["random"], sought)
+    assert values == other

@@ -154,7 +154,7 @@ def test_as_many_trials_are_drawn_at_random_as_said(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.DEBUG, "optuna.samplers.lcpfn"):
         study.optimize(objective, n_trials=7)
     optuna.logging.disable_propagation()
-    proposed = [text for text in caplog.messages if "highest of 200 configurations" in text]
+    proposed = [text for text in caplog.messages if "highest of 400 configurations" in text]
     assert {text.partition(":")[0] for text in proposed} == {"Trial 4", "Trial 5", "Trial 6"}
 
 

@@ -23,10 +23,12 @@ def test_ties_lie_between_what_is_smaller_and_larger():
     assert encode(configs)[:, 0].tolist() == [0.125, 0.5, 0.5, 0.875]
 
 
-def test_categories_have_a_column_for_each_but_the_first():
+def test_any_two_categories_are_half_the_range_of_a_number_apart():
     configs = [{"kind": kind} for kind in ("a", "b", "c", "a")]
     encoded = encode(configs)
-    assert encoded.tolist() == [[0, 0], [1, 0], [0, 1], [0, 0]]
+    apart = np.linalg.norm(encoded[:, None] - encoded, axis=2)
+    assert apart[:3, :3] == pytest.approx(0.5 * (1 - np.eye(3)))
+    assert apart[0, 3] == 0
 
 
 def test_true_is_a_category_and_not_one():

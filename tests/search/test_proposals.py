@@ -179,6 +179,22 @@ def test_the_more_has_been_spent_the_smaller_an_improvement_will_do():
     assert 0 < margins[2] < 0.5 * margins[0]
 
 
+def test_nothing_is_begun_for_as_little_as_a_run_that_waits_goes_on_for():
+    done = [
+        contender(number, rate, 0.0, waits=False, progress=1.0, secured=level(rate))
+        for number, rate in enumerate(RATES)
+    ]
+    for more in ([], [contender(99, 1e-5, progress=0.1)]):
+        proposals = [
+            propose([*done, *more], CANDIDATES, "maximize", 5, np.random.default_rng(n))
+            for n in range(40)
+        ]
+        best = max(map(level, RATES))
+        smallest = min(each.to_beat for each in proposals) - best  # type: ignore[type-var, union-attr, operator]
+        unit = best - float(np.median(list(map(level, RATES))))
+        assert (smallest < 0.05 * unit) == bool(more)
+
+
 def replayed(seed: int, epochs: int) -> tuple[lcpfn.Search, int]:
     """A search with one worker; also how many epochs went into the best fifth of the rates."""
     search = lcpfn.Search(goal="maximize", horizon=30, startup=4)
