@@ -71,8 +71,9 @@ def test_learns_from_curves_that_were_pruned():
     study.optimize(objective, n_trials=22)
     pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
     assert len(pruned) > 5
+    # Random ones are 1.3 away on average.
     assert (
-        sum(map(distance, study.trials[6:])) / 16 < 0.6 < sum(map(distance, study.trials[:6])) / 6
+        sum(map(distance, study.trials[6:])) / 16 < 0.9 < sum(map(distance, study.trials[:6])) / 6
     )
     assert study.best_value > 0.85
 
