@@ -309,10 +309,12 @@ def along(
 ) -> None:
     """Does where a run's record lay in a forecast tell where its end lies in a later one?
 
-    Correlations, within searches, of the normal scores of both: of the record at a landmark in the
-    forecast from half as far, and of the end in that from the landmark.
+    Correlations of the normal scores of both, of the record at a landmark in the forecast from half
+    as far, and of the end in that from the landmark: of runs within searches, and of the means of
+    searches, which is what peers under way could tell.
     """
     pairs: dict[tuple[str, float], list[Array]] = defaultdict(list)
+    means: dict[tuple[str, float], list[Array]] = defaultdict(list)
     for table in load_tables(tables):
         for cutoff in CUTOFFS:
             landmark = int(np.argmin(np.abs(np.array(SHARES) - cutoff)))
@@ -320,12 +322,18 @@ def along(
             both = both[:, np.isfinite(both).all(0)]
             if both.shape[1] >= fewest:
                 score = np.vectorize(NormalDist().inv_cdf)(both.clip(1e-3, 1 - 1e-3))
-                pairs[table.family, cutoff].append(score - score.mean(1, keepdims=True))
+                mean = score.mean(1, keepdims=True)
+                pairs[table.family, cutoff].append(score - mean)
+                means[table.family, cutoff].append(mean)
     rows = []
     for (family, cutoff), found in sorted(pairs.items()):
-        correlation = np.corrcoef(np.concatenate(found, axis=1))[0, 1]
-        rows.append([f"{family} ({len(found)})", f"{cutoff:.0%}", f"{correlation:.2f}"])
-    _table("The last record's score and the end's", ["", "after", "correlation"], rows)
+        within, between = (
+            f"{np.corrcoef(np.concatenate(part, axis=1))[0, 1]:.2f}" if len(part) > 2 else ""
+            for part in (found, means[family, cutoff])
+        )
+        rows.append([f"{family} ({len(found)})", f"{cutoff:.0%}", within, between])
+    heading = ["", "after", "of runs within a search", "of the means of searches"]
+    _table("Correlation of the last record's score and the end's", heading, rows)
 
 
 @app.command()

@@ -25,6 +25,10 @@ twice, with the mean of both:
     python experiments/train_peers.py train third.safetensors --start second.safetensors ...
     python experiments/train_peers.py average peers.safetensors third.safetensors other.safetensors
 
+All that was of a network that also heard a Gaussian process over the peers. It is worth nothing
+beside the lines through near ones, so it is left out, and what the network made of it and the heed
+that it gave to it were added to those of the lines; the card says so.
+
 A question is a run at a landmark and one to 64 peers, which are finished, or as far as the run, or
 anyhow far; of the same search, of others, or mixed. In a third of the questions all forecasts
 of a search are wrong in the same random way, so that the network learns what peers tell about

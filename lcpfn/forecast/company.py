@@ -103,7 +103,8 @@ def columns(configs: Sequence[Mapping[str, Any] | None]) -> tuple[Array, Any]:
     for column, name in enumerate(first):
         entries = [None if config is None else config.get(name) for config in configs]
         try:
-            table[:, column] = [math.nan if entry is None else entry for entry in entries]
+            # None is not known.
+            table[:, column] = np.array(entries, np.float64)
         except (TypeError, ValueError):
             words[column] = True
             numbers: dict[str, int] = {}
@@ -142,17 +143,17 @@ def correction(
     heard = [peer for peer, facts in zip(peers, told_of_each, strict=True) if facts is not None]
     if not heard:
         return None
-    every = np.array([facts for facts in told_of_each if facts is not None])
+    every = np.concatenate([facts for facts in told_of_each if facts is not None])
+    every = every.reshape(len(heard), -1)
     rising = curve.goal == "maximize"
     sign = 1.0 if rising else -1.0
-    quantiles = post.at_horizon().quantile(LEVELS if rising else 1 - LEVELS)[:, 0] * sign
+    quantiles = np.asarray(post.final.quantile(LEVELS if rising else 1 - LEVELS)) * sign
     own = _own_facts(sign * curve.values, share, landmark, quantiles)
     unlike = Unlikeness(np.full((len(heard), 2), np.nan), None)
     if config:
         table, words = columns([config, *(peer.config for peer in heard)])
         unlike = unlikeness(table, np.append(quantiles[1], worths(every)), words)
-    everyone = np.ones(len(heard), dtype=bool)
-    told = compared(share[-1], np.array(own), every, unlike, everyone)
+    told = compared(share[-1], np.array(own), every, unlike)
     answer = peer_network(told.peers, told.own)
     masses = tempered(answer.astype(np.float64), told.trust)
     return masses if rising else mirrored(masses)
@@ -192,12 +193,13 @@ def _facts(network: Engine, tracks: Sequence[Track], landmark: int) -> list[Arra
     """
     heard = []
     for track in tracks:
-        if landmark not in track.facts:
-            place = track.place(landmark)
-            if place is None:
-                track.facts[landmark] = None
-            else:
-                heard.append((track, place))
+        if landmark in track.facts:
+            continue
+        place = track.place(landmark)
+        if place is None:
+            track.facts[landmark] = None
+        else:
+            heard.append((track, place))
     if heard:
         learn(network, [(track, track.pairs(place)) for track, place in heard])
         rows = prepared(np.array([_fact(track, place) for track, place in heard]))
@@ -306,10 +308,11 @@ def read_peers(
     # What stands for the model and the arguments is kept with what was read, so that no other
     # object can take its place.
     asked = (identity or encode, curve.goal, lasting(bounds), lasting(schedule))
+    as_long = (curve.horizon, *asked)
     found = []
     for peer in peers:
         horizon = curve.horizon if peer.horizon is None else peer.horizon
-        key = (horizon, *asked)
+        key = as_long if peer.horizon is None else (horizon, *asked)
         told = peer.remembered.get(key, _UNREAD)
         if told is _UNREAD:
             while len(peer.remembered) >= _REMEMBERED:

@@ -177,7 +177,7 @@ class Extrapolation:
             values = self.curve.values
             final = best_of(values, self.goal) if self.of == "best" else float(values[-1])
             return float(final > threshold if self.goal == "maximize" else final < threshold)
-        forecast = self._final if step is None else self._forecast(step)[0]
+        forecast = self.final if step is None else self._forecast(step)[0]
         if self.goal == "maximize":
             return 1.0 - float(forecast.cdf(threshold))
         # To equal the value to beat is not to beat it, and a best record may keep its place.
@@ -222,7 +222,7 @@ class Extrapolation:
             self._curve,
             self._asked,
             corrected,
-            lambda: corrected.end(self._final, self.curve),
+            lambda: corrected.end(self.final, self.curve),
             self.of,
             self,
         )
@@ -231,7 +231,7 @@ class Extrapolation:
         """The same forecast of the horizon alone: its arrays have one entry, cheap to compute."""
         alone = None if self._without_peers is None else self._without_peers.at_horizon()
         at = np.array([self.horizon])
-        return Extrapolation(self.curve, at, self._predictor, lambda: self._final, self.of, alone)
+        return Extrapolation(self.curve, at, self._predictor, lambda: self.final, self.of, alone)
 
     def at_steps(self, query: ArrayLike) -> Extrapolation:
         """The same forecast at other steps, (m,) increasing ones after the last observed step."""
@@ -262,7 +262,7 @@ class Extrapolation:
         return plot_forecast(self, ax, **options)
 
     def __repr__(self) -> str:
-        final = self._final
+        final = self.final
         quantiles = final.quantile(np.array([0.06, 0.5, 0.94]))
         low, middle, high = (f"{float(value):.4g}" for value in quantiles)
         return (
@@ -273,11 +273,12 @@ class Extrapolation:
     @cached_property
     def _margins(self) -> Distribution:
         if len(self.steps) == 1 and self.steps[0] == self.horizon:
-            return self._final.expand(1)
+            return self.final.expand(1)
         return self._forecast(self.steps)
 
     @cached_property
-    def _final(self) -> Distribution:
+    def final(self) -> Distribution:
+        """The forecast of the horizon, batch shape (): what it computes once is kept."""
         if self._known_final is not None:
             return self._known_final()
         # One step costs a fraction of all of them: only reuse what has been asked for.

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from lcpfn.network.columns import Columns
 from lcpfn.network.likeness import Unlikeness
 from lcpfn.network.outcomes import COMPANY, EXPECTED, REGRESSIONS, put_company, put_expected
-from lcpfn.network.peer_description import END_IN_WIDTHS, MIDDLES, PLACED_BY, PREPARED, described
-from lcpfn.network.placement import PLACEMENT, put_placement, regards
-from lcpfn.network.run_facts import SIZES, Pairs, fact
-from lcpfn.network.scales import LARGEST, logs, scores, units
+from lcpfn.network.peer_description import END_IN_WIDTHS, PLACED_BY, PREPARED, described
+from lcpfn.network.placement import MIDDLE, PLACEMENT, put_placement, regards
+from lcpfn.network.run_facts import SIZES, Pairs
+from lcpfn.network.scales import FAR_AWAY, LARGEST, logs, units
 from lcpfn.network.trust import trust
 
 Array = NDArray[np.float64]
@@ -45,8 +45,6 @@ OWN = Columns(
         "skew": 1,
         "log_count": 1,
         "one_in": 1,
-        "met": 1,
-        "met_known": 1,
         "placement": len(PLACEMENT),
         "company": len(COMPANY),
         "expected": len(REGRESSIONS) * len(EXPECTED),
@@ -76,7 +74,7 @@ def compared(
     own: Array,
     peers: Array,
     unlike: Unlikeness,
-    present: NDArray[np.bool_],
+    present: NDArray[np.bool_] | None = None,
 ) -> Compared:
     """Describes a run and its peers.
 
@@ -86,24 +84,29 @@ def compared(
         peers: (..., n, len(PREPARED)) its peers at the same, or at the last that they have reached,
             as `prepared` has them.
         unlike: how differently they are made.
-        present: (..., n) which peers there are.
+        present: (..., n) which peers there are; None for all.
     """
     own = own.clip(-LARGEST, LARGEST)
-    count = present.sum(-1).astype(np.float64)
-    measures = units(own, peers[..., MIDDLES], present, count)
+    known = peers[..., PREPARED["became_known"]] > 0
+    finished = peers[..., PREPARED["finished"]] > 0
+    placed = peers[..., PREPARED["regards"]]
+    count = np.full(share.shape, float(peers.shape[-2]))
+    if present is not None:
+        known, finished = known & present, finished & present
+        placed = np.where(present[..., None], placed, FAR_AWAY)
+        count = present.sum(-1).astype(np.float64)
+    measures = units(own, placed[..., MIDDLE], count)
     log_units = 0.5 * np.log(measures)
     told = _clean(described(share, own, peers, unlike.distances, measures, log_units))
     places = told[..., PLACED_BY]
     if unlike.moves is not None:
         places = np.concatenate([places, unlike.moves.astype(np.float32)], axis=-1)
-    known = present & (peers[..., PREPARED["became_known"]] > 0)
-    finished = present & (peers[..., PREPARED["finished"]] > 0)
     mine = np.empty((*count.shape, len(OWN)))
     _put_own(mine, own, measures, log_units, share, count)
     put_placement(
         mine[..., OWN["placement"]],
         regards(own, np.log(measures[..., 0])),
-        peers[..., PREPARED["regards"]],
+        placed,
         measures[..., 0],
         present,
         count,
@@ -129,15 +132,12 @@ def _put_own(
     out[..., OWN["moves_in_spreads"]] = moves[..., 1, :]
     out[..., OWN["outlook_in_strides"]] = moves[..., 2, -1]
     sizes = logs(SIZES.differences(own))
-    met = scores(own[..., fact("met")])
     out[..., OWN["log_units"]] = log_units[..., 1:] - log_units[..., :1]
     out[..., OWN["share"]] = share
     out[..., OWN["log_share"]] = np.log(share)
     out[..., OWN["skew"]] = 0.5 * (sizes[..., 1] - sizes[..., 2])
     out[..., OWN["log_count"]] = 0.5 * np.log1p(count)
     out[..., OWN["one_in"]] = 1 / np.maximum(count, 1.0)
-    out[..., OWN["met"]] = met
-    out[..., OWN["met_known"]] = ~np.isnan(met)
 
 
 def _clean(table: Array) -> NDArray[np.float32]:

@@ -206,9 +206,9 @@ class BinnedDistribution:
         masses, edges = self._masses, self.edges
         inner, left, right = masses[..., 1:-1], masses[..., 0], masses[..., -1]
         # Every bin counts as far as q fills it, the tails as far as q reaches into them.
-        start = xp.cumulative_sum(masses, axis=-1)[..., :-2]
+        start = masses.cumsum(-1)[..., :-2]
         share = clipped((q[..., None] - start) / clipped(inner, _LEAST_MASS), 0.0, 1.0)
-        z = edges[0] + (share * xp.diff(edges)).sum(-1)
+        z = edges[0] + (share * (edges[1:] - edges[:-1])).sum(-1)
         z = z + TAIL_SCALE * xp.log(clipped(q / clipped(left, _LEAST_MASS), 0.0, 1.0))
         z = z - TAIL_SCALE * xp.log(clipped((1 - q) / clipped(right, _LEAST_MASS), 0.0, 1.0))
         return clipped(self.location + self.scale * z, self.low, self.high)
@@ -291,7 +291,7 @@ class BinnedDistribution:
         xp = array_module(self.log_masses)
         masses, edges = self._masses, self.edges
         # Every bin counts as far as z fills it, the tails as far as z reaches into them.
-        share = clipped((z[..., None] - edges[:-1]) / xp.diff(edges), 0.0, 1.0)
+        share = clipped((z[..., None] - edges[:-1]) / (edges[1:] - edges[:-1]), 0.0, 1.0)
         inner = (masses[..., 1:-1] * share).sum(-1)
         left = masses[..., 0] * xp.exp(clipped((z - edges[0]) / TAIL_SCALE, None, 0.0))
         right = masses[..., -1] * xp.expm1(clipped((edges[-1] - z) / TAIL_SCALE, None, 0.0))

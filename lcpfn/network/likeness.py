@@ -46,59 +46,59 @@ def unlikeness(
         words: (k,) which hyperparameters have no order; default none.
     """
     table = np.concatenate([settings, worths[..., None]], axis=-1)
+    table = np.ascontiguousarray(np.swapaxes(table, -1, -2))
     known = ~np.isnan(table)
-    ranks = _ranks(np.where(known, table, np.inf), known)
+    ranks = _ranks(table, known)
     relevance = _relevance(ranks, known, words)
-    ranks, known = ranks[..., :-1], known[..., :-1]
-    difference = np.abs(ranks[..., 1:, :] - ranks[..., :1, :])
+    ranks, known = ranks[..., :-1, :], known[..., :-1, :]
+    moved = ranks[..., 1:] - ranks[..., :1]
+    both = known[..., 1:] & known[..., :1]
     if words is not None and words.any():
-        other = (settings[..., 1:, :] != settings[..., :1, :]).astype(np.float64)
-        difference = np.where(words, other, difference)
-    both = known[..., 1:, :] & known[..., :1, :]
-    squared = np.where(both, difference * difference, 0.0)
-    counted = both.sum(-1)
-    plain = np.sqrt(squared.sum(-1) / np.maximum(counted, 1))
-    weights = relevance * both + 1e-12
-    weighted = np.sqrt((weights * squared).sum(-1) / weights.sum(-1))
-    distances = np.stack([plain, weighted], axis=-1)
-    distances = np.where(counted[..., None] > 0, distances, np.nan)
-    signed = np.where(ranks[..., 1:, :] < ranks[..., :1, :], -difference, difference)
+        other = settings[..., 1:, :] != settings[..., :1, :]
+        unlike = np.where(moved < 0, -1.0, 1.0) * np.swapaxes(other, -1, -2)
+        moved = np.where(words[:, None], unlike, moved)
+    moved = moved * both
+    squared = moved * moved
+    counted = both.sum(-2)
+    # All hyperparameters count alike in the first, by their relevance in the second.
+    weights = np.empty((*relevance.shape[:-1], 2, relevance.shape[-1]))
+    weights[..., 0, :] = 1.0
+    weights[..., 1, :] = relevance
+    distances = np.sqrt(weights @ squared / np.maximum(weights @ both, 1e-12))
+    distances = np.where(counted[..., None, :] > 0, distances, np.nan)
     share = np.sqrt(_TOGETHER * relevance / relevance.sum(-1, keepdims=True))
-    return Unlikeness(distances, np.where(both, signed, 0.0) * share)
+    return Unlikeness(np.swapaxes(distances, -1, -2), np.swapaxes(moved * share[..., None], -1, -2))
 
 
 def _ranks(values: Array, known: Array) -> Array:
-    """Ranks of the known values among the runs, ties alike, in [0, 1]; the others infinite."""
-    count = values.shape[-2]
-    order = np.argsort(values, axis=-2)
-    ordered = np.take_along_axis(values, order, axis=-2)
-    place = np.arange(count)[:, None]
-    begins = np.ones(values.shape, dtype=bool)
-    begins[..., 1:, :] = ordered[..., 1:, :] != ordered[..., :-1, :]
-    first = np.maximum.accumulate(np.where(begins, place, 0), axis=-2)
-    ends = np.ones(values.shape, dtype=bool)
-    ends[..., :-1, :] = begins[..., 1:, :]
-    last = np.where(ends, place, count)[..., ::-1, :]
-    last = np.minimum.accumulate(last, axis=-2)[..., ::-1, :]
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, (first + last) / 2, axis=-2)
-    counted = known.sum(-2)[..., None, :]
-    return np.where(known, ranks / np.maximum(counted - 1, 1), 0.5)
+    """Ranks (..., k, n) of the known values of each row, ties alike, in [0, 1]; others a half."""
+    less = np.less(values[..., :, None], values[..., None, :]).astype(np.float32)
+    # Those below less those above; what is not known is neither.
+    one = np.ones(values.shape[-1], np.float32)
+    off = (one @ less - less @ one).astype(np.float64)
+    most = np.maximum(known.sum(-1, keepdims=True) - 1, 1)
+    ranks: Array = 0.5 + 0.5 * off / most
+    return ranks
 
 
 def _relevance(ranks: Array, known: Array, words: NDArray[np.bool_] | None) -> Array:
-    """(..., 1, k) squared rank correlation of each hyperparameter with the last column."""
-    use = known[..., :-1] & known[..., -1:]
-    count = np.maximum(use.sum(-2), 1)[..., None, :]
-    x, y = np.where(use, ranks[..., :-1], 0.0), np.where(use, ranks[..., -1:], 0.0)
-    x = np.where(use, x - x.sum(-2)[..., None, :] / count, 0.0)
-    y = np.where(use, y - y.sum(-2)[..., None, :] / count, 0.0)
-    power = (x * x).sum(-2) * (y * y).sum(-2)
-    squared = (x * y).sum(-2) ** 2 / np.maximum(power, 1e-12)
+    """(..., k) squared rank correlation of each hyperparameter with the last row."""
+    use = (known[..., :-1, :] & known[..., -1:, :]).astype(np.float64)
+    x, y = (ranks[..., :-1, :] - 0.5) * use, ranks[..., -1, :] - 0.5
+    # Sums of products of one, y and its square with one, x and its square.
+    powers = np.empty((*y.shape, 3))
+    powers[..., 0] = 1.0
+    powers[..., 1] = y
+    powers[..., 2] = y * y
+    zeroth, first, second = use @ powers, x @ powers, (x * x) @ powers
+    count = np.maximum(zeroth[..., 0], 1)
+    power_x = second[..., 0] - first[..., 0] ** 2 / count
+    power_y = zeroth[..., 2] - zeroth[..., 1] ** 2 / count
+    together = first[..., 1] - first[..., 0] * zeroth[..., 1] / count
+    squared = together**2 / np.maximum(power_x * power_y, 1e-12)
     # Chance alone gives as much.
-    chance = 1 / np.maximum(count[..., 0, :] - 1, 1)
-    found = np.maximum(squared - chance, 0.0) + _LEAST_WEIGHT
+    found = np.maximum(squared - 1 / np.maximum(count - 1, 1), 0.0) + _LEAST_WEIGHT
     if words is not None and words.any():
         found = np.where(words, np.maximum(found, found.mean(-1, keepdims=True)), found)
-    relevance: Array = found[..., None, :]
+    relevance: Array = found
     return relevance

@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from lcpfn.network.arrays import clipped
 from lcpfn.network.columns import Columns
-from lcpfn.network.regression import smooth, straight
+from lcpfn.network.regression import straight
 
 Array = NDArray[Any]
 
-VOTES = Columns({"known": 2, "scores": 2, "squares": 2, "low": 1, "high": 1, "reach": 1})
+VOTES = Columns({"known": 2, "scores": 2, "squares": 2, "ends": 3})
 """What each peer contributes: of its forecast from half as far, and of that from the landmark."""
-COMPANY = Columns(
-    {"means": 2, "deviations": 2, "certainties": 2, "known": 2, "low": 1, "high": 1, "reach": 1}
-)
+COMPANY = Columns({"means": 2, "deviations": 2, "certainties": 2, "known": 2, "ends": 3})
 """How the forecasts of peers did on the whole."""
 _FAR_OFF = 1.1
 _VARIANCE = 0.3
@@ -25,8 +23,8 @@ _VARIANCE = 0.3
 EXPECTED = Columns({"precise_mean": 1, "precision": 1, "mean": 1, "log_variance": 1})
 """What a regression expects: the first two are natural parameters of its normal distribution, less
 those of a variance of one."""
-REGRESSIONS = ("smooth_score", "straight_score", "straight_value")
-"""Of what is expected of the run: the score of its end, twice, and its end itself."""
+REGRESSIONS = ("score", "value")
+"""Of what is expected of the run: the score of its end, and its end itself."""
 _FARTHEST = 6.0
 _LARGEST_SCORE, _LARGEST_VALUE = 3.0, 8.0
 # A value off by the width of the forecast is a score of so much.
@@ -50,16 +48,16 @@ def votes(known: NDArray[np.bool_], scores: Array, reach: Array) -> Array:
     return np.concatenate([known, scores, scores**2, others], axis=-1)
 
 
-def put_company(out: Array, votes: Array, present: NDArray[np.bool_], count: Array) -> None:
+def put_company(out: Array, votes: Array, present: NDArray[np.bool_] | None, count: Array) -> None:
     """Writes how the forecasts of peers did on the whole.
 
     Args:
         out: (..., len(COMPANY)) to write to.
         votes: (..., n, len(VOTES)) of the peers.
-        present: (..., n) which peers there are.
+        present: (..., n) which peers there are; None for all.
         count: (...,) how many.
     """
-    total = (votes * present[..., None]).sum(-2)
+    total = (votes if present is None else votes * present[..., None]).sum(-2)
     number = total[..., VOTES["known"]]
     some = np.maximum(number, 1.0)
     mean = total[..., VOTES["scores"]] / some
@@ -68,8 +66,7 @@ def put_company(out: Array, votes: Array, present: NDArray[np.bool_], count: Arr
     out[..., COMPANY["deviations"]] = np.sqrt(variance)
     out[..., COMPANY["certainties"]] = mean / np.sqrt(_VARIANCE + variance / some)
     out[..., COMPANY["known"]] = number / np.maximum(count, 1.0)[..., None]
-    for name in ("low", "high", "reach"):
-        out[..., COMPANY[name]] = total[..., VOTES[name]] / some[..., 1]
+    out[..., COMPANY["ends"]] = total[..., VOTES["ends"]] / some[..., 1:]
 
 
 def put_expected(
@@ -99,9 +96,7 @@ def put_expected(
     which[..., 0] = known
     which[..., 1] = finished
     outcomes *= which
-    found = np.empty((*out.shape[:-1], len(REGRESSIONS), 2))
-    found[..., 0, :] = smooth(places, outcomes[..., 0], known)
-    found[..., 1:, :] = straight(places, outcomes, which, _NOISE)
+    found = straight(places, outcomes, which, _NOISE)
     mean = found[..., 0]
     # Both natural parameters stay within what the network is shown.
     least = np.maximum(_LEAST_VARIANCE, np.abs(mean) / _LARGEST_PARAMETER)

@@ -14,10 +14,10 @@ Sets without an order, asked by few: Lee et al. 2019 (Set Transformer), Jaegle e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
 from lcpfn.network.peer_description import PEER
 
 _MASKED = -1e9
+# Scores of attention beyond this are as good as this, and their exponentials are numbers.
+_MOST_SCORE = 60.0
+_LEAST_SQUARE = 1e-5
 _LOG_WIDTHS = np.log(WIDTHS).astype(np.float32)
 _HELPFUL_AT_FIRST = 1.5
 # Of a normal density over scores, less a constant: what its natural parameters are multiplied with.
@@ -37,6 +40,7 @@ _SCORES = 0.5 * np.log(_CENTRES / (1 - _CENTRES))
 _NATURAL = np.stack([_SCORES, -0.5 * _SCORES**2]).clip(-8, 8).astype(np.float32)
 _ANSWERS = BINS + 1 + len(REGRESSIONS)
 _HELPFUL = slice(BINS, BINS + 1)
+_HEED = slice(BINS + 1, _ANSWERS)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class PeerConfig:
                 damping = 0.4 if "mix" in name or "contract" in name else 1.0
                 drawn = damping * shape[0] ** -0.5 * generator.normal(size=shape)
             found[name] = drawn.astype(np.float32)
-        found["head_bias"][BINS] = _HELPFUL_AT_FIRST
+        found["head_bias"][_HELPFUL] = _HELPFUL_AT_FIRST
         return found
 
 
@@ -117,50 +121,97 @@ class PeerNetwork:
                 `lcpfn.network.comparison.compared`; float32.
             present: (..., n) which peers there are; None for all.
         """
-        xp, weights = array_module(peers), self.weights
-        hidden = clipped(peers @ weights["peers.in"] + weights["peers.bias"], 0.0)
-        told = _normed(xp, hidden @ weights["peers.out"], weights["peers.norm"])
-        told = _heads(xp, told @ weights["peers.key_value"], 2 * self.config.layers, self.config)
-        hidden = clipped(own @ weights["own.in"] + weights["own.bias"], 0.0)
-        x = (hidden @ weights["own.out"])[..., None, :]
+        xp = array_module(peers)
+        parts = self._numpy_parts if xp is np else self._parts(xp)
+        hidden = clipped(peers @ self.weights["peers.in"] + self.weights["peers.bias"], 0.0)
+        told = _even(xp, hidden @ self.weights["peers.out"])
+        hidden = clipped(own @ self.weights["own.in"] + self.weights["own.bias"], 0.0)
+        x = (hidden @ self.weights["own.out"])[..., None, :]
         mask = None
         if present is not None:
-            mask = xp.where(present, 0.0, _MASKED)[..., None, None, :]
-            mask = xp.astype(mask, x.dtype)
-        heads = self.config.heads
-        for layer in range(self.config.layers):
-            begin = 2 * layer * heads
-            key = told[..., begin : begin + heads, :, :]
-            value = told[..., begin + heads : begin + 2 * heads, :, :]
-            x = self._block(xp, layer, x, key, value, mask)
-        answer = _normed(xp, x, weights["norm"])[..., 0, :] @ weights["head"] + weights["head_bias"]
-        logits = answer[..., :BINS] + _heeded(xp, answer[..., BINS + 1 :], own)
+            mask = xp.astype(xp.where(present, 0.0, _MASKED)[..., None, :], x.dtype)
+        for layer in parts.layers:
+            x = self._block(xp, layer, x, told, mask)
+        answer = _even(xp, x)[..., 0, :] @ parts.head + self.weights["head_bias"]
+        logits = answer[..., :BINS] + _heeded(xp, answer[..., _HEED], own)
         return _mixed(xp, logits, answer[..., _HELPFUL])
 
     def _block(
-        self,
-        xp: ArrayModule,
-        layer: int,
-        x: AnyArray,
-        key: AnyArray,
-        value: AnyArray,
-        mask: AnyArray | None,
+        self, xp: ArrayModule, layer: _Layer, x: AnyArray, told: AnyArray, mask: AnyArray | None
     ) -> AnyArray:
-        def weight(name: str) -> AnyArray:
-            return self.weights[f"{layer}.{name}"]
-
-        query = _heads(xp, _normed(xp, x, weight("norm")) @ weight("query"), 1, self.config)
-        scores = (query * (self.config.width // self.config.heads) ** -0.5) @ xp.swapaxes(
-            key, -1, -2
-        )
+        # Each head asks by what the peers are told, so that no key or value of theirs is needed.
+        by_head = (*x.shape[:-2], self.config.heads, self.config.width)
+        scores = xp.reshape(_even(xp, x) @ layer.ask, by_head) @ xp.swapaxes(told, -1, -2)
         if mask is not None:
             scores = scores + mask
-        scores = xp.exp(scores - xp.max(scores, axis=-1)[..., None])
+        weights = xp.exp(clipped(scores, -_MOST_SCORE, _MOST_SCORE))
         # The sums of weights divide what is read, of which there is less.
-        mixed = scores @ value / xp.sum(scores, axis=-1)[..., None]
-        x = x + xp.reshape(xp.swapaxes(mixed, -2, -3), x.shape) @ weight("mix")
-        hidden = _normed(xp, x, weight("norm_feed")) @ weight("expand") + weight("expand_bias")
-        return x + clipped(hidden, 0.0) @ weight("contract")
+        read = weights @ told / (weights @ _constant(xp, _summing(told.shape[-2]), told))
+        x = x + xp.reshape(read, (*x.shape[:-1], -1)) @ layer.read
+        hidden = _even(xp, x) @ layer.expand + layer.expand_bias
+        return x + clipped(hidden, 0.0) @ layer.contract
+
+    @cached_property
+    def _numpy_parts(self) -> _Parts:
+        return self._parts(np)
+
+    def _parts(self, xp: ArrayModule) -> _Parts:
+        """The weights as they are used: what is linear in a row of others becomes one of them."""
+        weights, width, heads = self.weights, self.config.width, self.config.heads
+        told_gain = weights["peers.norm"]
+
+        def split(matrix: AnyArray) -> AnyArray:
+            # Columns (width, width) by the heads, (heads, width, head width).
+            return xp.swapaxes(xp.reshape(matrix, (width, heads, width // heads)), 0, 1)
+
+        layers = []
+        for layer in range(self.config.layers):
+            begin = 2 * layer * width
+            key, value = (
+                split(told_gain[:, None] * weights["peers.key_value"][:, at : at + width])
+                for at in (begin, begin + width)
+            )
+            query = split(weights[f"{layer}.norm"][:, None] * weights[f"{layer}.query"])
+            ask = (query * (width // heads) ** -0.5) @ xp.swapaxes(key, -1, -2)
+            mix = xp.reshape(weights[f"{layer}.mix"], (heads, width // heads, width))
+            layers.append(
+                _Layer(
+                    xp.reshape(xp.swapaxes(ask, 0, 1), (width, heads * width)),
+                    xp.reshape(value @ mix, (heads * width, width)),
+                    weights[f"{layer}.norm_feed"][:, None] * weights[f"{layer}.expand"],
+                    weights[f"{layer}.expand_bias"],
+                    weights[f"{layer}.contract"],
+                )
+            )
+        return _Parts(layers, weights["norm"][:, None] * weights["head"])
+
+
+class _Layer(NamedTuple):
+    """What the run asks its peers with once.
+
+    Args:
+        ask: (width, heads width) the run's to what each head looks for in what peers are told.
+        read: (heads width, width) what each head found to what the run takes from it.
+        expand, expand_bias, contract: what the run makes of it.
+    """
+
+    ask: AnyArray
+    read: AnyArray
+    expand: AnyArray
+    expand_bias: AnyArray
+    contract: AnyArray
+
+
+class _Parts(NamedTuple):
+    """Weights as they are used.
+
+    Args:
+        layers: of each time that the run asks.
+        head: (width, answers).
+    """
+
+    layers: Sequence[_Layer]
+    head: AnyArray
 
 
 def _heeded(xp: ArrayModule, heed: AnyArray, own: AnyArray) -> AnyArray:
@@ -176,27 +227,26 @@ def _mixed(xp: ArrayModule, logits: AnyArray, helpful: AnyArray) -> AnyArray:
     """Log-masses of a correction and of none, mixed by the log-odds that peers help."""
     log_widths = _constant(xp, _LOG_WIDTHS, logits)
     logits = logits + log_widths
-    top = xp.max(logits, axis=-1)[..., None]
-    corrected = logits - top - xp.log(xp.sum(xp.exp(logits - top), axis=-1))[..., None]
+    logits = logits - xp.max(logits, axis=-1)[..., None]
+    corrected = logits - xp.log(xp.sum(xp.exp(logits), axis=-1))[..., None]
     # Log-sigmoids of the odds and of their opposite.
-    most = clipped(helpful, 0.0)
-    total = most + xp.log(xp.exp(helpful - most) + xp.exp(-most))
-    corrected, nothing = corrected + helpful - total, log_widths - total
-    top = xp.where(corrected > nothing, corrected, nothing)
-    return top + xp.log(xp.exp(corrected - top) + xp.exp(nothing - top))
+    total = xp.logaddexp(helpful, 0 * helpful)
+    return xp.logaddexp(corrected + (helpful - total), log_widths - total)
 
 
-def _heads(xp: ArrayModule, x: AnyArray, parts: int, config: PeerConfig) -> AnyArray:
-    """Tokens (..., n, parts width) as (..., parts heads, n, head width)."""
-    split = (*x.shape[:-1], parts * config.heads, config.width // config.heads)
-    return xp.swapaxes(xp.reshape(x, split), -2, -3)
-
-
-def _normed(xp: ArrayModule, x: AnyArray, gain: AnyArray) -> AnyArray:
-    """Tokens of unit mean square, times a gain for each channel."""
+def _even(xp: ArrayModule, x: AnyArray) -> AnyArray:
+    """Tokens of unit mean square."""
+    if xp is np and x.size == x.shape[-1]:
+        token = x.reshape(-1)
+        return x * np.float32((float(token @ token) / x.size + _LEAST_SQUARE) ** -0.5)
     # A product with a column is the fastest of sums.
     square = (x * x) @ _constant(xp, _averaging(x.shape[-1]), x)
-    return x * (gain / xp.sqrt(square + 1e-5))
+    return x / xp.sqrt(square + _LEAST_SQUARE)
+
+
+@lru_cache(maxsize=128)
+def _summing(count: int) -> NDArray[np.float32]:
+    return np.ones((count, 1), np.float32)
 
 
 @lru_cache(maxsize=4)

@@ -47,27 +47,32 @@ def regards(known: Array, log_width: Array) -> Array:
 
 
 def put_placement(
-    out: Array, ours: Array, theirs: Array, wide: Array, present: NDArray[np.bool_], count: Array
+    out: Array,
+    ours: Array,
+    theirs: Array,
+    wide: Array,
+    present: NDArray[np.bool_] | None,
+    count: Array,
 ) -> None:
     """Writes where a run lies among its peers.
 
     Args:
         out: (..., len(PLACEMENT)) to write to.
-        ours, theirs: (..., len(REGARDS)) and (..., n, len(REGARDS)), see `regards`.
+        ours, theirs: (..., len(REGARDS)) and (..., n, len(REGARDS)), see `regards`; far away of
+            those who are not there.
         wide: (...,) width of the run's forecast.
-        present: (..., n) which peers there are.
+        present: (..., n) which peers there are; None for all.
         count: (...,) how many.
     """
     wide = wide[..., None]
-    # Who is not there is far above.
-    theirs = np.where(present[..., None], theirs, FAR_AWAY)
     centre = median(theirs, count)
     spread = median(np.abs(theirs - centre[..., None, :]), count)
     least = np.where(_IS_LEVEL, _LEAST_SPREAD * wide, _LEAST_LOG_SPREAD)
     out[..., PLACEMENT["places"]] = np.arcsinh((ours - centre) / np.maximum(spread, least))
     off = ours[..., None, :] - theirs
     # Peers below count one, those alike a half.
-    rank = (np.sign(off) * present[..., None]).sum(-2)
+    below = np.sign(off)
+    rank = (below if present is None else below * present[..., None]).sum(-2)
     out[..., PLACEMENT["ranks"]] = rank / np.maximum(count, 1.0)[..., None]
     apart = np.abs(off[..., _NEAR])
     nearest = np.empty((*count.shape, len(_NEAR) + 1))

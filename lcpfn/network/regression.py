@@ -1,8 +1,7 @@
-"""What the outcomes of peers say of a run by how near they are: two small regressions, not fitted.
+"""What the outcomes of peers say of a run by how near they are: a small regression, not fitted.
 
-A Gaussian process (Rasmussen and Williams 2006, chapter 2) and ridge regression that counts near
-peers more (Cleveland 1979). Both are asked of one peer as of 64, and shrink to what is expected
-without any.
+Ridge regression that counts near peers more (Cleveland 1979), asked of one peer as of 64; it
+shrinks to what is expected without any.
 """
 
 from __future__ import annotations
@@ -15,41 +14,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_CONSTANT, _LINES, _BUMPS, _NOISE = 0.1, 0.05, 0.5, 0.5
-_UNKNOWN = 1e9
 _NEAR = 1.5
 _SLOPE, _LEVEL = 1.0, 0.3
 _BELIEVED = 2.0
-
-
-def smooth(places: Array, outcomes: Array, known: NDArray[np.bool_]) -> Array:
-    """What a Gaussian process expects of a run.
-
-    Args:
-        places: (..., n, k) of peers, less that of the run.
-        outcomes: (..., n) of peers, in about [-3, 3]; 0 where not known.
-        known: (..., n) which of these are known.
-
-    Returns:
-        (..., 2) mean and variance of the outcome.
-    """
-    products = places @ np.swapaxes(places, -1, -2)
-    half = 0.5 * _diagonal(products)
-    kernel = products - half[..., :, None]
-    kernel -= half[..., None, :]
-    np.exp(kernel, out=kernel)
-    kernel *= _BUMPS
-    kernel += _CONSTANT
-    products *= _LINES
-    kernel += products
-    variances = _diagonal(kernel)
-    variances += np.where(known, _NOISE, _UNKNOWN)
-    near = _CONSTANT + _BUMPS * np.exp(-half)
-    heed = np.linalg.solve(kernel, near[..., None])[..., 0] * known
-    told = np.empty((*heed.shape[:-1], 2))
-    told[..., 0] = (heed * outcomes).sum(-1)
-    told[..., 1] = _CONSTANT + _BUMPS + _NOISE - (heed * near).sum(-1)
-    return told
 
 
 def straight(places: Array, outcomes: Array, known: Array, noise: Array) -> Array:
@@ -79,13 +46,10 @@ def straight(places: Array, outcomes: Array, known: Array, noise: Array) -> Arra
     off = outcomes - (table[..., None, :, :] @ solved[..., :1])[..., 0]
     seen = (weights * off * off).sum(-1)
     spread = (_BELIEVED * noise + seen) / (_BELIEVED + weights.sum(-1))
-    return np.stack([solved[..., 0, 0], spread + noise * solved[..., 0, 1]], axis=-1)
-
-
-def _diagonal(square: Array) -> Array:
-    """A view of the diagonals (..., n) of matrices (..., n, n) that lie in memory as they are."""
-    count = square.shape[-1]
-    return square.reshape(*square.shape[:-2], count * count)[..., :: count + 1]
+    told = np.empty((*spread.shape, 2))
+    told[..., 0] = solved[..., 0, 0]
+    told[..., 1] = spread + noise * solved[..., 0, 1]
+    return told
 
 
 @lru_cache(maxsize=32)

@@ -18,13 +18,12 @@ _LEAST_CHANCE = 1e-5
 _LEAST_SPREAD, _LEAST_STRIDE = 0.01, 0.02
 
 
-def units(own: Array, middles: Array, present: NDArray[np.bool_], count: Array) -> Array:
+def units(own: Array, middles: Array, count: Array) -> Array:
     """What differences are divided by.
 
     Args:
         own: (..., FACTS) the run at hand.
-        middles: (..., n) medians of the forecasts of its peers.
-        present: (..., n) which peers there are.
+        middles: (..., n) medians of the forecasts of its peers, far away for who is not there.
         count: (...,) how many.
 
     Returns:
@@ -36,7 +35,6 @@ def units(own: Array, middles: Array, present: NDArray[np.bool_], count: Array) 
     )
     wide = np.maximum(high - low, np.maximum(_LEAST_RATIO * np.abs(level), _LEAST_SIZE))
     stride = np.abs(value - first)
-    middles = np.where(present, middles, FAR_AWAY)
     middles = np.concatenate([level[..., None], middles], axis=-1)[..., None]
     spread = median(np.abs(middles - median(middles, count + 1)[..., None, :]), count + 1)
     found = np.empty((*count.shape, 3))

@@ -25,10 +25,7 @@ def trust(share: Array, finished: Array, count: Array) -> Array:
         share: (...,) of the run that has been seen.
         finished, count: (...,) how many peers have ended, and how many there are.
     """
-
-    def enough(number: Array, doubt: Array) -> Array:
-        return np.asarray((number > 0) * (1 - doubt * np.maximum(number, 1.0) ** -_DOUBT_FADES))
-
-    known = enough(finished, _DOUBT + (1 - _DOUBT) * share)
-    under_way = enough(count, np.full_like(share, _DOUBT_UNDER_WAY))
+    doubt = _DOUBT + (1 - _DOUBT) * share
+    known = (finished > 0) * (1 - doubt * np.maximum(finished, 1) ** -_DOUBT_FADES)
+    under_way = (count > 0) * (1 - _DOUBT_UNDER_WAY * np.maximum(count, 1) ** -_DOUBT_FADES)
     return np.asarray(np.maximum(known, (1 - share) ** _NEWS_FADES * under_way))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lcpfn.network.regression import smooth, straight
+from lcpfn.network.regression import straight
 
 NOISE = np.array([0.5])
 
@@ -19,27 +19,24 @@ def everyone(count: int) -> np.ndarray:
 
 def test_nobody_near_says_nothing():
     far = np.full((3, 2), 1e3)
-    for found in (lines, smooth):
-        none = found(far[:, :], np.full(3, 2.0), np.zeros(3, dtype=bool))
-        assert abs(none[0]) < 1e-6
-        assert 0.3 < none[1] < 2.5
+    none = lines(far, np.full(3, 2.0), np.zeros(3, dtype=bool))
+    assert abs(none[0]) < 1e-6
+    assert 0.3 < none[1] < 2.5
 
 
 def test_more_peers_that_agree_are_believed_more():
-    for found in (lines, smooth):
-        one, many = (
-            found(np.zeros((count, 2)), np.full(count, 1.5), everyone(count)) for count in (1, 30)
-        )
-        assert 0 < one[0] < many[0] < 1.5
-        assert many[0] > 1.2
-        assert many[1] < one[1]
+    one, many = (
+        lines(np.zeros((count, 2)), np.full(count, 1.5), everyone(count)) for count in (1, 30)
+    )
+    assert 0 < one[0] < many[0] < 1.5
+    assert many[0] > 1.2
+    assert many[1] < one[1]
 
 
 def test_near_peers_count_more():
     places = np.array([[0.1, 0.0], [2.5, 0.0]])
     outcomes = np.array([1.0, -1.0])
-    for found in (lines, smooth):
-        assert found(places, outcomes, everyone(2))[0] > 0
+    assert lines(places, outcomes, everyone(2))[0] > 0
 
 
 def test_lines_are_followed_to_the_run():
@@ -52,19 +49,15 @@ def test_who_is_not_known_does_not_count():
     rng = np.random.default_rng(1)
     places, outcomes = rng.normal(size=(9, 3)), rng.normal(size=9)
     known = np.arange(9) % 2 == 0
-    for found in (lines, smooth):
-        some = found(places, outcomes, known)
-        fewer = found(places[known], outcomes[known], everyone(known.sum()))
-        assert np.allclose(some, fewer, atol=1e-6)
+    some = lines(places, outcomes, known)
+    fewer = lines(places[known], outcomes[known], everyone(known.sum()))
+    assert np.allclose(some, fewer, atol=1e-6)
 
 
 def test_a_batch_is_as_one_by_one():
     rng = np.random.default_rng(2)
     places, outcomes = rng.normal(size=(4, 7, 3)), rng.normal(size=(4, 7))
     known = rng.random((4, 7)) < 0.7
-    together = smooth(places, outcomes, known)
-    straight_together = straight(places, outcomes[..., None], known[..., None], NOISE)[:, 0]
+    together = straight(places, outcomes[..., None], known[..., None], NOISE)[:, 0]
     for index in range(4):
-        one = places[index], outcomes[index], known[index]
-        assert np.allclose(together[index], smooth(*one))
-        assert np.allclose(straight_together[index], lines(*one))
+        assert np.allclose(together[index], lines(places[index], outcomes[index], known[index]))
