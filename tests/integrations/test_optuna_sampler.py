@@ -7,6 +7,7 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import optuna
@@ -71,11 +72,9 @@ def test_learns_from_curves_that_were_pruned():
     study.optimize(objective, n_trials=22)
     pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
     assert len(pruned) > 5
-    # Random ones are 1.3 away on average.
-    assert (
-        sum(map(distance, study.trials[6:])) / 16 < 0.9 < sum(map(distance, study.trials[:6])) / 6
-    )
-    assert study.best_value > 0.85
+    # Some look elsewhere, but most are near the best.
+    assert median(map(distance, study.trials[6:])) < 0.6 < median(map(distance, study.trials[:6]))
+    assert study.best_value > 0.89
 
 
 def test_proposes_where_all_trials_were_pruned_or_run():
