@@ -32,7 +32,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from lcpfn.errors import InputError, MissingExtraError
+from lcpfn.forecast.arguments import read_number
 from lcpfn.search.search import Search
+from lcpfn.search.settings import check_taken
 from lcpfn.search.verdict import Verdict
 
 try:
@@ -59,6 +61,12 @@ MaxSteps = int | float | str | Callable[[FrozenTrial], float] | None
 
 # In Optuna's hierarchy, so that `optuna.logging.set_verbosity` governs it.
 _logger = get_logger("optuna.pruners.lcpfn")
+
+_TAKEN = {
+    "goal": "it is the direction of the study",
+    "horizon": "it is called max_steps",
+    "pause": "Optuna's trials cannot wait",
+}
 
 
 class LCPFNPruner(BasePruner):
@@ -124,6 +132,7 @@ class LCPFNPruner(BasePruner):
         store: bool = True,
         **settings: Any,
     ) -> None:
+        check_taken(settings, _TAKEN)
         self._max_steps = max_steps
         self._store = store
         self._settings = {**settings, "model": model, "pause": False}
@@ -331,7 +340,8 @@ class _View:
         """Takes the trial's parameters, and its own length where it has one and shows it yet."""
         number, params = trial.number, trial.params
         if callable(self._max_steps):
-            self.search.describe(number, params, float(self._max_steps(trial)))
+            length = read_number("what max_steps returns", self._max_steps(trial))
+            self.search.describe(number, params, length)
         elif not isinstance(self._max_steps, str) or self._max_steps in params:
             self.search.describe(number, params)
 

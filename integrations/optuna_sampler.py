@@ -102,6 +102,8 @@ class LCPFNSampler(BaseSampler):
     ) -> None:
         read_count("startup", startup)
         read_count("count", count)
+        if seed is not None:
+            read_count("seed", seed, 0)
         self._seed, self._startup, self._count = seed, startup, count
         self._own_settings = max_steps is not None or model is not None or bool(settings)
         self._ears = LCPFNPruner(max_steps, model=model, store=False, **settings)
@@ -152,7 +154,9 @@ class LCPFNSampler(BaseSampler):
             notices = search.notices()
         for notice in notices:
             _logger.warning("LCPFNSampler: %s", notice)
-        assert proposal is not None and proposal.config is not None
+        if proposal is None or proposal.config is None:
+            # All there are were tried before: a trial is made again.
+            return dict(drawn[int(generator.integers(len(drawn)))])
         _logger.debug("Trial %d: %s", trial.number, proposal.reason)
         return dict(proposal.config)
 

@@ -9,9 +9,10 @@ from typing import Any
 from ray.tune.utils import flatten_dict
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import Goal
+from lcpfn.forecast.arguments import Goal, read_number
 from lcpfn.integrations.ray.results import read_record
 from lcpfn.search.search import Search
+from lcpfn.search.settings import check_taken
 from lcpfn.search.verdict import Verdict
 
 MaxT = float | str | Callable[[Mapping[str, Any]], float] | None
@@ -20,6 +21,7 @@ PREFIX = "lcpfn/"
 ACTION = f"{PREFIX}action"
 UNJUDGED = Verdict("continue", "the search was not asked")
 _GOALS: dict[str, Goal] = {"max": "maximize", "min": "minimize"}
+_TAKEN = {"goal": "it is called mode", "horizon": "it is called max_t"}
 
 
 class Door:
@@ -36,6 +38,7 @@ class Door:
 
     def __init__(self, max_t: MaxT, time_attr: str, settings: Mapping[str, Any]) -> None:
         check_name("time_attr", time_attr)
+        check_taken(settings, _TAKEN)
         self.max_t = max_t
         self.time_attr = time_attr
         self._settings = settings
@@ -48,7 +51,9 @@ class Door:
 
     def begin(self, search: Search, trial_id: str, config: Mapping[str, Any]) -> None:
         """Tells a search of a trial, or that it goes on after all."""
-        own = float(self.max_t(config)) if callable(self.max_t) else None
+        own = (
+            read_number("what max_t returns", self.max_t(config)) if callable(self.max_t) else None
+        )
         search.describe(trial_id, flatten_dict(dict(config)), own)
 
     def hear(

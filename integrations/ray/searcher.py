@@ -100,6 +100,8 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
         read_count("count", self._count)
         read_count("startup", startup)
         self._door = Door(max_t, time_attr, {**settings, "startup": startup, "pause": False})
+        if seed is not None:
+            read_count("seed", seed, 0)
         self._seed = seed
         self._points = [dict(point) for point in points_to_evaluate]
         self._suggested = 0
@@ -151,9 +153,12 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
         elif self._space:
             drawn = candidates(self._space, self._good(search), self._count, generator)
             proposal = search.propose(drawn, generator, self._space)
-            assert proposal is not None and proposal.config is not None
-            chosen = proposal.config
-            _logger.debug("Trial %s: %s", trial_id, proposal.reason)
+            if proposal is None or proposal.config is None:
+                # All there are were tried before: one is made again.
+                chosen = drawn[int(generator.integers(len(drawn)))]
+            else:
+                chosen = proposal.config
+                _logger.debug("Trial %s: %s", trial_id, proposal.reason)
             for notice in search.notices():
                 _logger.warning("LCPFNSearch: %s", notice)
         config = self._configured(chosen, generator)

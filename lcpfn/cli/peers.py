@@ -27,6 +27,8 @@ PeerOption = Annotated[
 def read_peers(paths: Iterable[str], run: RunLog, horizon: float) -> list[RunLog]:
     """Logs of other runs of the search, in the columns of the one that is asked about.
 
+    One that begins with the records of the run is the run itself, and left out.
+
     Raises:
         InputError: one cannot be read, or goes on beyond the horizon.
     """
@@ -36,15 +38,29 @@ def read_peers(paths: Iterable[str], run: RunLog, horizon: float) -> list[RunLog
 def _read(path: str, run: RunLog, horizon: float) -> list[RunLog]:
     from lcpfn.logs.run import read_runs
 
-    logs = read_runs(path, run.metric, run.steps_column)
-    # An export may hold the run itself beside its peers.
-    others = [log for log in logs if log.run is None or log.run != run.run]
     try:
+        logs = read_runs(path, run.metric, run.steps_column)
+        # An export may hold the run itself beside its peers, and `--peer *.csv` its log.
+        others = [log for log in logs if not _is_itself(log, run)]
         for log in others:
             log.model_horizon(horizon)
     except InputError as error:
         raise InputError(f"--peer {path}: {error}") from None
     return others
+
+
+def _is_itself(log: RunLog, run: RunLog) -> bool:
+    """Whether a log is of the run at hand: it is called so, or begins with the same records."""
+    import numpy as np
+
+    if log.run is not None and run.run is not None:
+        return log.run == run.run
+    count = len(run.values)
+    return (
+        count > 1
+        and np.array_equal(log.values[:count], run.values, equal_nan=True)
+        and np.array_equal(log.own_steps(log.model_steps)[:count], run.own_steps(run.model_steps))
+    )
 
 
 def as_peer(log: RunLog, run: RunLog, horizon: float) -> Peer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array
 from lcpfn.search.spaces import Choice, Number, Space
 
@@ -19,6 +20,16 @@ _MIDDLE = 0.5
 # numbers mostly holds for the others: were they further apart, a search would stay in that which
 # happened to be good first.
 _APART = 0.5
+
+
+def read_config(what: str, config: object) -> Config:
+    """Checks that hyperparameters come by name; `what` they are, for messages."""
+    if not isinstance(config, Mapping):
+        raise InputError(
+            f"{what} is {config!r}, but must be a mapping of hyperparameters by name, such as "
+            "{'rate': 0.1}"
+        )
+    return config
 
 
 def encode(configs: Sequence[Config], space: Space | None = None) -> Array:

@@ -112,7 +112,8 @@ def propose(
         space: that candidates were drawn from, as far as it is known.
 
     Returns:
-        None where there is nothing to choose from.
+        None where there is nothing to choose from: no run waits, and there are no candidates, or
+        all of them were tried before.
     """
     waiting = [contender for contender in contenders if contender.waits]
     if not (candidates or waiting):
@@ -184,21 +185,31 @@ def _weigh(
     candidates: Sequence[Config],
     generator: np.random.Generator,
     space: Space | None,
-) -> Proposal:
-    """The choice that is most likely to beat the best that is secured by a margin."""
+) -> Proposal | None:
+    """The choice that is most likely to beat the best that is secured by a margin.
+
+    None where no run waits and all candidates were tried before.
+    """
     known = _relevant(view, [each for each in contenders if _tells(each)])
     unheard = [each for each in contenders if not _tells(each) and each.config is not None]
-    configs = [contender.config or {} for contender in (*known, *unheard)]
-    if candidates:
-        # What no candidate says cannot tell them apart.
-        names = {name for candidate in candidates for name in candidate}
-        configs = [{name: each[name] for name in each if name in names} for each in configs]
+    whole = [contender.config or {} for contender in (*known, *unheard)]
+    # What no candidate says cannot tell candidates apart.
+    names = {name for candidate in candidates for name in candidate}
+    configs = [
+        {name: each[name] for name in each if name in names} if candidates else each
+        for each in whole
+    ]
     settings = encode([*configs, *candidates], space)
     taught, asked = settings[: len(known)], settings[len(known) + len(unheard) :]
     evidence = _evidence(view, known, taught)
     parameters = fit(evidence)
     surrogate = Surrogate(evidence, parameters)
     means, spreads = surrogate.runs()
+    waits = np.array([contender.waits for contender in known])
+    if waits.any() and (configs != whole or names - {name for each in whole for name in each}):
+        # It does tell runs apart; what is believed of them must not hang on who is a candidate.
+        alone = _evidence(view, known, encode(whole, space)[: len(known)])
+        means, spreads = Surrogate(alone, fit(alone)).runs()
     # What others work on is taken for done: it is to be improved on, not to be done again.
     best = max([view.best, *means[[contender.busy for contender in known]].tolist()])
     if unheard:
@@ -206,7 +217,6 @@ def _weigh(
         believed = surrogate.at(others)[0]
         best = max(best, float(believed.max()))
         surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
-    waits = np.array([contender.waits for contender in known])
     # For as little as will do late in a search nothing is begun, where nothing can go on.
     can_go_on = any(each.waits for each in contenders)
     spent = sum(each.progress for each in contenders) if can_go_on else 0.0
@@ -220,6 +230,8 @@ def _weigh(
         tried = {row.tobytes() for row in settings[: len(configs)]}
         chances_asked[[row.tobytes() in tried for row in asked]] = -1.0
         started = int(chances_asked.argmax())
+        if resumed is None and chances_asked[started] < 0:
+            return None
         if resumed is None or chances_asked[started] > chances[resumed]:
             what = f"{len(candidates)} configurations"
             told = view.told(means_asked[started], chances_asked[started], target, what)

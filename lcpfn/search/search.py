@@ -23,6 +23,7 @@ from lcpfn.forecast.bounds import (
 from lcpfn.forecast.peer import newest
 from lcpfn.forecast.schedule import check_schedule, shifted
 from lcpfn.search.company import Companion
+from lcpfn.search.configurations import read_config
 from lcpfn.search.divergence import usable
 from lcpfn.search.forecasts import Forecaster, HearingForecaster, ModelForecaster, Question
 from lcpfn.search.lengths import Length, Lengths, same_share
@@ -181,8 +182,12 @@ class Search:
             horizon: how many steps this run has, where that is not in them.
 
         Raises:
-            InputError: the search's horizon is the name of one that is not among them.
+            InputError: the configuration is no mapping, the horizon not positive, or the search's
+                the name of a hyperparameter that is not among them.
         """
+        read_config("the configuration", config)
+        if horizon is not None and not 0 < read_number("horizon", horizon) < math.inf:
+            raise InputError(f"horizon is {horizon}, but must be positive and finite")
         known = self._begin(run)
         known.config = config
         known.horizon = self._lengths.described(config) if horizon is None else horizon
@@ -297,7 +302,12 @@ class Search:
         Args:
             run: the run's key.
             unbegun: how many new runs wait for a place; counts where runs are paused.
+
+        Raises:
+            InputError: there is no such run.
         """
+        if run not in self._runs:
+            raise InputError(f"there is no run {run!r}: nothing was observed of it")
         known = self._runs[run]
         if known.trouble is not None:
             return Verdict("stop", known.trouble, to_beat=self._to_beat(run)[0])
@@ -389,11 +399,16 @@ class Search:
                 takes that of the settings.
 
         Returns:
-            None where there are neither candidates nor runs that wait.
+            None where there are neither runs that wait nor candidates that were not tried before.
 
         Raises:
-            InputError: `startup` is no whole number, or below 1.
+            InputError: the candidates are no sequence of mappings; `startup` is no whole number, or
+                below 1.
         """
+        if isinstance(candidates, Mapping) or not isinstance(candidates, Sequence):
+            raise InputError(f"candidates are {candidates!r}, but must be a list of configurations")
+        for candidate in candidates:
+            read_config("a candidate", candidate)
         if generator is None:
             records = sum(len(known.steps) for known in self._runs.values())
             generator = np.random.default_rng([len(self._runs), records])

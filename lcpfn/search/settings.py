@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from lcpfn.errors import InputError
@@ -131,7 +133,28 @@ class SearchSettings:
         shape = {name: value for name, value in keywords.items() if name in names}
         unknown = own.keys() - {known.name for known in fields(SearchSettings)}
         if unknown:
-            raise TypeError(f"there is no setting {min(unknown)!r}; see lcpfn.SearchSettings")
+            name = min(unknown)
+            known = {*names, *(each.name for each in fields(SearchSettings))} - {"rule"}
+            alike = get_close_matches(name, sorted(known), 1)
+            meant = f" (did you mean {alike[0]!r}?)" if alike else ""
+            raise TypeError(
+                f"there is no setting {name!r}{meant}; see lcpfn.SearchSettings and "
+                "lcpfn.StoppingRule"
+            )
         if shape:
             own["rule"] = StoppingRule(**shape)
         return SearchSettings(**own)
+
+
+def check_taken(settings: Mapping[str, Any], taken: Mapping[str, str]) -> None:
+    """Checks that no setting is stated which a door takes from elsewhere.
+
+    Args:
+        settings: by their names.
+        taken: where those come from that must not be stated, by their names.
+
+    Raises:
+        TypeError: one is stated; the message says where it comes from.
+    """
+    for name in taken.keys() & settings.keys():
+        raise TypeError(f"{name!r} is no setting here: {taken[name]}")

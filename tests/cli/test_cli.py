@@ -281,6 +281,14 @@ class TestWhatTheLogSays:
         assert answer(*asked, "-m", "val_loss")["standing"] == 0.0
         assert answer(*asked, "-m", "run-5 - val_loss")["standing"] == 1.0
 
+    def test_the_run_itself_is_no_peer(self, lightning: Path, tmp_path: Path) -> None:
+        asked = ("extrapolate", lightning, *LOSS)
+        copy = tmp_path / "copy.csv"
+        copy.write_text(lightning.read_text())
+        assert answer(*asked, "--peer", lightning, "--peer", copy)["peers"] == 0
+        missing = complaint(*asked, "--peer", "nowhere.csv")
+        assert "--peer nowhere.csv: " in missing
+
     def test_what_became_of_peers_corrects_the_forecast(self, tmp_path: Path) -> None:
         def logged(level: float, epochs: int) -> str:
             losses = (level * epoch**-0.3 - 0.06 * max(0, epoch - 24) for epoch in range(1, 31))
@@ -292,7 +300,7 @@ class TestWhatTheLogSays:
         peers: list[str | Path] = []
         for index in range(6):
             path = tmp_path / f"peer{index}.csv"
-            path.write_text(logged(1.8 + 0.1 * index, 30))
+            path.write_text(logged(1.83 + 0.1 * index, 30))
             peers += ["--peer", path]
         asked = ("extrapolate", run, "-n", "30", "-g", "minimize")
         alone, heard = answer(*asked), answer(*asked, *peers)

@@ -776,6 +776,14 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
         LCPFNPruner(**arguments)
     with pytest.raises(WeightsError, match="there is no model 'nonesuch'"):
         LCPFNPruner(model="nonesuch")
+    with pytest.raises(TypeError, match="'goal' is no setting here: it is the direction of the st"):
+        LCPFNPruner(goal="maximize")
+
+
+def test_a_length_that_is_no_number() -> None:
+    study = new_study(LCPFNPruner(lambda trial: None), best=None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="what max_steps returns is None, but must be a number"):
+        report(study, rising(0.6, 8)).should_prune()
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -247,7 +247,19 @@ def test_the_length_of_a_trial_may_be_one_of_its_parameters():
     assert all(trial.state != TrialState.FAIL for trial in study.trials)
 
 
-@pytest.mark.parametrize("arguments", [{"startup": 0}, {"count": 0}, {"threshold": 2}])
+def test_a_space_that_has_been_tried_as_a_whole_is_tried_again():
+    study = new_study(LCPFNSampler(seed=0, startup=2))
+
+    def of_three(trial: Trial) -> float:
+        return train(trial, trial.suggest_categorical("end", (0.5, 0.7, 0.9)))
+
+    study.optimize(of_three, n_trials=9)
+    assert {trial.params["end"] for trial in study.trials} == {0.5, 0.7, 0.9}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"startup": 0}, {"count": 0}, {"threshold": 2}, {"seed": -1}, {"seed": 1.5}]
+)
 def test_wrong_arguments_are_told_at_once(arguments: dict[str, Any]):
     with pytest.raises(InputError):
         LCPFNSampler(**arguments)

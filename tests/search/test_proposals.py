@@ -124,6 +124,41 @@ def test_where_there_is_nothing_to_choose_from():
     assert propose(busy, [], "maximize", 5, GENERATOR) is None
 
 
+def test_what_is_believed_of_runs_does_not_hang_on_what_candidates_say():
+    alone = chosen(RUNS)
+    for strange in ({}, {"speed": 3.0}, {"rate": 1e-5, "depth": 2}):
+        proposal = chosen(RUNS, [strange])
+        assert (proposal.action, proposal.run) == ("resume", alone.run)
+        assert proposal.median == pytest.approx(alone.median)
+
+
+def test_nothing_is_proposed_where_all_candidates_were_tried():
+    ended = [
+        contender(number, rate, waits=False, secured=level(rate), progress=1.0, spread=0.0)
+        for number, rate in enumerate(RATES)
+    ]
+    tried = [{"rate": rate} for rate in RATES]
+    assert propose(ended, tried, "maximize", 5, GENERATOR) is None
+    assert chosen(ended, [*tried, {"rate": 0.012}]).config == {"rate": 0.012}
+    assert chosen(RUNS, [dict(run.config) for run in RUNS]).action == "resume"
+
+
+def test_hyperparameters_that_have_no_names_are_refused():
+    search = lcpfn.Search(goal="maximize", horizon=30, startup=1)
+    with pytest.raises(lcpfn.InputError, match=r"the configuration is 'rate=3', but must be a map"):
+        search.describe("a", "rate=3")
+    with pytest.raises(lcpfn.InputError, match=r"horizon is -1, but must be positive"):
+        search.describe("a", {"rate": 3}, horizon=-1)
+    assert not search.runs
+    for wrong in ({"rate": 1}, 3):
+        with pytest.raises(lcpfn.InputError, match="must be a list of configurations"):
+            search.propose(wrong)
+    with pytest.raises(lcpfn.InputError, match=r"a candidate is 1, but must be a mapping"):
+        search.propose([1, 2])
+    with pytest.raises(lcpfn.InputError, match="there is no run 'typo'"):
+        search.judge("typo")
+
+
 def test_runs_without_hyperparameters_are_weighed_by_their_forecasts():
     proposal = chosen([contender(number, rate, config=None) for number, rate in enumerate(RATES)])
     assert RATES[proposal.run] == pytest.approx(0.01, rel=1.5)

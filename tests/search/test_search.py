@@ -429,7 +429,7 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
 def test_unknown_names() -> None:
     with pytest.raises(WeightsError, match="there is no model 'nonesuch'"):
         Search(model="nonesuch")
-    with pytest.raises(TypeError, match="there is no setting 'treshold'"):
+    with pytest.raises(TypeError, match=r"no setting 'treshold' \(did you mean 'threshold'"):
         Search(treshold=0.1)
     with pytest.raises(InputError, match="fate is 'won', but must be one of finished, stopped"):
         Search().end("run", "won")  # type: ignore[arg-type]
