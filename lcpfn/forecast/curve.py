@@ -32,6 +32,9 @@ from lcpfn.forecast.bounds import (
 from lcpfn.forecast.schedule import LearningRates, Schedule, read_rates, read_schedule
 
 _DEFAULT_QUERIES = 200
+# Where records are missing, gaps are multiples of one spacing, usually of at most so many; how near
+# to a whole number the ratio must be.
+_MOST_MISSING, _WHOLE = 4, 1e-6
 # A usual spacing far below the distance to go would overflow their ratio.
 _MOST_SPACINGS = 1e12
 # An infinite record counts as one this many ranges beyond all before it.
@@ -276,12 +279,27 @@ def read_query(query: ArrayLike | None, curve: Curve) -> Array:
 
 def _default_query(curve: Curve) -> Array:
     last, horizon = float(curve.steps[-1]), curve.horizon
-    usual = float(np.median(np.diff(curve.steps))) if len(curve.steps) > 1 else 1.0
+    usual = _usual_spacing(curve.steps)
     spacing = max(usual, (horizon - last) / _MOST_SPACINGS)
     count = max(1, math.ceil((horizon - last) / spacing - 1e-9))
     stride = math.ceil(count / _DEFAULT_QUERIES)
     steps = last + spacing * stride * np.arange(1, math.ceil(count / stride))
     return np.append(steps, horizon)
+
+
+def _usual_spacing(steps: Array) -> float:
+    """The usual distance of a record to the next; where some are missing, that of those without."""
+    if len(steps) < 2:
+        return 1.0
+    gaps = np.diff(steps)
+    usual, least = float(np.median(gaps)), float(gaps.min())
+    with np.errstate(over="ignore", invalid="ignore"):
+        for parts in range(1, _MOST_MISSING + 1):
+            counts = gaps / least * parts
+            if np.abs(counts - np.round(counts)).max() < _WHOLE:
+                spacing = least / parts
+                return spacing if spacing * _MOST_MISSING >= usual else usual
+    return usual
 
 
 def _steps(steps: ArrayLike | None, count: int) -> Array:

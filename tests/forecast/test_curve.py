@@ -113,6 +113,17 @@ def test_default_query_runs_on_in_the_usual_spacing() -> None:
     assert read_query(None, single).tolist() == [2, 3, 4]
 
 
+def test_default_query_asks_where_records_would_be() -> None:
+    nan = math.nan
+    for values in ([0.3, nan, 0.5, nan, 0.6, 0.7], [0.3, nan, 0.5, nan, nan, 0.6]):
+        curve = read_curve(values, None, 9, "maximize", "auto")
+        assert read_query(None, curve).tolist() == [7, 8, 9]
+    late = read_curve([3, 2, 1], [1000, 2000, 4000], 6000, "minimize", "auto")
+    assert read_query(None, late).tolist() == [5000, 6000]
+    extra = read_curve([4, 3, 2, 1], [10, 20, 30, 31], 60, "minimize", "auto")
+    assert read_query(None, extra).tolist() == [41, 51, 60]
+
+
 def test_default_query_of_a_long_run_is_thinned() -> None:
     curve = read_curve([3, 2, 1], None, 1_000_000, "minimize", "auto")
     steps = read_query(None, curve)
