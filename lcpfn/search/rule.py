@@ -234,17 +234,30 @@ class StoppingRule:
         """
         return len(steps) if self.min_steps is not None else evidence(steps, horizon)
 
-    def waiting(self, records: int, standing: float | None = None) -> str | None:
+    def waiting(
+        self, records: int, standing: float | None = None, logged: int | None = None
+    ) -> str | None:
         """In words, how many records are missing before a decision; None where there are enough.
 
         >>> StoppingRule(min_steps=6).waiting(2)
         'no decision before 6 records, there are 2'
+        >>> StoppingRule().waiting(2, logged=9)
+        'no decision before 4 records, there are 2 (9, but one counts in each fiftieth of the run)'
+
+        Args:
+            records: those that count, see `counted`.
+            standing: see `decide`.
+            logged: how many there are in all, where it is known.
         """
         if not self.too_early(records, standing):
             return None
         adapted = self.min_steps is None and standing is not None
         place = f" for a run behind {standing:.0%} of its peers" if adapted else ""
-        return f"no decision before {self.needed(standing)} records{place}, there are {records}"
+        crowded = logged is not None and logged > records
+        dense = f" ({logged}, but one counts in each fiftieth of the run)" if crowded else ""
+        return (
+            f"no decision before {self.needed(standing)} records{place}, there are {records}{dense}"
+        )
 
     def decide(
         self,

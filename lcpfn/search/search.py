@@ -523,7 +523,7 @@ class Search:
         to_beat, proven = self._to_beat(run)
         places = self._places(run, known, length)
         standing = places(len(records))
-        waiting = rule.waiting(self._counted(known, length), standing)
+        waiting = rule.waiting(self._counted(known, length), standing, len(records))
         if self._finished < settings.warmup_trials:
             waiting = f"{self._finished} of {settings.warmup_trials} runs have finished"
         told = Verdict("continue", waiting or "", math.nan, to_beat, standing=standing)
