@@ -250,7 +250,7 @@ class Watch:
             if problem is None:
                 usable[key] = _Entry(key, followed, log)
             else:
-                self.problems[key] = problem
+                self.problems[key] = f"{key}: {problem}"
         if goal is not None and goal != self._search.goal:
             self._search, self._entries = self._new_search(goal), {}
         for key in self._entries.keys() - usable.keys():
