@@ -42,6 +42,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lcpfn.forecast.arguments import read_count
 from lcpfn.integrations.optuna import LCPFNPruner, MaxSteps
+from lcpfn.search.proposals import started
 from lcpfn.search.search import Search
 from lcpfn.search.spaces import Choice, Number, candidates
 
@@ -154,11 +155,9 @@ class LCPFNSampler(BaseSampler):
             notices = search.notices()
         for notice in notices:
             _logger.warning("LCPFNSampler: %s", notice)
-        if proposal is None or proposal.config is None:
-            # All there are were tried before: a trial is made again.
-            return dict(drawn[int(generator.integers(len(drawn)))])
-        _logger.debug("Trial %d: %s", trial.number, proposal.reason)
-        return dict(proposal.config)
+        if proposal is not None:
+            _logger.debug("Trial %d: %s", trial.number, proposal.reason)
+        return dict(started(proposal, drawn, generator))
 
     def sample_independent(
         self,

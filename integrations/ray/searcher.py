@@ -27,6 +27,7 @@ from ray.tune.utils import flatten_dict
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import read_count
 from lcpfn.integrations.ray.door import Door, MaxT, check_name, read_mode
+from lcpfn.search.proposals import started
 from lcpfn.search.search import Search
 from lcpfn.search.spaces import Choice, Number, candidates
 
@@ -153,11 +154,8 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
         elif self._space:
             drawn = candidates(self._space, self._good(search), self._count, generator)
             proposal = search.propose(drawn, generator, self._space)
-            if proposal is None or proposal.config is None:
-                # All there are were tried before: one is made again.
-                chosen = drawn[int(generator.integers(len(drawn)))]
-            else:
-                chosen = proposal.config
+            chosen = started(proposal, drawn, generator)
+            if proposal is not None:
                 _logger.debug("Trial %s: %s", trial_id, proposal.reason)
             for notice in search.notices():
                 _logger.warning("LCPFNSearch: %s", notice)

@@ -129,6 +129,21 @@ def propose(
         return _weigh(view, contenders, candidates, generator, space)
 
 
+def started(
+    proposal: Proposal | None, candidates: Sequence[Config], generator: np.random.Generator
+) -> Config:
+    """The configuration to start, where one must be: of those tried before one is made again.
+
+    Args:
+        proposal: what `propose` answered.
+        candidates: those that it chose from, at least one.
+        generator: source of randomness.
+    """
+    if proposal is None or proposal.config is None:
+        return candidates[int(generator.integers(len(candidates)))]
+    return proposal.config
+
+
 _UNKNOWN = "nothing is known of any run yet"
 
 

@@ -20,6 +20,7 @@ from lcpfn.forecast.bounds import (
     finite_extremes,
     guess_from_extremes,
 )
+from lcpfn.forecast.curve import read_horizon
 from lcpfn.forecast.peer import newest
 from lcpfn.forecast.schedule import check_schedule, shifted
 from lcpfn.search.company import Companion
@@ -186,11 +187,10 @@ class Search:
                 the name of a hyperparameter that is not among them.
         """
         read_config("the configuration", config)
-        if horizon is not None and not 0 < read_number("horizon", horizon) < math.inf:
-            raise InputError(f"horizon is {horizon}, but must be positive and finite")
+        length = None if horizon is None else read_horizon(horizon)
         known = self._begin(run)
         known.config = config
-        known.horizon = self._lengths.described(config) if horizon is None else horizon
+        known.horizon = self._lengths.described(config) if length is None else length
 
     def end(
         self, run: Hashable, fate: Fate, value: float | None = None, counts: bool = True

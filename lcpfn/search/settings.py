@@ -129,13 +129,13 @@ class SearchSettings:
             TypeError: there is no such setting.
         """
         names = {known.name for known in fields(StoppingRule)}
+        own_names = {known.name for known in fields(SearchSettings)}
         own = {name: value for name, value in keywords.items() if name not in names}
         shape = {name: value for name, value in keywords.items() if name in names}
-        unknown = own.keys() - {known.name for known in fields(SearchSettings)}
+        unknown = own.keys() - own_names
         if unknown:
             name = min(unknown)
-            known = {*names, *(each.name for each in fields(SearchSettings))} - {"rule"}
-            alike = get_close_matches(name, sorted(known), 1)
+            alike = get_close_matches(name, sorted((names | own_names) - {"rule"}), 1)
             meant = f" (did you mean {alike[0]!r}?)" if alike else ""
             raise TypeError(
                 f"there is no setting {name!r}{meant}; see lcpfn.SearchSettings and "
