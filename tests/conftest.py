@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 import lcpfn
 from lcpfn.network.config import NetworkConfig
 
+# The same examples each time, on however slow a machine: what fails was broken by a change.
+# `pytest --hypothesis-profile=explore` tries others.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("suite")
 # Some tests run where little is installed (`make bare`): what needs more is left out there.
 _NEEDED = {
     "torch": ["best", "distribution", "rates", "schedule"],

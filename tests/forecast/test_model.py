@@ -165,7 +165,7 @@ CURVES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     values=CURVES,
     goal=st.sampled_from(["maximize", "minimize"]),

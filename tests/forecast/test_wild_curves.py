@@ -213,8 +213,6 @@ ends = st.one_of(st.none(), st.floats(-1e150, 1e150), st.sampled_from([0.0, 1.0]
 
 @settings(
     max_examples=60,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())

@@ -71,7 +71,7 @@ def test_growing_says_what_reading_the_whole_says(
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.randoms())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_pieces_of_a_csv(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], random: object
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lcpfn.errors import InputError
@@ -115,7 +115,6 @@ alphabet = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(alphabet, max_size=60).map("".join) | st.text(max_size=60))
 @example("[[]]")
 @example('{"0":{},"1":{"loss":1}}')
@@ -129,7 +128,6 @@ def test_arbitrary_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> 
     check_arbitrary(path)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_arbitrary_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "arbitrary"
@@ -137,7 +135,6 @@ def test_arbitrary_bytes(tmp_path_factory: pytest.TempPathFactory, content: byte
     check_arbitrary(path)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(SAMPLES),
     st.lists(st.tuples(st.floats(0, 1), st.sampled_from(b'\x00\n\r ,"{}[]:0.-x\xff')), max_size=4),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lcpfn.errors import InputError
@@ -42,7 +42,6 @@ def error_of(path: Path | str, **options: str) -> str:
 
 
 class TestRoundTrip:
-    @settings(deadline=None)
     @given(
         values=curves,
         start=st.integers(1, 10**9),
@@ -69,7 +68,6 @@ class TestRoundTrip:
         assert log.steps.tolist() == [start + 7 * i for i in range(len(values))]
         assert log.shift == 0
 
-    @settings(deadline=None)
     @given(values=curves, step_key=st.sampled_from(["epoch", "Step", "trainer/global_step"]))
     def test_json_lines_with_other_records_between(
         self, tmp_path_factory: pytest.TempPathFactory, values: list[float], step_key: str
@@ -85,7 +83,6 @@ class TestRoundTrip:
         assert log.model_steps.tolist() == list(range(1, len(values) + 1))
         assert log.step_name == step_key
 
-    @settings(deadline=None)
     @given(values=curves)
     def test_bare_numbers(
         self, tmp_path_factory: pytest.TempPathFactory, values: list[float]
