@@ -3,7 +3,7 @@
     python -m experiments.workers_floor --data ../shared/data/lcbench --cache forecasts
 
 Workers side by side share the epochs: of 260, each of 32 has eight, and a run is 52 long. So even a
-search that knows everything has a regret, that of the best record which any run has by then. Three
+search that knows everything has a regret, that of the best record which any run has by then. Four
 floors, each for searches of the pools of `experiments.search_anytime`:
 
 - "all is known": the best configurations begin at once.
@@ -12,11 +12,16 @@ floors, each for searches of the pools of `experiments.search_anytime`:
 - "one worker's runs": configurations become known as in a search of one worker by
   `Search.propose`, after as many epochs of all workers together; each is recognised at once as
   what it is, and trained from then on without a break.
+- "its own runs": the same with the configurations that a search of so many workers begins, when it
+  begins them. So what is above this floor is lost in choosing which run goes on, and what this
+  floor is above one worker's regret is lost in beginning too late.
 
-Beside them stands what one worker reaches, and 1.2 times that.
+Beside them stand what one worker reaches, 1.2 times that, and what so many reach.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,6 +34,7 @@ from experiments.pool_forecasts import PoolForecasts
 from experiments.pools import Pool, read_pools
 from experiments.search_anytime import (
     BUDGETS,
+    OURS,
     Cache,
     Data,
     Epochs,
@@ -37,8 +43,8 @@ from experiments.search_anytime import (
     Orders,
     PerSet,
     Workers,
+    methods,
 )
-from experiments.searchers_lcpfn import Proposals
 from experiments.support.score_tables import write
 from lcpfn.forecast.arguments import Array
 
@@ -92,6 +98,15 @@ def known_at(regrets: Array, begun: dict[int, int], workers: int, epochs: int) -
     return float(min(reached))
 
 
+def watch(
+    pool: Pool, forecasts: PoolForecasts, order: int, workers: int, budgets: Sequence[int]
+) -> tuple[Watched, list[float]]:
+    """A search by `Search.propose`, when its runs began, and its regret at each budget."""
+    watched = Watched(methods(forecasts, workers)[OURS](pool, order))
+    seen = pool.regret(search_pool(pool, watched, workers, budgets[-1]).seen)
+    return watched, [float(seen[budget - 1]) for budget in budgets]
+
+
 def main(
     data: Data,
     model: Model = "default",
@@ -113,17 +128,18 @@ def main(
             forecasts, regrets = PoolForecasts(pool, loaded, cache), best_by(pool)
             everything = dict.fromkeys(range(len(pool.curves)), 0)
             for order in range(orders):
-                watched = Watched(Proposals(pool, forecasts, order))
-                seen = pool.regret(search_pool(pool, watched, 1, epochs).seen)
-                reached = [float(seen[budget - 1]) for budget in budgets]
+                watched, reached = watch(pool, forecasts, order, 1, budgets)
                 rows.setdefault("1 worker", []).append(reached)
                 rows.setdefault("1.2 times that", []).append([1.2 * each for each in reached])
                 for width in workers or (8, 32):
+                    own, found = watch(pool, forecasts, order, width, budgets)
+                    rows.setdefault(f"{width} workers", []).append(found)
                     blind = dict.fromkeys(everything, _BLIND * width)
                     for words, begun in (
                         ("all is known", everything),
                         ("after a random start", blind),
                         ("one worker's runs", watched.begun),
+                        ("its own runs", own.begun),
                     ):
                         rows.setdefault(f"{width} workers, {words}", []).append(
                             [known_at(regrets, begun, width, budget) for budget in budgets]
@@ -133,8 +149,8 @@ def main(
         table.add_column("search")
         for budget in budgets:
             table.add_column(f"{budget:,}", justify="right")
-        for name, found in rows.items():
-            table.add_row(name, *(f"{mean:.3f}" for mean in np.mean(found, axis=0)))
+        for name, each in rows.items():
+            table.add_row(name, *(f"{mean:.3f}" for mean in np.mean(each, axis=0)))
         tables.append(table)
     write(tables, [], markdown)
 

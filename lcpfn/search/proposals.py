@@ -4,8 +4,10 @@ A run that waits and a configuration not yet tried are weighed by the same quest
 it to end better than the best that is as good as reached, by a margin that is drawn at random each
 time (after ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large
 ones look for what may be much better, elsewhere; the more has been spent, the smaller they may be.
-What runs will reach is forecast; what configurations would reach is learned from those forecasts
-and their uncertainty (`lcpfn.search.surrogate`).
+Where several work side by side, many runs go on at a time, and the chance to beat a margin alone
+would put those first of which little is known: late in a search, the runs that are believed to end
+best go on instead. What runs will reach is forecast; what configurations would reach is learned
+from those forecasts and their uncertainty (`lcpfn.search.surrogate`).
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ _PROMISING, _OTHERS = 180, 80
 # share over the full runs that have been spent.
 _LARGEST, _SMALLEST = 1.0, (0.1, 0.01)
 _SHRINKS = 0.2
+# Where others are at work: the probability to beat the best by the smallest margin of all which
+# makes a run count as promising, and by how many of its standard deviations its end may be hoped to
+# be better than believed. The first eight runs by hope end better than the first eight by chance.
+_MAY, _HOPE = 0.1, 1.0
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one.
@@ -178,6 +184,12 @@ class _View:
         """Values of the metric on the scale."""
         return _soft((self.sign * values - self.middle) / self.unit)
 
+    def within(self, known: Sequence[Contender], means: Array) -> Array:
+        """What the others say of ends, (n,), as far as the runs' own forecasts allow it."""
+        bands = np.array([(each.low, each.high) for each in known], dtype=np.float64)
+        low, high = self.place(bands).T
+        return np.fmax(low, np.fmin(high, means))
+
     def value(self, place: float) -> float:
         """The value of the metric at a place on the scale."""
         bent = place if place >= 0 else -_SOFT * math.expm1(-place / _SOFT)
@@ -187,7 +199,7 @@ class _View:
         """What a proposal says of its choice."""
         to_beat = self.value(target)
         return {
-            "reason": f"P(beats {to_beat:g}) = {chance:.3g}, the highest of {what}",
+            "reason": f"P(beats {to_beat:g}) = {chance:.3g}, {what}",
             "probability": float(chance),
             "to_beat": to_beat,
             "median": self.value(float(mean)),
@@ -234,10 +246,18 @@ def _weigh(
         surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
     # For as little as will do late in a search nothing is begun, where nothing can go on.
     can_go_on = any(each.waits for each in contenders)
-    spent = sum(each.progress for each in contenders) if can_go_on else 0.0
-    target = best + _margin(spent, generator)
+    smallest = _smallest(sum(each.progress for each in contenders) if can_go_on else 0.0)
+    target = best + math.exp(generator.uniform(math.log(smallest), math.log(_LARGEST)))
     chances = np.where(waits, _beyond(means, spreads, target), -1.0)
     resumed = int(chances.argmax()) if waits.any() else None
+    likeliest = chances.max(initial=-1.0)
+    what = f"the highest of {int(waits.sum())} runs that wait"
+    if any(each.busy for each in contenders) and generator.uniform() > smallest / _SMALLEST[0]:
+        promising = waits & (_beyond(means, spreads, view.best + _SMALLEST[1]) >= _MAY)
+        if promising.any():
+            hopes = view.within(known, means) + _HOPE * generator.uniform() * spreads
+            resumed = int(np.where(promising, hopes, -np.inf).argmax())
+            what = f"the most promising of {int(waits.sum())} runs that wait"
     if candidates:
         means_asked, spreads_asked = surrogate.at(asked)
         chances_asked = _beyond(means_asked, spreads_asked, target)
@@ -247,28 +267,25 @@ def _weigh(
         started = int(chances_asked.argmax())
         if resumed is None and chances_asked[started] < 0:
             return None
-        if resumed is None or chances_asked[started] > chances[resumed]:
-            what = f"{len(candidates)} configurations"
-            told = view.told(means_asked[started], chances_asked[started], target, what)
+        if resumed is None or chances_asked[started] > likeliest:
+            words = f"the highest of {len(candidates)} configurations"
+            told = view.told(means_asked[started], chances_asked[started], target, words)
             return Proposal("start", config=candidates[started], **told)
     if resumed is None:
         waiting = next(contender for contender in contenders if contender.waits)
         return Proposal("resume", _UNKNOWN, run=waiting.run)
-    what = f"{int(waits.sum())} runs that wait"
     told = view.told(means[resumed], chances[resumed], target, what)
     return Proposal("resume", run=known[resumed].run, **told)
 
 
-def _margin(spent: float, generator: np.random.Generator) -> float:
-    """By how much the best is to be beaten, on the scale of `_View`.
+def _smallest(spent: float) -> float:
+    """The smallest margin by which the best is to be beaten, on the scale of `_View`.
 
     Args:
         spent: on all runs together, in full runs; 0 where none waits.
-        generator: source of randomness.
     """
     at_first, at_last = _SMALLEST
-    smallest = max(at_last, min(at_first, _SHRINKS / max(spent, _SHRINKS)))
-    return math.exp(generator.uniform(math.log(smallest), math.log(_LARGEST)))
+    return max(at_last, min(at_first, _SHRINKS / max(spent, _SHRINKS)))
 
 
 def _tells(contender: Contender) -> bool:

@@ -230,6 +230,29 @@ def test_nothing_is_begun_for_as_little_as_a_run_that_waits_goes_on_for():
         assert (smallest < 0.05 * unit) == bool(more)
 
 
+def test_side_by_side_the_most_promising_goes_on_and_not_that_of_which_least_is_known():
+    done = [
+        contender(number, rate, 0.01, waits=False, progress=1.0, secured=level(rate) - 0.05)
+        for number, rate in enumerate(RATES)
+    ]
+    promising = contender("promising", 0.02, 0.02, secured=None)
+    unknown = contender("unknown", 0.05, median=0.8, low=0.6, high=1.4, secured=None)
+    stuck = contender("stuck", 0.01, low=0.1, median=0.1, high=0.1, secured=None)
+    busy = contender("busy", 0.5, waits=False, busy=True)
+
+    def share(run: str, others: list[Contender]) -> float:
+        runs = [*done, promising, unknown, stuck, *others]
+        drawn = [
+            propose(runs, [], "maximize", 5, np.random.default_rng(seed)) for seed in range(60)
+        ]
+        return sum(each is not None and each.run == run for each in drawn) / len(drawn)
+
+    assert share("promising", [busy]) > 0.9 > 0.8 > share("promising", [])
+    assert share("unknown", []) > 0.2 > 0.1 > share("unknown", [busy])
+    # Whatever its neighbours reach, a run ends within its own forecast.
+    assert share("stuck", [busy]) == 0
+
+
 def replayed(seed: int, epochs: int) -> tuple[lcpfn.Search, int]:
     """A search with one worker; also how many epochs went into the best fifth of the rates."""
     search = lcpfn.Search(goal="maximize", horizon=30, startup=4)
