@@ -188,7 +188,8 @@ class _View:
         """What the others say of ends, (n,), as far as the runs' own forecasts allow it."""
         bands = np.array([(each.low, each.high) for each in known], dtype=np.float64)
         low, high = self.place(bands).T
-        return np.fmax(low, np.fmin(high, means))
+        limited: Array = np.fmax(low, np.fmin(high, means))
+        return limited
 
     def value(self, place: float) -> float:
         """The value of the metric at a place on the scale."""

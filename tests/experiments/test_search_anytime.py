@@ -18,7 +18,7 @@ from experiments.searchers import ASHA, RandomSearch
 from experiments.searchers_hyperband import JobSearch
 from experiments.searchers_lcpfn import Proposals
 from experiments.searchers_optuna import OptunaSearch
-from experiments.workers_floor import Watched, best_by, known_at
+from experiments.workers_floor import Watched, best_by, known_at, watch
 
 RECORDS = 12
 
@@ -89,6 +89,13 @@ def test_workers_who_know_everything_lack_what_no_run_has_shown_yet():
     assert known_at(regrets, everything, 4, RECORDS) == pytest.approx(by_three[0])
     late = known_at(regrets, watched.begun, 4, 2 * RECORDS)
     assert late == pytest.approx(min(regrets[first[0], 5], regrets[first[1], 2]))
+
+
+def test_a_search_lacks_at_least_what_its_own_runs_lack_when_all_are_known_at_once():
+    watched, reached = watch(POOL, PoolForecasts(POOL, lcpfn.load()), 0, 3, [60, 120])
+    floors = [known_at(best_by(POOL), watched.begun, 3, budget) for budget in (60, 120)]
+    assert 10 < len(watched.begun) < 60
+    assert floors[0] <= reached[0] and floors[1] <= reached[1] < reached[0]
 
 
 def test_kept_forecasts_are_those_of_the_model(tmp_path: Path):
