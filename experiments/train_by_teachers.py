@@ -71,8 +71,9 @@ class Teacher:
     """A network whose forecasts are to be learned, and how much they weigh among others'.
 
     Args:
-        network: gives the forecasts. Of the best value, and where learning rates are told, it is
-            asked only if it was trained to hear of them.
+        network: gives the forecasts. Of the best value, where learning rates are told at the
+            records, and where they are told for the whole run, it is asked only if it was trained
+            to hear of them.
         share: of the mixture of all teachers' forecasts.
     """
 
@@ -86,12 +87,13 @@ class Teacher:
         share = torch.full_like(best, self.share)
         if not self.network.config.best:
             share = share * (best == 0)
-        if not self.network.config.rates and observations.schedule is not None:
-            assert observations.rates is not None
-            told = (
-                torch.stack([observations.rates, *observations.schedule.unbind(-1)], -1) != UNKNOWN
-            )
-            share = share * ~told.flatten(1).any(1, keepdim=True)
+        told = (
+            (self.network.config.rates, observations.rates),
+            (self.network.config.schedule, observations.schedule),
+        )
+        for is_heard, values in told:
+            if not is_heard and values is not None:
+                share = share * (values == UNKNOWN).flatten(1).all(1, keepdim=True)
         return share
 
     def divergence(self, ours: BinnedDistribution, examples: Examples, levels: Tensor) -> Tensor:
@@ -188,7 +190,7 @@ def teach(
     config: TrainingConfig,
     folder: Path,
     saved_every: float = 60.0,
-) -> tuple[int, float]:
+) -> float:
     """Trains a network in place, going on from the folder's checkpoint.
 
     Args:
@@ -199,7 +201,7 @@ def teach(
         saved_every: seconds between two of them.
 
     Returns:
-        How many steps and seconds that took.
+        How many seconds that took, those before an interruption too.
 
     Raises:
         TrainingError: the divergence or its gradient is no finite number.
@@ -222,7 +224,7 @@ def teach(
         if now - saved >= saved_every or step + 1 == config.steps:
             saved = now
             checkpoint.save(step + 1, before + now - began)
-    return config.steps, before + time.monotonic() - began
+    return before + time.monotonic() - began
 
 
 def main(
@@ -263,7 +265,7 @@ def main(
     for teacher in teachers:
         teacher.requires_grad_(False)
     taught = lessons(teachers, accuracies, own, leave_out, data)
-    made, seconds = teach(network, taught, config, out / name)
+    seconds = teach(network, taught, config, out / name)
     card = {
         **shared_card(begin.card),
         "taught": [
@@ -273,7 +275,7 @@ def main(
                 "shares": _SHARES,
                 "curves": [lesson.curves for lesson in taught],
                 "own": own,
-                "steps": made,
+                "steps": steps,
                 "seconds": round(seconds),
                 "learning_rate": rate,
                 "seed": seed,

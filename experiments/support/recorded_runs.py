@@ -67,9 +67,7 @@ def read_even(folder: Path, per_set: int = 2000) -> Iterator[RecordedRun]:
             name = next(n for n in ("val_loss", "valid_loss", "val_accuracy") if n in stored.files)
             curves = stored[name][:per_set]
         maximize = name == "val_accuracy"
-        records = curves.shape[1]
-        steps = np.arange(1.0, records + 1)
-        cosine = 0.5 * (1 + np.cos(np.pi * np.arange(records) / (records - 1)))
+        steps, cosine = np.arange(1.0, curves.shape[1] + 1), _cosine(curves.shape[1])
         for values in curves.astype(np.float64):
             if _usable(values):
                 yield RecordedRun(
@@ -90,8 +88,14 @@ def own_accuracies() -> Iterator[RecordedRun]:
             for values in recorded.values:
                 if _usable(values):
                     steps = np.arange(1.0, len(values) + 1)
-                    bounds = _guessed(values, maximize=True)
-                    yield RecordedRun(steps, values, True, bounds, "own", recorded.name)
+                    bounds, rates = _guessed(values, maximize=True), _cosine(len(values))
+                    yield RecordedRun(steps, values, True, bounds, "own", recorded.name, rates)
+
+
+def _cosine(records: int) -> np.ndarray:
+    """Learning rates over their peak, annealed to zero."""
+    rates: np.ndarray = 0.5 * (1 + np.cos(np.pi * np.arange(records) / (records - 1)))
+    return rates
 
 
 def _usable(values: np.ndarray) -> bool:

@@ -58,7 +58,7 @@ def test_what_a_teacher_says_is_learned(tmp_path: Path) -> None:
     teacher, pupil = drawn_network(1), drawn_network(2).requires_grad_(True)
     lesson = taught_by(teacher)
     before = divergence(lesson, pupil)
-    assert teach(pupil, [lesson], config(25), tmp_path)[0] == 25
+    assert teach(pupil, [lesson], config(25), tmp_path) > 0
     assert divergence(lesson, pupil) < 0.7 * before
 
 
@@ -80,12 +80,14 @@ def test_a_teacher_is_not_asked_what_it_never_heard_of() -> None:
     observations, best = examples.observations, examples.questions.best
     assert observations.rates is not None and observations.schedule is not None
     assert best is not None
-    silent = (observations.rates < 0).all(1) & (observations.schedule < 0).all(2).all(1)
-    assert 0 < silent.sum() < 64 and 0 < best.sum() < best.numel()
+    no_rates = (observations.rates < 0).all(1)
+    silent = no_rates & (observations.schedule < 0).all(2).all(1)
+    assert 0 < silent.sum() < no_rates.sum() < 64 and 0 < best.sum() < best.numel()
     shapes = {
         "all": replace(SMALL, frame="relative", schedule=True, rates=True, best=True),
         "no best": replace(SMALL, frame="relative", schedule=True, rates=True),
-        "no rates": replace(SMALL, frame="relative", best=True),
+        "no rates": replace(SMALL, frame="relative", schedule=True, best=True),
+        "neither": replace(SMALL, frame="relative", best=True),
     }
     asked = {
         name: Teacher(drawn_network(1, shape), 0.5).asked(examples)
@@ -93,9 +95,10 @@ def test_a_teacher_is_not_asked_what_it_never_heard_of() -> None:
     }
     assert (asked["all"] == 0.5).all()
     torch.testing.assert_close(asked["no best"], torch.where(best > 0, 0.0, 0.5))
-    torch.testing.assert_close(
-        asked["no rates"], torch.where(silent, 0.5, 0.0)[:, None].expand_as(best)
-    )
+    for name, heard in (("no rates", no_rates), ("neither", silent)):
+        torch.testing.assert_close(
+            asked[name], torch.where(heard, 0.5, 0.0)[:, None].expand_as(best)
+        )
 
 
 def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
