@@ -83,13 +83,18 @@ def read_even(folder: Path, per_set: int = 2000) -> Iterator[RecordedRun]:
 
 def own_accuracies() -> Iterator[RecordedRun]:
     """Counted accuracies of the project's own, of the sets that priors are fitted on."""
-    for recorded in load(OWN_CURVES, "val_accuracy"):
-        if recorded.name in COUNTED:
-            for values in recorded.values:
-                if _usable(values):
-                    steps = np.arange(1.0, len(values) + 1)
-                    bounds, rates = _guessed(values, maximize=True), _cosine(len(values))
-                    yield RecordedRun(steps, values, True, bounds, "own", recorded.name, rates)
+    return (run for run in own_runs("val_accuracy") if run.source in COUNTED)
+
+
+def own_runs(metric: str) -> Iterator[RecordedRun]:
+    """The project's own runs by `val_accuracy` or `val_loss`."""
+    for recorded in load(OWN_CURVES, metric):
+        maximize = recorded.goal == "maximize"
+        for values in recorded.values:
+            if _usable(values):
+                steps, rates = np.arange(1.0, len(values) + 1), _cosine(len(values))
+                bounds = _guessed(values, maximize)
+                yield RecordedRun(steps, values, maximize, bounds, "own", recorded.name, rates)
 
 
 def _cosine(records: int) -> np.ndarray:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.train_by_teachers import Lesson, Teacher, teach
+from experiments.train_by_teachers import Lesson, Outcomes, Teacher, teach
 from lcpfn.network.config import NetworkConfig
 from lcpfn.network.transformer import Network
 from lcpfn.priors import AnnealedPrior, BroadConfig, BroadPrior
 from lcpfn.training import TrainingConfig
+from lcpfn.training.objective import Objective
 from lcpfn.training.questions import draw_examples
 
 SMALL = NetworkConfig(width=16, layers=1, heads=2, bins=16)
@@ -99,6 +100,20 @@ def test_a_teacher_is_not_asked_what_it_never_heard_of() -> None:
         torch.testing.assert_close(
             asked[name], torch.where(heard, 0.5, 0.0)[:, None].expand_as(best)
         )
+
+
+def test_outcomes_teach_what_training_on_draws_does(tmp_path: Path) -> None:
+    lesson = Lesson(PRIOR, 16, [Outcomes(1.0)])
+    pupil = drawn_network(2).requires_grad_(True)
+    before = divergence(lesson, pupil)
+    generator = torch.Generator().manual_seed(9)
+    examples = draw_examples(PRIOR.sample(256, generator), 4, generator)
+    context = pupil.view.observe(examples.observations)
+    with torch.no_grad():
+        score = Objective(pupil, crps=0.0)(context, examples)
+    assert before == pytest.approx(-float(score), rel=1e-5)
+    teach(pupil, [lesson], config(25), tmp_path)
+    assert divergence(lesson, pupil) < before - 0.1
 
 
 def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
