@@ -254,7 +254,7 @@ def test_side_by_side_the_most_promising_goes_on_and_not_that_of_which_least_is_
 
 
 def replayed(seed: int, epochs: int) -> tuple[lcpfn.Search, int]:
-    """A search with one worker; also how many epochs went into the best fifth of the rates."""
+    """A search with one worker; also how many epochs went into rates within ten times the best."""
     search = lcpfn.Search(goal="maximize", horizon=30, startup=4)
     generator = np.random.default_rng(seed)
     spent = good = 0
@@ -273,7 +273,7 @@ def replayed(seed: int, epochs: int) -> tuple[lcpfn.Search, int]:
             step = len(known.steps) + 1
             search.observe(run, step, end * (1 - 0.7**step) + 0.002 * generator.normal())
             spent += 1
-            good += abs(math.log10(known.config["rate"]) + 2) < 0.5  # type: ignore[index]
+            good += abs(math.log10(known.config["rate"]) + 2) < 1  # type: ignore[index]
             if search.complete(run):
                 search.end(run, "finished")
                 break
@@ -284,7 +284,8 @@ def replayed(seed: int, epochs: int) -> tuple[lcpfn.Search, int]:
 
 def test_a_search_spends_its_epochs_on_what_is_good():
     search, good = replayed(0, 120)
-    assert good > 36
+    # At random two fifths would.
+    assert good > 0.6 * 120 and replayed(1, 120)[1] > 0.5 * 120
     (_, best) = max((max(run.values), key) for key, run in search.runs.items())
     assert abs(math.log10(search.runs[best].config["rate"]) + 2) < 0.5
 
