@@ -46,7 +46,8 @@ class Episodes:
     """Questions about runs, with their answers.
 
     Args:
-        peers, own: (n, peers, features) and (n, features), see `lcpfn.network.comparison`.
+        peers, own, consensus: (n, peers, features), (n, features) and (n, 2), see
+            `lcpfn.network.comparison`.
         present: (n, peers).
         met: (n,) where the final value lay in the run's own forecast.
         edges: (n, BINS + 1) quantiles of the forecast, for the score in the metric's own unit.
@@ -59,6 +60,7 @@ class Episodes:
 
     peers: Array
     own: Array
+    consensus: Array
     present: Array
     met: Array
     edges: Array
@@ -298,13 +300,15 @@ class Pool:
             told = np.concatenate([self.settings[runs[rows]][:, None], told], axis=1)
             worth = np.concatenate([ends[rows, 1:2], worths(others[rows])], axis=1)
             unlike.distances[rows], moves[rows] = unlikeness(told, worth)
-        told, mine, trust = compared(self.shares[runs, now], own, others, unlike, present)
+        shares = self.shares[runs, now]
+        told, mine, consensus, trust = compared(shares, own, others, unlike, present)
         wide = np.maximum(ends[:, 2] - ends[:, 0], 1e-12 * np.abs(ends[:, 1]) + 1e-290)
         home = np.searchsorted(self.begin, runs, side="right")[:, None]
         away = np.searchsorted(self.begin, peers, side="right") != home
         return Episodes(
             told,
             mine,
+            consensus,
             present,
             ends[:, 3],
             edges,

@@ -113,11 +113,13 @@ class PeerNetwork:
     config: PeerConfig
     weights: Mapping[str, AnyArray]
 
-    def __call__(self, peers: AnyArray, own: AnyArray, present: AnyArray | None = None) -> AnyArray:
+    def __call__(
+        self, peers: AnyArray, own: AnyArray, consensus: AnyArray, present: AnyArray | None = None
+    ) -> AnyArray:
         """Log-masses (..., BINS) of the bins of a correction.
 
         Args:
-            peers, own: (..., n, len(PEER)) and (..., len(OWN)), see
+            peers, own, consensus: (..., n, len(PEER)), (..., len(OWN)) and (..., 2), see
                 `lcpfn.network.comparison.compared`; float32.
             present: (..., n) which peers there are; None for all.
         """
@@ -133,7 +135,7 @@ class PeerNetwork:
         for layer in parts.layers:
             x = self._block(xp, layer, x, told, mask)
         answer = _even(xp, x)[..., 0, :] @ parts.head + self.weights["head_bias"]
-        logits = answer[..., :BINS] + _heeded(xp, answer[..., _HEED], own)
+        logits = answer[..., :BINS] + _heeded(xp, answer[..., _HEED], own, consensus)
         return _mixed(xp, logits, answer[..., _HELPFUL])
 
     def _block(
@@ -214,12 +216,17 @@ class _Parts(NamedTuple):
     head: AnyArray
 
 
-def _heeded(xp: ArrayModule, heed: AnyArray, own: AnyArray) -> AnyArray:
-    """Logarithms of the densities that regressions expect, each to the power of its heed."""
+def _heeded(xp: ArrayModule, heed: AnyArray, own: AnyArray, consensus: AnyArray) -> AnyArray:
+    """Logarithms of the densities that regressions expect, each to the power of its heed, and all.
+
+    Args:
+        heed: (..., len(REGRESSIONS)).
+        own, consensus: as the network is called with them.
+    """
     expected = own[..., OWN["expected"]]
     told = xp.reshape(expected, (*expected.shape[:-1], len(REGRESSIONS), len(EXPECTED)))
     # Products of densities: their natural parameters add up.
-    natural = (heed[..., None, :] @ told)[..., 0, :2]
+    natural = (heed[..., None, :] @ told)[..., 0, :2] + consensus
     return natural @ _constant(xp, _NATURAL, own)
 
 

@@ -11,6 +11,13 @@ Array = NDArray[np.float64]
 # and how fast the news from peers under way fades as the run goes on.
 _DOUBT, _DOUBT_UNDER_WAY, _DOUBT_FADES = 0.1, 0.5, 0.6
 _NEWS_FADES = 1.3
+# How soon it is late in a run, and by how much less even many are trusted at its end.
+_LATE, _DOUBT_AT_END = 1.5, 0.5
+
+
+def lateness(share: Array) -> Array:
+    """How late it is in a run of which a share (...,) has been seen, in [0, 1]."""
+    return np.asarray(share**_LATE)
 
 
 def trust(share: Array, finished: Array, count: Array) -> Array:
@@ -18,7 +25,9 @@ def trust(share: Array, finished: Array, count: Array) -> Array:
 
     The network was trained on a few dozen tasks, and is surer of what it says about others than it
     may be: the more so the fewer peers there are and the more of the run has been seen, and that of
-    peers that have not ended themselves. The constants were set on sources left out of training,
+    peers that have not ended themselves. Late in the run no number of them makes up for that, as
+    what they say is right of most runs, but wrong of those whose forecasts are wide, which decide
+    what all of it is worth. The constants were set on sources left out of training,
     see `experiments/peers.py`.
 
     Args:
@@ -27,5 +36,6 @@ def trust(share: Array, finished: Array, count: Array) -> Array:
     """
     doubt = _DOUBT + (1 - _DOUBT) * share
     known = (finished > 0) * (1 - doubt * np.maximum(finished, 1) ** -_DOUBT_FADES)
+    known = known * (1 - _DOUBT_AT_END * lateness(share))
     under_way = (count > 0) * (1 - _DOUBT_UNDER_WAY * np.maximum(count, 1) ** -_DOUBT_FADES)
     return np.asarray(np.maximum(known, (1 - share) ** _NEWS_FADES * under_way))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lcpfn.network.trust import trust
+from lcpfn.network.trust import lateness, trust
 
 
 def test_peers_are_trusted_by_how_much_they_can_know():
@@ -11,5 +11,10 @@ def test_peers_are_trusted_by_how_much_they_can_know():
     assert trust(share, none, none) == 0
     assert 0 < trust(share, one, one) < trust(share, many, many) < 1
     assert trust(share, none, many) < trust(share, many, many)
-    assert trust(late, none, many) < 0.2 < 0.8 < trust(late, many, many)
+    assert trust(late, none, many) < 0.2 < 0.5 < trust(late, many, many) < trust(share, many, many)
     assert trust(late, one, one) < trust(share, one, one)
+
+
+def test_it_grows_late():
+    early, *later, end = lateness(np.array([0.0, 0.1, 0.4, 1.0])).tolist()
+    assert early == 0 < later[0] < later[1] < end == 1
