@@ -229,8 +229,9 @@ def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor
     from them, and the answer is held against that: the expectations of both where the forecast
     without peers is right.
     """
-    shown = questions.peers, questions.own, questions.consensus, questions.present
-    log_masses = network(*(torch.from_numpy(part) for part in shown))
+    log_masses = network(
+        *(torch.from_numpy(part) for part in (questions.peers, questions.own, questions.present))
+    )
     edges, widths = torch.from_numpy(EDGES), torch.from_numpy(WIDTHS).float()
     met = torch.from_numpy(np.clip(questions.met, 0, 1))
     foreign = torch.from_numpy(questions.foreign)

@@ -19,11 +19,12 @@ Array = NDArray[Any]
 
 # So many peers' worth is it believed that forecasts are right, whose scores have this variance; and
 # no peer's score counts as more than this.
-_BELIEVED, _VARIANCE, _LARGEST_SCORE = 8.0, 0.8, 2.0
-_WEIGHT = 2.5
+_BELIEVED, _VARIANCE, _LARGEST_SCORE = 8.0, 0.75, 2.0
+# What it counts at the end of the run, and how soon.
+_WEIGHT, _SOON = 3.0, 2.0
 
 
-def consensus(scores: Array, ended: NDArray[np.bool_], lateness: Array) -> NDArray[np.float32]:
+def consensus(scores: Array, ended: NDArray[np.bool_], share: Array) -> NDArray[np.float32]:
     """What a normal distribution of the scores of ends adds to those of forecasts that are right.
 
     A conjugate normal model in all but that it takes one value for its mean and its variance
@@ -33,7 +34,7 @@ def consensus(scores: Array, ended: NDArray[np.bool_], lateness: Array) -> NDArr
     Args:
         scores: (..., n) at which the ends of peers lay in their forecasts.
         ended: (..., n) of which peers there is one.
-        lateness: (...,) see `lcpfn.network.trust.lateness`.
+        share: (...,) of the run that has been seen.
 
     Returns:
         (..., 2) differences of its natural parameters, mean over variance and one over variance.
@@ -43,7 +44,7 @@ def consensus(scores: Array, ended: NDArray[np.bool_], lateness: Array) -> NDArr
     mean = scores.sum(-1) / count
     off = (scores - mean[..., None]) * ended
     variance = (_BELIEVED * _VARIANCE + (off * off).sum(-1)) / count
-    weight = _WEIGHT * lateness
+    weight = _WEIGHT * share**_SOON
     found = np.empty((*mean.shape, 2), np.float32)
     found[..., 0] = weight * mean / variance
     found[..., 1] = weight * (1 / variance - 1 / _VARIANCE)

@@ -4,12 +4,12 @@ import numpy as np
 
 from lcpfn.network.consensus import consensus
 
-LATE = np.array(0.7)
+LATE = np.array(0.8)
 
 
-def said(scores: list[float], lateness: np.ndarray = LATE) -> tuple[float, float]:
+def said(scores: list[float], share: np.ndarray = LATE) -> tuple[float, float]:
     told = np.array(scores)
-    mean, precision = consensus(told, np.ones(len(told), dtype=bool), lateness).tolist()
+    mean, precision = consensus(told, np.ones(len(told), dtype=bool), share).tolist()
     return mean, precision
 
 
@@ -42,8 +42,8 @@ def test_the_later_it_is_the_more_it_counts():
 def test_runs_are_told_side_by_side_what_they_are_told_alone():
     rng = np.random.default_rng(0)
     scores, ended = rng.normal(size=(4, 6)), rng.random((4, 6)) < 0.6
-    late = rng.random(4)
-    together = consensus(scores, ended, late)
+    share = rng.random(4)
+    together = consensus(scores, ended, share)
     for row in range(4):
-        alone = consensus(scores[row][ended[row]], np.ones(ended[row].sum(), bool), late[row])
+        alone = consensus(scores[row][ended[row]], np.ones(ended[row].sum(), bool), share[row])
         assert np.allclose(together[row], alone, atol=1e-6)

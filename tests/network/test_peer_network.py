@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lcpfn.network.comparison import OWN
+from lcpfn.network.comparison import OWN, Added
 from lcpfn.network.correction import BINS, EDGES, WIDTHS, mirrored
 from lcpfn.network.likeness import unlikeness
 from lcpfn.network.peer_description import PEER
@@ -20,11 +20,10 @@ def network(trained: bool = True) -> PeerNetwork:
     return PeerNetwork(config, weights)
 
 
-def told(*shape: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def told(*shape: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     peers = rng.normal(size=(*shape, len(PEER))).astype(np.float32)
-    own = rng.normal(size=(*shape[:-1], len(OWN))).astype(np.float32)
-    return peers, own, np.zeros((*shape[:-1], 2), np.float32)
+    return peers, rng.normal(size=(*shape[:-1], len(OWN))).astype(np.float32)
 
 
 def test_bins_are_symmetric_and_fine_at_both_ends():
@@ -45,28 +44,31 @@ def test_masses_add_up_to_one():
 
 
 def test_order_of_peers_does_not_matter():
-    peers, *others = told(6)
+    peers, own = told(6)
     swapped = peers[[0, 4, 2, 5, 1, 3]]
-    assert np.allclose(network()(peers, *others), network()(swapped, *others), atol=1e-4)
+    assert np.allclose(network()(peers, own), network()(swapped, own), atol=1e-4)
 
 
 def test_what_is_not_there_is_not_heard():
-    peers, *others = told(2, 6)
+    peers, own = told(2, 6)
     present = np.ones((2, 6), dtype=bool)
     present[:, 4:] = False
-    heard = network()(peers, *others, present)
-    assert np.allclose(heard, network()(peers[:, :4], *others), atol=1e-5)
+    heard = network()(peers, own, present)
+    assert np.allclose(heard, network()(peers[:, :4], own), atol=1e-5)
 
 
 def test_what_all_ends_say_is_heard_as_far_as_peers_are():
     centre = 0.5 * (EDGES[1:] + EDGES[:-1])
-    peers, own, _ = told(5)
-    untrained = network(trained=False)
-    better, surer = np.array([[2.0, 0.0], [0.0, 3.0]], np.float32)
-    assert np.exp(untrained(peers, own, better)) @ centre > 0.6
-    masses = np.exp(untrained(peers, own, surer))
-    assert masses @ (centre - 0.5) ** 2 < WIDTHS @ (centre - 0.5) ** 2 - 0.005
-    assert masses @ centre == pytest.approx(0.5, abs=1e-4)
+    untrained, asked = network(trained=False), told(5)
+
+    def answer(mean: float, precision: float, openness: float = 0.0) -> np.ndarray:
+        added = Added(np.array([mean, precision], np.float32), np.array(openness, np.float32))
+        return np.exp(untrained(*asked, added=added))
+
+    assert answer(2, 0) @ centre > 0.6
+    assert 0.5 < answer(2, 0, openness=-3) @ centre < answer(2, 0) @ centre
+    assert answer(0, 3) @ centre == pytest.approx(0.5, abs=1e-4)
+    assert answer(0, 3) @ (centre - 0.5) ** 2 < WIDTHS @ (centre - 0.5) ** 2 - 0.005
 
 
 def test_peers_that_are_of_no_use_correct_nothing():

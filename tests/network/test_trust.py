@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lcpfn.network.trust import lateness, trust
+from lcpfn.network.trust import openness, trust
 
 
 def test_peers_are_trusted_by_how_much_they_can_know():
@@ -15,6 +15,8 @@ def test_peers_are_trusted_by_how_much_they_can_know():
     assert trust(late, one, one) < trust(share, one, one)
 
 
-def test_it_grows_late():
-    early, *later, end = lateness(np.array([0.0, 0.1, 0.4, 1.0])).tolist()
-    assert early == 0 < later[0] < later[1] < end == 1
+def test_a_single_peer_early_in_a_run_is_given_a_chance():
+    early, late = np.array(0.1), np.array(0.8)
+    one, many = np.array(1.0), np.array(64.0)
+    assert openness(early, one) > openness(late, one) > 0
+    assert openness(early, one) > 20 * openness(early, many) > 0
