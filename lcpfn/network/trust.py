@@ -22,10 +22,10 @@ def trust(share: Array, finished: Array, count: Array) -> Array:
 
     The network was trained on a few dozen tasks, and is surer of what it says about others than it
     may be: the more so the fewer peers there are and the more of the run has been seen, and that of
-    peers that have not ended themselves. Late in the run no number of them makes up for that, as
-    what they say is right of most runs, but wrong of those whose forecasts are wide, which decide
-    what all of it is worth. The constants were set on sources left out of training,
-    see `experiments/peers.py`.
+    peers that have not ended themselves. Late in the run no number of them makes up for that: they
+    are right of most runs, whose forecasts are narrow, but not of the few whose forecasts are wide,
+    and these make most of the CRPS. The constants were set on sources left out of training, see
+    `experiments/peers.py`.
 
     Args:
         share: (...,) of the run that has been seen.
