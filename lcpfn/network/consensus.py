@@ -1,9 +1,9 @@
 """What the ends of all peers together say of a run, however near they are.
 
 Where they lay in the forecasts of them is a sample from how forecasts of this search err. Early in
-a run the network knows better which of them matter. Late in it little is left to happen, hardly
-anything tells which peer matters, and what the second network was trained on misleads it; then the
-plain mean and variance of all, shrunk to forecasts that are right, are worth more than their parts.
+a run the second network knows better which of them matter. Late in it little is left to happen, and
+hardly anything tells which: then it is too careful, and the plain mean and variance of all, shrunk
+to forecasts that are right, say what is missing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Array = NDArray[Any]
 # So many peers' worth is it believed that forecasts are right, whose scores have this variance; and
 # no peer's score counts as more than this.
 _BELIEVED, _VARIANCE, _LARGEST_SCORE = 8.0, 0.75, 2.0
-# What it counts at the end of the run, and how soon.
-_WEIGHT, _SOON = 3.0, 2.0
+# How much earlier than its end all of that counts less.
+_FADES = 2.0
 
 
 def consensus(scores: Array, ended: NDArray[np.bool_], share: Array) -> NDArray[np.float32]:
@@ -44,7 +44,7 @@ def consensus(scores: Array, ended: NDArray[np.bool_], share: Array) -> NDArray[
     mean = scores.sum(-1) / count
     off = (scores - mean[..., None]) * ended
     variance = (_BELIEVED * _VARIANCE + (off * off).sum(-1)) / count
-    weight = _WEIGHT * share**_SOON
+    weight = share**_FADES
     found = np.empty((*mean.shape, 2), np.float32)
     found[..., 0] = weight * mean / variance
     found[..., 1] = weight * (1 / variance - 1 / _VARIANCE)

@@ -11,8 +11,6 @@ Array = NDArray[np.float64]
 # and how fast the news from peers under way fades as the run goes on.
 _DOUBT, _DOUBT_UNDER_WAY, _DOUBT_FADES = 0.1, 0.5, 0.6
 _NEWS_FADES = 1.3
-# By how much less even many are trusted at the end of the run, and how late that comes.
-_DOUBT_AT_END, _LATE = 0.5, 1.5
 # Log-odds by which the first peer is believed to be of the same task before it is looked at.
 _OPEN = 1.2
 
@@ -22,10 +20,8 @@ def trust(share: Array, finished: Array, count: Array) -> Array:
 
     The network was trained on a few dozen tasks, and is surer of what it says about others than it
     may be: the more so the fewer peers there are and the more of the run has been seen, and that of
-    peers that have not ended themselves. Late in the run no number of them makes up for that: they
-    are right of most runs, whose forecasts are narrow, but not of the few whose forecasts are wide,
-    and these make most of the CRPS. The constants were set on sources left out of training, see
-    `experiments/peers.py`.
+    peers that have not ended themselves. The constants were set on sources left out of training,
+    see `experiments/peers.py`.
 
     Args:
         share: (...,) of the run that has been seen.
@@ -33,7 +29,6 @@ def trust(share: Array, finished: Array, count: Array) -> Array:
     """
     doubt = _DOUBT + (1 - _DOUBT) * share
     known = (finished > 0) * (1 - doubt * np.maximum(finished, 1) ** -_DOUBT_FADES)
-    known = known * (1 - _DOUBT_AT_END * share**_LATE)
     under_way = (count > 0) * (1 - _DOUBT_UNDER_WAY * np.maximum(count, 1) ** -_DOUBT_FADES)
     return np.asarray(np.maximum(known, (1 - share) ** _NEWS_FADES * under_way))
 
