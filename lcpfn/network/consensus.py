@@ -20,8 +20,6 @@ Array = NDArray[Any]
 # So many peers' worth is it believed that forecasts are right, whose scores have this variance; and
 # no peer's score counts as more than this.
 _BELIEVED, _VARIANCE, _LARGEST_SCORE = 8.0, 0.75, 2.0
-# How much earlier than its end all of that counts less.
-_FADES = 2.0
 
 
 def consensus(scores: Array, ended: NDArray[np.bool_], share: Array) -> NDArray[np.float32]:
@@ -44,7 +42,8 @@ def consensus(scores: Array, ended: NDArray[np.bool_], share: Array) -> NDArray[
     mean = scores.sum(-1) / count
     off = (scores - mean[..., None]) * ended
     variance = (_BELIEVED * _VARIANCE + (off * off).sum(-1)) / count
-    weight = share**_FADES
+    # What is worth much at the end is worth little before.
+    weight = share**2
     found = np.empty((*mean.shape, 2), np.float32)
     found[..., 0] = weight * mean / variance
     found[..., 1] = weight * (1 / variance - 1 / _VARIANCE)
