@@ -24,7 +24,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +37,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
 from experiments.support.recorded_runs import own_accuracies
-from experiments.train_default import fold_of, recorded_priors, shared_card
+from experiments.train_default import (
+    at_other_lengths,
+    benchmark_runs,
+    fold_of,
+    recorded_priors,
+    shared_card,
+)
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import UNKNOWN
 from lcpfn.network.transformer import Network
@@ -45,16 +51,20 @@ from lcpfn.priors import AnnealedPrior, MixturePrior, Prior, RealisticPrior, Rec
 from lcpfn.training import TrainingConfig
 from lcpfn.training.ascent import Ascent
 from lcpfn.training.checkpoint import CHECKPOINT_NAME, Checkpoint
+from lcpfn.training.objective import tempered
 from lcpfn.training.optimisers import learning_rate
 from lcpfn.training.questions import Examples, draw_examples
 from lcpfn.weights import save_weights
 
 # Curves of a step, and the share of other runs of small networks among those that are no
 # accuracies of theirs.
-_BATCH, _SMALL = 128, 0.38
+_BATCH, _SMALL = 128, 0.34
 # Of accuracies of small networks, of other runs of theirs and of all others: how much the network
 # itself, the specialist and the older model teach.
-_SHARES = ((0.1, 0.0, 0.9), (0.3, 0.45, 0.25), (0.43, 0.45, 0.12))
+_SHARES = ((0.1, 0.0, 0.9), (0.3, 0.45, 0.25), (0.3, 0.6, 0.1))
+# Where runs are drawn at other lengths than their own, outcomes teach, and the older model. The
+# others know such runs by their length.
+_AT_OTHER_LENGTHS = (0.6, 0.4)
 # Many accuracies count few examples.
 _ROUNDED = 0.5
 # A teacher's forecast is shown by so many of its quantiles, each as wide as this part of its
@@ -71,27 +81,29 @@ class Teacher:
     """A network whose forecasts are to be learned, and how much they weigh among others'.
 
     Args:
-        network: gives the forecasts. Of the best value, and where learning rates are told, it is
-            asked only if it was trained to hear of them.
+        network: gives the forecasts. Of the best value, where learning rates are told at the
+            records, and where they are told for the whole run, it is asked only if it was trained
+            to hear of them.
         share: of the mixture of all teachers' forecasts.
+        hears: whether it is asked where learning rates are told, if it was trained to hear of them.
     """
 
     network: Network
     share: float
+    hears: bool = True
 
     def asked(self, examples: Examples) -> Tensor:
         """(curves, queries) the share, or 0 where a question is beyond the network."""
         observations, best = examples.observations, examples.questions.best
         assert best is not None
         share = torch.full_like(best, self.share)
-        if not self.network.config.best:
+        config = self.network.config
+        if not config.best:
             share = share * (best == 0)
-        if not self.network.config.rates and observations.schedule is not None:
-            assert observations.rates is not None
-            told = (
-                torch.stack([observations.rates, *observations.schedule.unbind(-1)], -1) != UNKNOWN
-            )
-            share = share * ~told.flatten(1).any(1, keepdim=True)
+        told = ((config.rates, observations.rates), (config.schedule, observations.schedule))
+        for is_input, values in told:
+            if not (is_input and self.hears) and values is not None:
+                share = share * (values == UNKNOWN).flatten(1).all(1, keepdim=True)
         return share
 
     def divergence(self, ours: BinnedDistribution, examples: Examples, levels: Tensor) -> Tensor:
@@ -108,6 +120,25 @@ class Teacher:
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """What became of the runs, where no forecast of theirs can be trusted.
+
+    Args:
+        share: of the mixture of all that teach.
+    """
+
+    share: float
+
+    def asked(self, examples: Examples) -> Tensor:
+        """(curves, queries) the share."""
+        return torch.full(examples.prefixes.shape, self.share)
+
+    def divergence(self, ours: BinnedDistribution, examples: Examples, levels: Tensor) -> Tensor:
+        """(curves, queries), up to a constant."""
+        return -tempered(ours.expected_log_prob(examples.clean, examples.noise))
+
+
+@dataclass(frozen=True)
 class Lesson:
     """Draws, and who teaches them.
 
@@ -120,7 +151,7 @@ class Lesson:
 
     prior: Prior
     curves: int
-    teachers: Sequence[Teacher]
+    teachers: Sequence[Teacher | Outcomes]
 
     def divergence(self, network: Network, queries: int, generator: torch.Generator) -> Tensor:
         """Mean over the teachers of the Kullback-Leibler divergence from their forecasts.
@@ -153,6 +184,7 @@ def lessons(
     teachers: Sequence[Network],
     accuracies: int,
     own: float,
+    resampled: int,
     leave_out: int | None,
     data: Path,
 ) -> list[Lesson]:
@@ -163,23 +195,52 @@ def lessons(
             older one, which has seen none of them.
         accuracies: of small networks, so many curves of a step.
         own: how many of these are the project's own recorded ones rather than drawn, as a share.
+        resampled: so many curves of a step are benchmarks' runs, drawn at other lengths.
         leave_out: a half of the sources.
         data: folder with one folder for each family.
     """
-    kept = [run for run in own_accuracies() if fold_of(run) != leave_out]
     benchmarks, others = recorded_priors(data, leave_out)
-    drawn = RealisticPrior(accuracy_rate=1.0, rounded_rate=_ROUNDED)
-    priors = (
-        MixturePrior([(1 - own, drawn), (own, RecordedPrior(kept))]) if own and kept else drawn,
-        MixturePrior([(0.4, RealisticPrior(accuracy_rate=0.0)), (0.6, benchmarks)]),
-        MixturePrior([(0.35, AnnealedPrior()), (0.65, others)]),
-    )
-    small = round(_SMALL * (_BATCH - accuracies))
-    counts = (accuracies, small, _BATCH - accuracies - small)
-    return [
-        Lesson(prior, curves, tuple(map(Teacher, teachers, shares)))
-        for prior, curves, shares in zip(priors, counts, _SHARES, strict=True)
+    rest = _BATCH - accuracies - resampled
+    small = round(_SMALL * rest)
+    taught = [
+        Lesson(
+            _accuracies(own, leave_out),
+            accuracies,
+            _mixture(teachers, _SHARES[0]),
+        ),
+        Lesson(
+            MixturePrior([(0.4, RealisticPrior(accuracy_rate=0.0)), (0.6, benchmarks)]),
+            small,
+            _mixture(teachers, _SHARES[1]),
+        ),
+        # What the older model makes of learning rates holds for small networks.
+        Lesson(
+            MixturePrior([(0.35, AnnealedPrior()), (0.65, others)]),
+            rest - small,
+            _mixture(teachers, _SHARES[2], older_hears=False),
+        ),
     ]
+    if resampled:
+        outcomes, older = _AT_OTHER_LENGTHS
+        lesson = (Outcomes(outcomes), Teacher(teachers[-1], older))
+        taught.append(Lesson(at_other_lengths(benchmark_runs(data, leave_out)), resampled, lesson))
+    return taught
+
+
+def _accuracies(own: float, leave_out: int | None) -> Prior:
+    drawn = RealisticPrior(accuracy_rate=1.0, rounded_rate=_ROUNDED)
+    kept = [run for run in own_accuracies() if fold_of(run) != leave_out]
+    if not (own and kept):
+        return drawn
+    recorded = [(own / 2, RecordedPrior(kept)), (own / 2, at_other_lengths(kept))]
+    return MixturePrior([(1 - own, drawn), *recorded])
+
+
+def _mixture(
+    teachers: Sequence[Network], shares: Sequence[float], older_hears: bool = True
+) -> list[Teacher]:
+    itself, specialist, older = map(Teacher, teachers, shares)
+    return [itself, specialist, replace(older, hears=older_hears)]
 
 
 def teach(
@@ -188,7 +249,7 @@ def teach(
     config: TrainingConfig,
     folder: Path,
     saved_every: float = 60.0,
-) -> tuple[int, float]:
+) -> float:
     """Trains a network in place, going on from the folder's checkpoint.
 
     Args:
@@ -199,7 +260,7 @@ def teach(
         saved_every: seconds between two of them.
 
     Returns:
-        How many steps and seconds that took.
+        How many seconds that took, those before an interruption too.
 
     Raises:
         TrainingError: the divergence or its gradient is no finite number.
@@ -222,7 +283,7 @@ def teach(
         if now - saved >= saved_every or step + 1 == config.steps:
             saved = now
             checkpoint.save(step + 1, before + now - began)
-    return config.steps, before + time.monotonic() - began
+    return before + time.monotonic() - began
 
 
 def main(
@@ -237,6 +298,9 @@ def main(
     own: Annotated[
         float, typer.Option(help="how many of these are the project's own recorded ones, a share")
     ] = 0.4,
+    resampled: Annotated[
+        int, typer.Option(help="curves of a step that are benchmarks' runs at other lengths")
+    ] = 0,
     leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
     steps: Annotated[int, typer.Option(help=f"of {_BATCH} curves each")] = 800,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-4,
@@ -262,8 +326,8 @@ def main(
     teachers = [Network.of(each.network) for each in loaded]
     for teacher in teachers:
         teacher.requires_grad_(False)
-    taught = lessons(teachers, accuracies, own, leave_out, data)
-    made, seconds = teach(network, taught, config, out / name)
+    taught = lessons(teachers, accuracies, own, resampled, leave_out, data)
+    seconds = teach(network, taught, config, out / name)
     card = {
         **shared_card(begin.card),
         "taught": [
@@ -273,7 +337,7 @@ def main(
                 "shares": _SHARES,
                 "curves": [lesson.curves for lesson in taught],
                 "own": own,
-                "steps": made,
+                "steps": steps,
                 "seconds": round(seconds),
                 "learning_rate": rate,
                 "seed": seed,

@@ -95,6 +95,9 @@ _MILD = Augmentation(
     unbounded_rate=0.1,
 )
 
+# Tables hold runs of 50 to 52 records; real ones have any number.
+_OTHER_LENGTHS = (12, 14, 17, 20, 24, 28, 32, 36, 40, 45, 50, 56, 64, 72, 80, 90, 100, 120, 150)
+
 # What a card says of one network's weights.
 _OF_ONE = ("format", "name", "sha256", "parameters", "network", "validation", "validation_note")
 
@@ -150,6 +153,18 @@ def benchmark_prior(runs: Sequence[RecordedRun], weights: dict[str, float]) -> R
     )
 
 
+def at_other_lengths(runs: Sequence[RecordedRun]) -> RecordedPrior:
+    """Draws of benchmarks' runs as if they had been of any other length."""
+    return RecordedPrior(
+        runs,
+        group_weights(runs),
+        lengths=_OTHER_LENGTHS,
+        length_weights=(1 / len(_OTHER_LENGTHS),) * len(_OTHER_LENGTHS),
+        augmentation=_MILD,
+        resampled=True,
+    )
+
+
 def recorded_priors(data: Path, leave_out: int | None) -> list[Prior]:
     """Draws of the runs of benchmarks, and of all other recorded ones.
 
@@ -169,6 +184,11 @@ def recorded_priors(data: Path, leave_out: int | None) -> list[Prior]:
         benchmark_prior(even, group_weights(even)),
         RecordedPrior(ragged, group_weights(ragged)),
     ]
+
+
+def benchmark_runs(data: Path, leave_out: int | None) -> list[RecordedRun]:
+    """The runs of benchmarks, without those of a half of the sources."""
+    return [run for run in recorded_runs(data) if fold_of(run) != leave_out and not is_ragged(run)]
 
 
 def shared_card(card: Mapping[str, Any]) -> dict[str, Any]:

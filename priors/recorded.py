@@ -3,14 +3,15 @@
 What is drawn is a run of a source drawn first, so that a source of ten runs counts as much as one
 of a thousand. Its metric is bent by a power, shifted, mixed with another run, made noisier or
 smoother; its steps are stretched, thinned or cut off; what is known of its bounds is forgotten at
-times. Continued training on recorded data, mixed with draws of the prior, is what tabular
-prior-data fitted networks were found to gain from (Garg et al. 2025, Real-TabPFN).
+times. Runs of a table are all of one length, by which a network would know the table: they can be
+drawn at other lengths. Continued training on recorded data, mixed with draws of the prior, is what
+tabular prior-data fitted networks were found to gain from (Garg et al. 2025, Real-TabPFN).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -92,8 +93,9 @@ class RecordedPrior:
         runs: the recorded runs.
         weights: how often each group is drawn; default alike.
         lengths, length_weights: records of a curve; one of them for all curves of a draw. Runs
-            of fewer records are not drawn then.
+            of fewer records are not drawn then, unless they are resampled.
         augmentation: how runs are varied.
+        resampled: runs are drawn as if they had as many records as the curve, see `resample`.
     """
 
     runs: Sequence[RecordedRun]
@@ -101,6 +103,7 @@ class RecordedPrior:
     lengths: tuple[int, ...] = (13, 17, 25, 33, 49, 97, 193)
     length_weights: tuple[float, ...] = (0.12, 0.12, 0.18, 0.18, 0.2, 0.13, 0.07)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    resampled: bool = False
     _tables: dict[int, dict[str, list[list[int]]]] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
@@ -111,7 +114,7 @@ class RecordedPrior:
         for length in self.lengths:
             sources: dict[tuple[str, str], list[int]] = {}
             for index, run in enumerate(thinned):
-                if len(run.values) >= length:
+                if self.resampled or len(run.values) >= length:
                     sources.setdefault((run.group, run.source), []).append(index)
             groups: dict[str, list[list[int]]] = {}
             for (group, _), members in sources.items():
@@ -145,7 +148,8 @@ class RecordedPrior:
             runs = [
                 self.runs[random.choice(sources[random.integers(len(sources))])] for _ in range(2)
             ]
-            drawn.append(_varied(runs[0], runs[1], length, self.augmentation, random))
+            run = resample(runs[0], length, random) if self.resampled else runs[0]
+            drawn.append(_varied(run, runs[1], length, self.augmentation, random))
         fields = [torch.from_numpy(np.array(part, np.float32)) for part in zip(*drawn, strict=True)]
         fractions, values, noise, ceiling, floor, schedule = fields
         return CurveBatch(fractions, values, values, noise, ceiling, schedule, floor)
@@ -159,6 +163,28 @@ def _thinned(run: RecordedRun) -> RecordedRun:
     return RecordedRun(
         run.steps[kept], run.values[kept], run.maximize, run.bounds, run.group, run.source, rates
     )
+
+
+def resample(run: RecordedRun, records: int, random: np.random.Generator) -> RecordedRun:
+    """The run as if it had been trained for another number of evenly spaced records.
+
+    Half of the time it begins at the second record: tables often hold a record from before the
+    training, logs hardly ever do. Then the records lie between those of the run and where straight
+    stretching puts them: longer runs fall as fast at first, and take their time later. Between two
+    records are straight lines, and as much noise as the mean of two takes away.
+    """
+    first, count = int(random.integers(2)), len(run.values)
+    length = count - 1 - first
+    power = random.uniform(*sorted((1.0, np.log(length) / np.log(records - 1))))
+    places = first + length * np.linspace(0, 1, records) ** power
+    share = places - np.floor(places)
+    bends = np.diff(run.values, 2, prepend=run.values[:1], append=run.values[-1:]) / 6**0.5
+    noise = np.interp(places, np.arange(count), _running_mean(np.abs(bends)))
+    lost = np.sqrt(2 * share * (1 - share))
+    values = np.interp(places, np.arange(count), run.values)
+    values = np.clip(values + lost * noise * random.standard_normal(records), *run.bounds)
+    rates = None if run.rates is None else np.interp(places, np.arange(count), run.rates)
+    return replace(run, steps=np.arange(1.0, records + 1), values=values, rates=rates)
 
 
 Drawn = tuple[Array, Array, Array, float, float, Array]
@@ -258,12 +284,17 @@ def _roughness(values: Array) -> Array:
 
     A run that has fallen by decades moves by a thousandth of its range, and that is to be seen.
     """
-    steps = np.abs(np.diff(values, prepend=values[:1]))
-    padded = np.pad(steps, _AROUND, mode="edge")
-    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1).mean(-1)
+    around = _running_mean(np.abs(np.diff(values, prepend=values[:1])))
     least = 1e-6 * max(float(np.ptp(values)), _LEAST_RANGE)
     roughness: Array = np.maximum(around, least)
     return roughness
+
+
+def _running_mean(values: Array) -> Array:
+    """(n,) of each value and those around it."""
+    padded = np.pad(values, _AROUND, mode="edge")
+    mean: Array = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1).mean(-1)
+    return mean
 
 
 def _averaged(values: Array, memory: float) -> Array:

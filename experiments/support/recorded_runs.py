@@ -67,9 +67,7 @@ def read_even(folder: Path, per_set: int = 2000) -> Iterator[RecordedRun]:
             name = next(n for n in ("val_loss", "valid_loss", "val_accuracy") if n in stored.files)
             curves = stored[name][:per_set]
         maximize = name == "val_accuracy"
-        records = curves.shape[1]
-        steps = np.arange(1.0, records + 1)
-        cosine = 0.5 * (1 + np.cos(np.pi * np.arange(records) / (records - 1)))
+        steps, cosine = np.arange(1.0, curves.shape[1] + 1), _cosine(curves.shape[1])
         for values in curves.astype(np.float64):
             if _usable(values):
                 yield RecordedRun(
@@ -85,13 +83,24 @@ def read_even(folder: Path, per_set: int = 2000) -> Iterator[RecordedRun]:
 
 def own_accuracies() -> Iterator[RecordedRun]:
     """Counted accuracies of the project's own, of the sets that priors are fitted on."""
-    for recorded in load(OWN_CURVES, "val_accuracy"):
-        if recorded.name in COUNTED:
-            for values in recorded.values:
-                if _usable(values):
-                    steps = np.arange(1.0, len(values) + 1)
-                    bounds = _guessed(values, maximize=True)
-                    yield RecordedRun(steps, values, True, bounds, "own", recorded.name)
+    return (run for run in own_runs("val_accuracy") if run.source in COUNTED)
+
+
+def own_runs(metric: str) -> Iterator[RecordedRun]:
+    """The project's own runs by `val_accuracy` or `val_loss`."""
+    for recorded in load(OWN_CURVES, metric):
+        maximize = recorded.goal == "maximize"
+        for values in recorded.values:
+            if _usable(values):
+                steps, rates = np.arange(1.0, len(values) + 1), _cosine(len(values))
+                bounds = _guessed(values, maximize)
+                yield RecordedRun(steps, values, maximize, bounds, "own", recorded.name, rates)
+
+
+def _cosine(records: int) -> np.ndarray:
+    """Learning rates over their peak, annealed to zero."""
+    rates: np.ndarray = 0.5 * (1 + np.cos(np.pi * np.arange(records) / (records - 1)))
+    return rates
 
 
 def _usable(values: np.ndarray) -> bool:

@@ -20,6 +20,14 @@ _FAR_MISS = -15.0
 _FAR_CRPS = 10.0
 
 
+def tempered(score: Tensor) -> Tensor:
+    """Log-densities, far misses by their logarithm.
+
+    One exploding curve must not outweigh the batch.
+    """
+    return score.clamp_min(_FAR_MISS) - torch.log1p(torch.relu(_FAR_MISS - score))
+
+
 class Objective(nn.Module):
     """The mean score of forecasts as one module, so that it compiles and distributes whole."""
 
@@ -33,9 +41,7 @@ class Objective(nn.Module):
             context, examples.observations, examples.prefixes, examples.questions
         )
         score = forecast.expected_log_prob(examples.clean, examples.noise)
-        # One exploding curve must not outweigh the batch: far misses count by their logarithm.
-        beyond = torch.relu(_FAR_MISS - score)
-        mean: Tensor = (score.clamp_min(_FAR_MISS) - torch.log1p(beyond)).mean()
+        mean = tempered(score).mean()
         if self.crps:
             # A unit that had a gradient would reward wide forecasts.
             missed = forecast.crps(examples.drawn) / forecast.std.detach()

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.train_by_teachers import Lesson, Teacher, teach
+from experiments.train_by_teachers import Lesson, Outcomes, Teacher, teach
 from lcpfn.network.config import NetworkConfig
 from lcpfn.network.transformer import Network
 from lcpfn.priors import AnnealedPrior, BroadConfig, BroadPrior
 from lcpfn.training import TrainingConfig
+from lcpfn.training.objective import Objective
 from lcpfn.training.questions import draw_examples
 
 SMALL = NetworkConfig(width=16, layers=1, heads=2, bins=16)
@@ -58,7 +59,7 @@ def test_what_a_teacher_says_is_learned(tmp_path: Path) -> None:
     teacher, pupil = drawn_network(1), drawn_network(2).requires_grad_(True)
     lesson = taught_by(teacher)
     before = divergence(lesson, pupil)
-    assert teach(pupil, [lesson], config(25), tmp_path)[0] == 25
+    assert teach(pupil, [lesson], config(25), tmp_path) > 0
     assert divergence(lesson, pupil) < 0.7 * before
 
 
@@ -80,12 +81,14 @@ def test_a_teacher_is_not_asked_what_it_never_heard_of() -> None:
     observations, best = examples.observations, examples.questions.best
     assert observations.rates is not None and observations.schedule is not None
     assert best is not None
-    silent = (observations.rates < 0).all(1) & (observations.schedule < 0).all(2).all(1)
-    assert 0 < silent.sum() < 64 and 0 < best.sum() < best.numel()
+    no_rates = (observations.rates < 0).all(1)
+    silent = no_rates & (observations.schedule < 0).all(2).all(1)
+    assert 0 < silent.sum() < no_rates.sum() < 64 and 0 < best.sum() < best.numel()
     shapes = {
         "all": replace(SMALL, frame="relative", schedule=True, rates=True, best=True),
         "no best": replace(SMALL, frame="relative", schedule=True, rates=True),
-        "no rates": replace(SMALL, frame="relative", best=True),
+        "no rates": replace(SMALL, frame="relative", schedule=True, best=True),
+        "neither": replace(SMALL, frame="relative", best=True),
     }
     asked = {
         name: Teacher(drawn_network(1, shape), 0.5).asked(examples)
@@ -93,9 +96,24 @@ def test_a_teacher_is_not_asked_what_it_never_heard_of() -> None:
     }
     assert (asked["all"] == 0.5).all()
     torch.testing.assert_close(asked["no best"], torch.where(best > 0, 0.0, 0.5))
-    torch.testing.assert_close(
-        asked["no rates"], torch.where(silent, 0.5, 0.0)[:, None].expand_as(best)
-    )
+    for name, heard in (("no rates", no_rates), ("neither", silent)):
+        torch.testing.assert_close(
+            asked[name], torch.where(heard, 0.5, 0.0)[:, None].expand_as(best)
+        )
+
+
+def test_outcomes_teach_what_training_on_draws_does(tmp_path: Path) -> None:
+    lesson = Lesson(PRIOR, 16, [Outcomes(1.0)])
+    pupil = drawn_network(2).requires_grad_(True)
+    before = divergence(lesson, pupil)
+    generator = torch.Generator().manual_seed(9)
+    examples = draw_examples(PRIOR.sample(256, generator), 4, generator)
+    context = pupil.view.observe(examples.observations)
+    with torch.no_grad():
+        score = Objective(pupil, crps=0.0)(context, examples)
+    assert before == pytest.approx(-float(score), rel=1e-5)
+    teach(pupil, [lesson], config(25), tmp_path)
+    assert divergence(lesson, pupil) < before - 0.1
 
 
 def test_training_goes_on_where_it_was(tmp_path: Path) -> None:

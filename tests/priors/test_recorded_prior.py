@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lcpfn.priors import Augmentation, Prior, RecordedPrior, RecordedRun
+from lcpfn.priors.recorded import resample
 
 _NONE = Augmentation(
     bent_rate=0,
@@ -95,6 +96,38 @@ def test_runs_too_short_for_a_length_are_not_drawn_for_it() -> None:
     batch = prior.sample(50, _generator())
     assert batch.ceiling is not None
     assert ((batch.ceiling / batch.values.amax(1)) > 20).all()
+
+
+@pytest.mark.parametrize("records", [12, 40, 55, 160])
+def test_a_run_at_another_length_is_the_same_run(records: int) -> None:
+    run = _run(records=40)
+    for seed in range(20):
+        found = resample(run, records, np.random.default_rng(seed))
+        np.testing.assert_array_equal(found.steps, np.arange(1, records + 1))
+        first = int(found.values[0] != run.values[0])
+        assert found.values[[0, -1]] == pytest.approx(run.values[[first, -1]])
+        assert found.rates is not None and run.rates is not None
+        assert found.rates[[0, -1]] == pytest.approx(run.rates[[first, -1]])
+        # The same fall, at first by record and later by share of the run.
+        half = np.interp(0.5, found.steps / records, found.values)
+        ends = np.interp([0.25, 0.75], run.steps / 40, run.values)
+        assert ends[1] <= half <= ends[0]
+
+
+def test_a_run_at_another_length_is_as_noisy() -> None:
+    generator = np.random.default_rng(3)
+    run = replace(_run(records=50), values=1 + 0.1 * generator.standard_normal(50))
+    for records in (30, 50, 120):
+        drawn = [resample(run, records, np.random.default_rng(s)).values for s in range(50)]
+        assert np.mean([values[1:-1].std() for values in drawn]) == pytest.approx(0.1, rel=0.25)
+
+
+def test_draws_at_other_lengths() -> None:
+    prior = RecordedPrior(
+        [_run(records=20), _rising()], lengths=(12, 100), length_weights=(0.5, 0.5), resampled=True
+    )
+    drawn = {prior.sample(4, _generator(seed)).values.shape for seed in range(20)}
+    assert drawn == {(4, 12), (4, 100)}
 
 
 def test_same_seed_same_curves() -> None:
