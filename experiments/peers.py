@@ -78,7 +78,7 @@ Markdown = Annotated[Path | None, typer.Option(help="write the tables here as we
 
 
 @app.command()
-def judge(tables: Tables, network: Networks, runs: Runs = 60, markdown: Markdown = None) -> None:
+def judge(tables: Tables, network: Networks, runs: Runs = 120, markdown: Markdown = None) -> None:
     """Scores by number of peers: finished and unfinished, own and foreign, with hyperparameters."""
     made = [table for table in load_tables(tables) if len(table.final) > 1]
     networks = [load_peer_network(path) for path in network]

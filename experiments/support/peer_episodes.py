@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from experiments.support.searches import SearchTable
 from lcpfn.forecast.landmarks import END, HALF, REACHES, SHARES
-from lcpfn.network.comparison import compared
+from lcpfn.network.comparison import Added, compared
 from lcpfn.network.correction import EDGES
 from lcpfn.network.likeness import Unlikeness, unlikeness
 from lcpfn.network.peer_description import prepared, worths
@@ -54,6 +54,7 @@ class Episodes:
         wide: (n,) width of the forecast.
         weight: (n,) of its score: more for runs of which less is known than of others.
         foreign: (n,) whether all peers are runs of other tasks.
+        added: to answers, but in training.
         trust: (n,) how far answers may be trusted.
     """
 
@@ -66,6 +67,7 @@ class Episodes:
     wide: Array
     weight: Array
     foreign: Array
+    added: Added
     trust: Array
 
 
@@ -298,13 +300,14 @@ class Pool:
             told = np.concatenate([self.settings[runs[rows]][:, None], told], axis=1)
             worth = np.concatenate([ends[rows, 1:2], worths(others[rows])], axis=1)
             unlike.distances[rows], moves[rows] = unlikeness(told, worth)
-        told, mine, trust = compared(self.shares[runs, now], own, others, unlike, present)
+        shares = self.shares[runs, now]
+        seen = compared(shares, own, others, unlike, present)
         wide = np.maximum(ends[:, 2] - ends[:, 0], 1e-12 * np.abs(ends[:, 1]) + 1e-290)
         home = np.searchsorted(self.begin, runs, side="right")[:, None]
         away = np.searchsorted(self.begin, peers, side="right") != home
         return Episodes(
-            told,
-            mine,
+            seen.peers,
+            seen.own,
             present,
             ends[:, 3],
             edges,
@@ -312,7 +315,8 @@ class Pool:
             wide,
             np.clip(np.sqrt(wide / self.spread[runs]), 0.3, 3.0),
             (away | ~present).all(1),
-            trust,
+            seen.added,
+            seen.trust,
         )
 
 

@@ -123,7 +123,7 @@ def corrections(case: Case, pool: Pool, network: PeerNetwork, settings: bool) ->
     told = np.full((len(case.runs), pool.settings.shape[1]), settings)
     present = np.ones(case.peers.shape, dtype=bool)
     asked = pool.episodes(case.runs + case.begin, now, now, case.peers, present, case.reach, told)
-    answers = network(asked.peers, asked.own, asked.present)
+    answers = network(asked.peers, asked.own, asked.present, asked.added)
     return np.log(tempered(answers.astype(np.float64), asked.trust))
 
 

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.network.columns import Columns
+from lcpfn.network.consensus import consensus
 from lcpfn.network.likeness import Unlikeness
 from lcpfn.network.outcomes import COMPANY, EXPECTED, REGRESSIONS, put_company, put_expected
 from lcpfn.network.peer_description import END_IN_WIDTHS, PLACED_BY, PREPARED, described
 from lcpfn.network.placement import MIDDLE, PLACEMENT, put_placement, regards
 from lcpfn.network.run_facts import SIZES, Pairs
 from lcpfn.network.scales import FAR_AWAY, LARGEST, logs, units
-from lcpfn.network.trust import trust
+from lcpfn.network.trust import openness, trust
 
 Array = NDArray[np.float64]
 
@@ -53,17 +54,31 @@ OWN = Columns(
 """What describes the run at hand."""
 
 
+class Added(NamedTuple):
+    """What is added to the answers of the network, which was trained without, float32.
+
+    Args:
+        consensus: (..., 2) what the ends of all peers say, see `lcpfn.network.consensus`.
+        openness: (...,) log-odds that peers are of use, see `lcpfn.network.trust`.
+    """
+
+    consensus: NDArray[np.float32]
+    openness: NDArray[np.float32]
+
+
 class Compared(NamedTuple):
     """What the network sees, float32.
 
     Args:
         peers: (..., n, len(PEER)).
         own: (..., len(OWN)).
+        added: to what it answers.
         trust: (...,) how far the answer may be trusted, see `lcpfn.network.trust`.
     """
 
     peers: NDArray[np.float32]
     own: NDArray[np.float32]
+    added: Added
     trust: Array
 
 
@@ -112,15 +127,14 @@ def compared(
         count,
     )
     put_company(mine[..., OWN["company"]], peers[..., PREPARED["votes"]], present, count)
-    put_expected(
-        mine[..., OWN["expected"]],
-        places,
-        peers[..., PREPARED["became_met"]],
-        told[..., END_IN_WIDTHS],
-        known,
-        known & finished,
+    scores, ended = peers[..., PREPARED["became_met"]], known & finished
+    put_expected(mine[..., OWN["expected"]], places, scores, told[..., END_IN_WIDTHS], known, ended)
+    return Compared(
+        told,
+        _clean(mine),
+        Added(consensus(scores, ended, share), openness(share, count)),
+        trust(share, finished.sum(-1), count),
     )
-    return Compared(told, _clean(mine), trust(share, finished.sum(-1), count))
 
 
 def _put_own(

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.network.arrays import AnyArray, ArrayModule, array_module, clipped
-from lcpfn.network.comparison import OWN
+from lcpfn.network.comparison import OWN, Added
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
 from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
 from lcpfn.network.peer_description import PEER
@@ -113,13 +113,20 @@ class PeerNetwork:
     config: PeerConfig
     weights: Mapping[str, AnyArray]
 
-    def __call__(self, peers: AnyArray, own: AnyArray, present: AnyArray | None = None) -> AnyArray:
+    def __call__(
+        self,
+        peers: AnyArray,
+        own: AnyArray,
+        present: AnyArray | None = None,
+        added: Added | None = None,
+    ) -> AnyArray:
         """Log-masses (..., BINS) of the bins of a correction.
 
         Args:
             peers, own: (..., n, len(PEER)) and (..., len(OWN)), see
                 `lcpfn.network.comparison.compared`; float32.
             present: (..., n) which peers there are; None for all.
+            added: to what it answers; None of nothing, as it was trained.
         """
         xp = array_module(peers)
         parts = self._numpy_parts if xp is np else self._parts(xp)
@@ -133,8 +140,12 @@ class PeerNetwork:
         for layer in parts.layers:
             x = self._block(xp, layer, x, told, mask)
         answer = _even(xp, x)[..., 0, :] @ parts.head + self.weights["head_bias"]
-        logits = answer[..., :BINS] + _heeded(xp, answer[..., _HEED], own)
-        return _mixed(xp, logits, answer[..., _HELPFUL])
+        natural, helpful = _heeded(xp, answer[..., _HEED], own), answer[..., _HELPFUL]
+        if added is not None:
+            natural, helpful = natural + added.consensus, helpful + added.openness[..., None]
+        # Products of densities: their natural parameters add up.
+        logits = answer[..., :BINS] + natural @ _constant(xp, _NATURAL, own)
+        return _mixed(xp, logits, helpful)
 
     def _block(
         self, xp: ArrayModule, layer: _Layer, x: AnyArray, told: AnyArray, mask: AnyArray | None
@@ -215,12 +226,10 @@ class _Parts(NamedTuple):
 
 
 def _heeded(xp: ArrayModule, heed: AnyArray, own: AnyArray) -> AnyArray:
-    """Logarithms of the densities that regressions expect, each to the power of its heed."""
+    """Natural parameters of what regressions expect, each to the power of its heed."""
     expected = own[..., OWN["expected"]]
     told = xp.reshape(expected, (*expected.shape[:-1], len(REGRESSIONS), len(EXPECTED)))
-    # Products of densities: their natural parameters add up.
-    natural = (heed[..., None, :] @ told)[..., 0, :2]
-    return natural @ _constant(xp, _NATURAL, own)
+    return (heed[..., None, :] @ told)[..., 0, :2]
 
 
 def _mixed(xp: ArrayModule, logits: AnyArray, helpful: AnyArray) -> AnyArray:

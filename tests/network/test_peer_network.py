@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from lcpfn.network.comparison import OWN
+from lcpfn.network.comparison import OWN, Added
 from lcpfn.network.correction import BINS, EDGES, WIDTHS, mirrored
 from lcpfn.network.likeness import unlikeness
 from lcpfn.network.peer_description import PEER
@@ -54,6 +55,20 @@ def test_what_is_not_there_is_not_heard():
     present[:, 4:] = False
     heard = network()(peers, own, present)
     assert np.allclose(heard, network()(peers[:, :4], own), atol=1e-5)
+
+
+def test_what_all_ends_say_is_heard_as_far_as_peers_are():
+    centre = 0.5 * (EDGES[1:] + EDGES[:-1])
+    untrained, asked = network(trained=False), told(5)
+
+    def answer(mean: float, precision: float, openness: float = 0.0) -> np.ndarray:
+        added = Added(np.array([mean, precision], np.float32), np.array(openness, np.float32))
+        return np.exp(untrained(*asked, added=added))
+
+    assert answer(2, 0) @ centre > 0.6
+    assert 0.5 < answer(2, 0, openness=-3) @ centre < answer(2, 0) @ centre
+    assert answer(0, 3) @ centre == pytest.approx(0.5, abs=1e-4)
+    assert answer(0, 3) @ (centre - 0.5) ** 2 < WIDTHS @ (centre - 0.5) ** 2 - 0.005
 
 
 def test_peers_that_are_of_no_use_correct_nothing():

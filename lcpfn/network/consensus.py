@@ -1,0 +1,50 @@
+"""What the ends of all peers together say of a run, however near they are.
+
+Where they lay in the forecasts of them is a sample from how forecasts of this search err. Early in
+a run the second network knows better which of them matter. Late in it little is left to happen, and
+hardly anything tells which: then it is too careful, and the plain mean and variance of all, shrunk
+to forecasts that are right, say what is missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcpfn.network.arrays import clipped
+
+Array = NDArray[Any]
+
+# So many peers' worth is it believed that forecasts are right, whose scores have this variance; and
+# no peer's score counts as more than this.
+_BELIEVED, _VARIANCE, _LARGEST_SCORE = 8.0, 0.75, 2.0
+
+
+def consensus(scores: Array, ended: NDArray[np.bool_], share: Array) -> NDArray[np.float32]:
+    """What a normal distribution of the scores of ends adds to those of forecasts that are right.
+
+    A conjugate normal model in all but that it takes one value for its mean and its variance
+    (Gelman et al. 2013, section 3.3), to the power of how much it is worth. The constants were set
+    on sources left out of training, see `experiments/peers.py`.
+
+    Args:
+        scores: (..., n) at which the ends of peers lay in their forecasts.
+        ended: (..., n) of which peers there is one.
+        share: (...,) of the run that has been seen.
+
+    Returns:
+        (..., 2) differences of its natural parameters, mean over variance and one over variance.
+    """
+    scores = clipped(scores, -_LARGEST_SCORE, _LARGEST_SCORE) * ended
+    count = _BELIEVED + ended.sum(-1)
+    mean = scores.sum(-1) / count
+    off = (scores - mean[..., None]) * ended
+    variance = (_BELIEVED * _VARIANCE + (off * off).sum(-1)) / count
+    # What is worth much at the end is worth little before.
+    weight = share**2
+    found = np.empty((*mean.shape, 2), np.float32)
+    found[..., 0] = weight * mean / variance
+    found[..., 1] = weight * (1 / variance - 1 / _VARIANCE)
+    return found
