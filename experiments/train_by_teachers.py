@@ -36,22 +36,28 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
-from experiments.support.recorded_runs import own_accuracies
 from experiments.train_default import (
     at_other_lengths,
-    benchmark_runs,
-    fold_of,
+    is_ragged,
     recorded_priors,
+    runs_without,
     shared_card,
 )
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import UNKNOWN
 from lcpfn.network.transformer import Network
-from lcpfn.priors import AnnealedPrior, MixturePrior, Prior, RealisticPrior, RecordedPrior
+from lcpfn.priors import (
+    AnnealedPrior,
+    MixturePrior,
+    Prior,
+    RealisticPrior,
+    RecordedPrior,
+    RecordedRun,
+)
 from lcpfn.training import TrainingConfig
 from lcpfn.training.ascent import Ascent
 from lcpfn.training.checkpoint import CHECKPOINT_NAME, Checkpoint
-from lcpfn.training.objective import tempered
+from lcpfn.training.objective import FAR_MISS, logarithmic_beyond
 from lcpfn.training.optimisers import learning_rate
 from lcpfn.training.questions import Examples, draw_examples
 from lcpfn.weights import save_weights
@@ -135,7 +141,7 @@ class Outcomes:
 
     def divergence(self, ours: BinnedDistribution, examples: Examples, levels: Tensor) -> Tensor:
         """(curves, queries), up to a constant."""
-        return -tempered(ours.expected_log_prob(examples.clean, examples.noise))
+        return logarithmic_beyond(-ours.expected_log_prob(examples.clean, examples.noise), FAR_MISS)
 
 
 @dataclass(frozen=True)
@@ -199,12 +205,13 @@ def lessons(
         leave_out: a half of the sources.
         data: folder with one folder for each family.
     """
-    benchmarks, others = recorded_priors(data, leave_out)
+    runs = runs_without(data, leave_out)
+    benchmarks, others = recorded_priors(runs)
     rest = _BATCH - accuracies - resampled
     small = round(_SMALL * rest)
     taught = [
         Lesson(
-            _accuracies(own, leave_out),
+            _accuracies(own, [run for run in runs if run.group == "own"]),
             accuracies,
             _mixture(teachers, _SHARES[0]),
         ),
@@ -223,16 +230,16 @@ def lessons(
     if resampled:
         outcomes, older = _AT_OTHER_LENGTHS
         lesson = (Outcomes(outcomes), Teacher(teachers[-1], older))
-        taught.append(Lesson(at_other_lengths(benchmark_runs(data, leave_out)), resampled, lesson))
+        even = [run for run in runs if not is_ragged(run)]
+        taught.append(Lesson(at_other_lengths(even), resampled, lesson))
     return taught
 
 
-def _accuracies(own: float, leave_out: int | None) -> Prior:
+def _accuracies(own: float, runs: Sequence[RecordedRun]) -> Prior:
     drawn = RealisticPrior(accuracy_rate=1.0, rounded_rate=_ROUNDED)
-    kept = [run for run in own_accuracies() if fold_of(run) != leave_out]
-    if not (own and kept):
+    if not (own and runs):
         return drawn
-    recorded = [(own / 2, RecordedPrior(kept)), (own / 2, at_other_lengths(kept))]
+    recorded = [(own / 2, RecordedPrior(runs)), (own / 2, at_other_lengths(runs))]
     return MixturePrior([(1 - own, drawn), *recorded])
 
 

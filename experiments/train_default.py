@@ -165,8 +165,8 @@ def at_other_lengths(runs: Sequence[RecordedRun]) -> RecordedPrior:
     )
 
 
-def recorded_priors(data: Path, leave_out: int | None) -> list[Prior]:
-    """Draws of the runs of benchmarks, and of all other recorded ones.
+def runs_without(data: Path, leave_out: int | None) -> list[RecordedRun]:
+    """The usable runs of all families below a folder.
 
     Args:
         data: folder with one folder of .npz per family.
@@ -177,18 +177,17 @@ def recorded_priors(data: Path, leave_out: int | None) -> list[Prior]:
     """
     if leave_out is not None and not 0 <= leave_out < FOLDS:
         raise typer.BadParameter(f"--leave-out is {leave_out}, but must be 0 to {FOLDS - 1}")
-    runs = [run for run in recorded_runs(data) if fold_of(run) != leave_out]
+    return [run for run in recorded_runs(data) if fold_of(run) != leave_out]
+
+
+def recorded_priors(runs: Sequence[RecordedRun]) -> list[Prior]:
+    """Draws of the runs of benchmarks, and of all other recorded ones."""
     ragged = [run for run in runs if is_ragged(run)]
     even = [run for run in runs if not is_ragged(run)]
     return [
         benchmark_prior(even, group_weights(even)),
         RecordedPrior(ragged, group_weights(ragged)),
     ]
-
-
-def benchmark_runs(data: Path, leave_out: int | None) -> list[RecordedRun]:
-    """The runs of benchmarks, without those of a half of the sources."""
-    return [run for run in recorded_runs(data) if fold_of(run) != leave_out and not is_ragged(run)]
 
 
 def shared_card(card: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,7 +219,7 @@ def recorded(
 ) -> None:
     """Trains on recorded runs mixed with draws of priors."""
     name = "default" if leave_out is None else f"fold{leave_out}"
-    mixture = _mixture("recorded", recorded_priors(data, leave_out))
+    mixture = _mixture("recorded", recorded_priors(runs_without(data, leave_out)))
     _train(out, name, mixture, start, curves, rate, seed)
 
 

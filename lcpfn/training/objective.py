@@ -16,16 +16,17 @@ from lcpfn.network.features import ContextFeatures
 from lcpfn.network.transformer import Network
 from lcpfn.training.questions import Examples
 
-_FAR_MISS = -15.0
+FAR_MISS = 15.0
+"""Up to this negative log-density a miss counts in full."""
 _FAR_CRPS = 10.0
 
 
-def tempered(score: Tensor) -> Tensor:
-    """Log-densities, far misses by their logarithm.
+def logarithmic_beyond(errors: Tensor, limit: float) -> Tensor:
+    """Errors, by their logarithm where they exceed a limit.
 
     One exploding curve must not outweigh the batch.
     """
-    return score.clamp_min(_FAR_MISS) - torch.log1p(torch.relu(_FAR_MISS - score))
+    return errors.clamp_max(limit) + torch.log1p(torch.relu(errors - limit))
 
 
 class Objective(nn.Module):
@@ -41,10 +42,9 @@ class Objective(nn.Module):
             context, examples.observations, examples.prefixes, examples.questions
         )
         score = forecast.expected_log_prob(examples.clean, examples.noise)
-        mean = tempered(score).mean()
+        mean = -logarithmic_beyond(-score, FAR_MISS).mean()
         if self.crps:
             # A unit that had a gradient would reward wide forecasts.
             missed = forecast.crps(examples.drawn) / forecast.std.detach()
-            far = torch.relu(missed - _FAR_CRPS)
-            mean = mean - self.crps * (missed.clamp_max(_FAR_CRPS) + torch.log1p(far)).mean()
+            mean = mean - self.crps * logarithmic_beyond(missed, _FAR_CRPS).mean()
         return mean
