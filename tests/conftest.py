@@ -15,6 +15,7 @@ from lcpfn.network.config import NetworkConfig
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("suite")
+
 # Some tests run where little is installed (`make bare`): what needs more is left out there.
 _NEEDED = {
     "torch": ["best", "distribution", "rates", "schedule"],

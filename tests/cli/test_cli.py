@@ -231,15 +231,15 @@ class TestWhatTheLogSays:
         assert [one["records"] for one in scored["forecasts"]] == [2, 4, 8, 16]
 
     def test_learning_rates_of_the_log_are_told(self) -> None:
-        rows = [f"{i},{0.3 + 2 / i:.4f},{0.1 * (1 - i / 60):.4f}" for i in range(1, 13)]
+        # Nearly zero after a fifth of the run: what the records alone do not say.
+        rows = [f"{i},{0.3 + 2 / i:.4f},{0.1 * (1 - i / 13):.4f}" for i in range(1, 13)]
         with_rates = "\n".join(["epoch,val_loss,lr", *rows, ""])
         without = "\n".join(row.rsplit(",", 1)[0] for row in with_rates.split("\n"))
         asked = ("should-stop", "-", "-m", "val_loss", "-n", "60", "--best", "0.2")
         said = call(*asked, given=with_rates).stderr
         assert "learning rates are read from column 'lr'" in said
         told, deaf = answer(*asked, given=with_rates), answer(*asked, given=without)
-        # What such rates say, a run's records mostly say, too.
-        assert told["median"] != deaf["median"]
+        assert told["median"] != pytest.approx(deaf["median"], rel=1e-3)
 
     def test_half_a_record_changes_no_verdict(self) -> None:
         whole = answer("extrapolate", "-", "-m", "val_loss", given=self.STDOUT)
