@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +25,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
-from experiments.real_runs import table
+from experiments.real_runs import by_source, table
 from experiments.support.recorded_runs import own_runs, read_even
 from experiments.support.run_scores import CUTOFFS, pool, score_runs
 from lcpfn.priors import RecordedRun
@@ -53,10 +51,11 @@ def main(
     families |= {f"own {metric}": list(own_runs(metric)) for metric in ("val_accuracy", "val_loss")}
     lines: list[str] = []
     for family, runs in families.items():
+        chosen = by_source(runs, per_set).values()
         for records in lengths:
             sets = [
                 [_read_anew(run, records, index) for index, run in enumerate(members)]
-                for members in _by_set(runs, per_set)
+                for members in chosen
             ]
             rows = []
             for name, loaded in models.items():
@@ -66,13 +65,6 @@ def main(
             lines += table(title, ["", *(f"{cutoff:.0%}" for cutoff in CUTOFFS)], rows)
     if markdown is not None:
         markdown.write_text("\n".join(lines).lstrip() + "\n")
-
-
-def _by_set(runs: Sequence[RecordedRun], most: int) -> list[list[RecordedRun]]:
-    found: dict[str, list[RecordedRun]] = defaultdict(list)
-    for run in runs:
-        found[run.source].append(run)
-    return [members[:: max(1, len(members) // most)][:most] for members in found.values()]
 
 
 def _read_anew(run: RecordedRun, records: int, index: int) -> RecordedRun:
