@@ -19,8 +19,8 @@ from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, re
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
+from lcpfn.forecast.headroom import Headroom
 from lcpfn.forecast.peer import Peer, check_peers, read_config
-from lcpfn.forecast.reach import Reach
 from lcpfn.forecast.scaling import (
     MAPS,
     MapOf,
@@ -84,9 +84,9 @@ class LCPFN:
         return str(self.card["name"])
 
     @property
-    def _within_reach(self) -> bool:
+    def _draws_in(self) -> bool:
         """Whether forecasts are drawn in: for models of runs of any kind, by their card."""
-        return bool(self.card.get("within_reach", False))
+        return bool(self.card.get("headroom", False))
 
     def told_rates(self, rates: Rates | None, schedule: object) -> Rates | None:
         """Learning rates at the records, as far as they may be given.
@@ -361,8 +361,8 @@ class LCPFN:
         encoded = self.encode(curve)
         asked = encoded.questions(steps, curve.steps[-1], of)
         unit = self.network.extend(None, encoded.observations, asked)
-        reach = encoded.reach(curve, curve.extremes, curve.steps[-1], steps)
-        return answered(to_metric(unit[0], encoded.metric, curve.bounds, reach), curve, of)
+        headroom = encoded.headroom(curve, curve.extremes, curve.steps[-1], steps)
+        return answered(to_metric(unit[0], encoded.metric, curve.bounds, headroom), curve, of)
 
     def trajectories(
         self, curve: Curve, steps: Array, count: int, generator: Generator | None
@@ -397,8 +397,8 @@ class LCPFN:
                 # Of a cell that is drawn again, nothing new is known.
                 cache.length = min(cache.length, observations.length - 1)
                 forecast = self.network.extend(cache, observations, asked.copies(count))
-            reach = encoded.reach(curve, (lowest, highest), last, step)
-            margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds, reach)
+            headroom = encoded.headroom(curve, (lowest, highest), last, step)
+            margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds, headroom)
             draw = margin.quantile(uniform[index])
             drawn[:, index] = draw
             if cells[index + 1] > cells[index]:
@@ -419,7 +419,7 @@ class LCPFN:
         if appended is not None:
             return appended
         axis = StepAxis(curve.horizon, int(self.card["resolution"]), curve.shift)
-        return Encoded.of(curve, metric, axis, self._within_reach)
+        return Encoded.of(curve, metric, axis, self._draws_in)
 
     def remember(self, encoded: Encoded) -> Cache:
         """What the network remembers of a curve: all its observations but the last, with room."""
@@ -453,9 +453,9 @@ class LCPFN:
             lengths = np.array([encoded[i].observations.length for i in chosen])
             asked = Questions.stacked([encoded[i].about_horizon(of) for i in chosen])
             unit = self.network.forecast_batch(observations, lengths, asked)[:, 0]
-            reaches = [encoded[i].reach_to_horizon(curves[i]) for i in chosen]
-            known = [reach for reach in reaches if reach is not None]
-            unit = Reach.stacked(known).applied(unit) if known else unit
+            headrooms = [encoded[i].headroom_to_horizon(curves[i]) for i in chosen]
+            known = [headroom for headroom in headrooms if headroom is not None]
+            unit = Headroom.stacked(known).applied(unit) if known else unit
             for row, i in enumerate(chosen):
                 finals[i] = partial(_in_metric, unit[row], encoded[i].metric, curves[i], of)
         return finals
@@ -552,5 +552,5 @@ class _Answers:
         units, curve = self.units()[0], self.curve
         values, steps = curve.values[: len(units.scale)], curve.steps[: len(units.scale)]
         so_far = np.minimum.accumulate(values), np.maximum.accumulate(values)
-        reach = self.encoded.reach(curve, so_far, steps, curve.horizon)
-        return to_metric(units, self.encoded.metric, curve.bounds, reach)
+        headroom = self.encoded.headroom(curve, so_far, steps, curve.horizon)
+        return to_metric(units, self.encoded.metric, curve.bounds, headroom)

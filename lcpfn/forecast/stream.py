@@ -169,5 +169,5 @@ class Stream:
 def _in_metric(
     unit: Callable[[], BinnedDistribution], encoded: Encoded, curve: Curve, of: Of
 ) -> Distribution:
-    reach = encoded.reach_to_horizon(curve)
-    return answered(to_metric(unit()[0, 0], encoded.metric, curve.bounds, reach), curve, of)
+    headroom = encoded.headroom_to_horizon(curve)
+    return answered(to_metric(unit()[0, 0], encoded.metric, curve.bounds, headroom), curve, of)

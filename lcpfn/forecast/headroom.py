@@ -1,4 +1,4 @@
-"""How far a run may still come: what a forecast holds beyond that is drawn in.
+"""Headroom, how far a run may still come: what a forecast holds beyond that is drawn in.
 
 A network that learned from the logarithm of a density pays next to nothing for a tail that reaches
 far too far: that a loss of 0.5 will be below -30, or that a reward that has never passed 5,000
@@ -32,7 +32,7 @@ _LEAST_BELOW = 1e-9
 
 
 @dataclass(frozen=True)
-class Reach:
+class Headroom:
     """How far beyond its best record a run may come before a forecast is drawn in.
 
     Higher is better.
@@ -49,7 +49,7 @@ class Reach:
     ceiling: Array
 
     @staticmethod
-    def after(worst: Array, best: Array, seen: Array, asked: Array, ceiling: float) -> Reach:
+    def after(worst: Array, best: Array, seen: Array, asked: Array, ceiling: float) -> Headroom:
         """What the records so far leave free.
 
         Args:
@@ -59,18 +59,18 @@ class Reach:
         """
         to_come = np.maximum(asked - seen, 0.0) / seen
         room = (best - worst) * (_PACE * to_come + _AT_ONCE)
-        return Reach(best + room, room, ceiling + 0 * room)
+        return Headroom(best + room, room, ceiling + 0 * room)
 
     @staticmethod
-    def stacked(each: Sequence[Reach]) -> Reach:
+    def stacked(each: Sequence[Headroom]) -> Headroom:
         """Those of several runs, (n,), from scalars."""
         columns = zip(*((one.free, one.room, one.ceiling) for one in each), strict=True)
-        return Reach(*(np.array(column) for column in columns))
+        return Headroom(*(np.array(column) for column in columns))
 
     def applied(self, forecast: BinnedDistribution) -> BinnedDistribution:
         """The forecast (...,), drawn in where it lies too far out.
 
-        What lies within reach stays as probable as it was, but for what is cut off.
+        What lies within the headroom stays as probable as it was, but for what is cut off.
 
         Args:
             forecast: in numpy, without bounds.
