@@ -302,9 +302,13 @@ def _of_one_width(
 
 def _with_points(rows: list[tuple[int, list[str]]], delimiter: str) -> list[tuple[int, list[str]]]:
     """The rows with decimal commas as points; where commas separate, only quoted ones are left."""
-    decimal = has_decimal_commas(cell for _, cells in rows for cell in cells if "," in cell)
+    with_commas = [cell for _, cells in rows for cell in cells if "," in cell]
+    decimal = has_decimal_commas(with_commas)
     if decimal is None:
         return rows
+    if delimiter == ";" and all(cell.count(",") == 1 for cell in with_commas):
+        # Semicolons separate where commas are decimal: 2,312 is no thousands there.
+        decimal = True
     return [(line, [without_commas(cell, decimal) for cell in cells]) for line, cells in rows]
 
 
