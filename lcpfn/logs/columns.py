@@ -93,6 +93,7 @@ _OTHER_NAMES = frozenset(
         "ips",
     )
 )
+_TIMES = ("ms", "s", "sec", "seconds", "us")
 # What pandas calls the index that it writes.
 _INDICES = frozenset(("", "index", "unnamed: 0"))
 # What Ultralytics writes after a metric: of boxes, masks or poses.
@@ -118,8 +119,9 @@ def step_rank(column: str) -> float | None:
     lower = column.strip().lower()
     if lower in _RANK:
         return _RANK[lower]
-    last = lower.rsplit("/", 1)[-1]
-    return _RANK[last] + 0.5 if last in _RANK else None
+    before, _, last = lower.rpartition("/")
+    # ms/batch is a time.
+    return _RANK[last] + 0.5 if last in _RANK and before not in _TIMES else None
 
 
 def is_beside_the_point(column: str) -> bool:

@@ -139,10 +139,14 @@ class _Line:
     totals: dict[str, float]
 
 
+def without_colours(text: str) -> str:
+    """A text without the sequences that colour it on a terminal."""
+    return _COLOURS.sub("", text) if "\x1b" in text else text
+
+
 def plain(text: str) -> str:
     """A text without colours; what was typed over is set apart by carriage returns."""
-    if "\x1b" in text:
-        text = _COLOURS.sub("", text)
+    text = without_colours(text)
     if "\x08" in text:
         text = _BACK.sub("\r", text)
     return text.replace("\r\n", "\n")
@@ -558,7 +562,9 @@ def _last_part(text: str) -> tuple[str, str]:
     end = 0
     for found in _PARTS.finditer(text):
         end = found.end()
-    return text[:end], text[end:].strip(" '\"`*")
+    name = text[end:].strip(" '\"`*")
+    # (epoch: 3, loss: 0.4)
+    return text[:end], name[1:] if name.startswith("(") and ")" not in name else name
 
 
 def _last_phase(text: str) -> str | None:
@@ -571,7 +577,7 @@ def _step_column(name: str) -> str | None:
     parts = re.split(r"[\s/._-]+", name.lower())
     if parts[-1] not in _STEP_WORDS:
         return None
-    last = name.lower().rsplit("/", 1)[-1]
+    last = name.lower().split()[-1].rsplit("/", 1)[-1]
     if last in _COUNTS:
         return last
     # epoch_time, best epoch, steps per epoch

@@ -14,6 +14,7 @@ PHASES = {
     "learn": TRAIN,
     "trn": TRAIN,
     "val": VALIDATION,
+    "vali": VALIDATION,
     "valid": VALIDATION,
     "validation": VALIDATION,
     "validate": VALIDATION,
@@ -54,7 +55,7 @@ _FILLERS = (
 )
 _LOWER_TEXT = """
 loss losses error errors err perplexity ppl rmse mse mae mape rmsle smape wer cer ter nll bpc
-bpb bpd bits logloss crossentropy entropy xent l1 l2 fid kid kl kld deviance huber hinge eer
+bpb bpd bits logloss crossentropy entropy xent l1 l2 fid fid50 kid kl kld deviance huber hinge eer
 cost regret distance lpips mlogloss merror quantile residual residue poisson gamma tweedie
 nloglik dfl objective fde ade absrel cindexloss
 """

@@ -94,6 +94,17 @@ def test_thousandths_beside_semicolons_are_no_thousands(tmp_path: Path) -> None:
     assert read_run(path, "val_loss").values == pytest.approx([1 + loss for loss in LOSSES])
 
 
+def test_percents_with_decimal_commas(tmp_path: Path) -> None:
+    path = tmp_path / "verlauf.csv"
+    path.write_text("epoch;val_acc\n1;27,25 %\n2;43,5 %\n")
+    assert read_run(path, "val_acc").values.tolist() == [27.25, 43.5]
+
+
+def test_a_time_for_a_batch_counts_no_batches(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [{"loss": loss, "ms/batch": 12 + loss} for loss in LOSSES]
+    assert read_records(tmp_path, records, "loss").steps_column is None
+
+
 def test_a_horizon_of_steps_beside_shares_of_an_epoch_is_doubted(tmp_path: Path) -> None:
     records: list[dict[str, object]] = [
         {"eval_loss": loss, "epoch": number / 5} for number, loss in enumerate(LOSSES, start=1)

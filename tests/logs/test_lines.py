@@ -96,6 +96,21 @@ def test_bars_of_torchtune_say_epoch_and_step(tmp_path: Path) -> None:
     assert (log.steps_column, log.model_steps.tolist()) == ("step", list(steps))
 
 
+def test_a_bracket_that_opens_a_line_belongs_to_no_name(tmp_path: Path) -> None:
+    text = numbered("(epoch: {}, iters: 100, time: 0.123) G_L1: {} D_fake: 0.6")
+    assert read(tmp_path, text, "G_L1").steps_column == "epoch"
+
+
+def test_vali_is_no_test(tmp_path: Path) -> None:
+    text = numbered("Epoch: {0}, Steps: 263 | Train Loss: 0.5 Vali Loss: {1} Test Loss: 0.7")
+    assert read(tmp_path, text).values.tolist() == LOSSES
+
+
+def test_evaluations_of_stable_baselines_count_timesteps(tmp_path: Path) -> None:
+    text = numbered("Eval num_timesteps={0}000, episode_reward={1} +/- 12.30")
+    assert read(tmp_path, text, "reward").model_steps.tolist() == [1000 * n for n in range(1, 7)]
+
+
 @given(done=st.lists(st.integers(1, 400), min_size=4, max_size=8, unique=True))
 def test_a_bar_that_was_resumed_goes_on(
     tmp_path_factory: pytest.TempPathFactory, done: list[int]
