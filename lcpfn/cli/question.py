@@ -13,6 +13,7 @@ from lcpfn.errors import InputError
 from lcpfn.numbers import write_step
 
 if TYPE_CHECKING:
+    from lcpfn.forecast.bounds import BoundsLike
     from lcpfn.logs.run import RunLog
 
 
@@ -51,6 +52,20 @@ def read_question(
     chosen, on_goal = settle_goal(log, goal)
     length, on_horizon = _settle_horizon(log, horizon)
     return Question(log, chosen, length, (*log.notes, *log.notes_on_steps, *on_goal, *on_horizon))
+
+
+def check_unit(question: Question, best: float | None, bounds: BoundsLike) -> None:
+    """Checks that a value to beat is in percent where the metric is, unless bounds are stated.
+
+    Raises:
+        InputError: it is not.
+    """
+    from lcpfn.logs.shares import other_unit
+
+    log = question.log
+    doubt = other_unit(log.metric, question.goal.value, log.values.tolist(), best)
+    if bounds == "auto" and doubt is not None:
+        raise InputError(f"--{doubt}, as in --bounds open")
 
 
 def settle_goal(log: RunLog, goal: Goal | None) -> tuple[Goal, list[str]]:

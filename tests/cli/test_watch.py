@@ -304,6 +304,13 @@ class TestOnce:
         assert result.exit_code == 2
         assert words in result.stderr and len(result.stderr.splitlines()) == 1
 
+    def test_a_best_value_in_percent_stops_no_run(self, tmp_path: Path) -> None:
+        shares = "".join(f"{at},{1 - 0.9**at}\n" for at in range(1, 20))
+        (tmp_path / "run.csv").write_text(f"epoch,val_acc\n{shares}")
+        result = call("watch", tmp_path, "-m", "val_acc", "-n", "40", "--best", "95", "--once")
+        assert "Write 0.95" in result.stderr
+        assert "stop" not in result.stdout
+
 
 class TestOnStop:
     def test_once_for_each_run_also_after_a_restart(self, runs: Path, tmp_path: Path) -> None:
