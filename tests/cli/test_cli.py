@@ -523,6 +523,13 @@ class TestShouldStop:
         run.write_text(ended)
         assert answer(*asked, *peers)["standing"] == 0.5
 
+    def test_a_loss_that_is_to_be_maximized_is_doubted(self, tmp_path: Path) -> None:
+        log = tmp_path / "log.csv"
+        log.write_text("value\n2.3\n1.4\n1.1\n0.95\n0.9\n")
+        doubted = call("extrapolate", log, "-n", "20", "--goal", "maximize").stderr
+        assert doubted.count("falls as a loss does") == 1 and "Warning" not in doubted
+        assert not call("extrapolate", log, "-n", "20", "--goal", "minimize").stderr.count("falls")
+
     def test_an_export_without_the_steps_of_the_run(self, tmp_path: Path) -> None:
         run, export = tmp_path / "run.csv", tmp_path / "export.csv"
         run.write_text("epoch,val_loss\n" + "".join(f"{at},{2 - 0.1 * at}\n" for at in range(6)))
