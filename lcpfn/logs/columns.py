@@ -370,15 +370,18 @@ def _candidate(table: Table, records: Sequence[Record], column: str) -> _Candida
 
 
 def _ends_again(table: Table, column: str, steps: Sequence[float]) -> bool:
-    """Whether a count has come to the end that the log says it has, and gone on from its start.
+    """Whether a count comes to one end again and again, and begins anew.
 
     So do bars that are drawn anew in every epoch. Of epochs it is another run, such as a fold.
     """
-    total = table.totals.get(column)
-    if total is None or kind_of(column) == EPOCH:
+    if kind_of(column) == EPOCH:
         return False
-    fell = any(after < before == total for before, after in itertools.pairwise(steps))
-    return fell or steps.count(total) >= _ENDS_AGAIN
+    falls = [pair for pair in itertools.pairwise(steps) if pair[1] < pair[0]]
+    if not falls:
+        return len(steps) >= _ENDS_AGAIN and len(set(steps)) == 1
+    # One fall may be that of a run that was resumed, unless the log says that it was at its end.
+    end = table.totals.get(column) if len(falls) == 1 else max(steps)
+    return all(before == end and after == steps[0] for before, after in falls)
 
 
 def _counts_up(table: Table, records: Sequence[Record], column: str) -> bool:

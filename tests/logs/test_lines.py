@@ -85,6 +85,21 @@ def test_bars_that_begin_anew_in_every_epoch_are_no_resumed_runs(tmp_path: Path,
     assert any("begins again" in note for note in log.notes)
 
 
+@pytest.mark.parametrize("rest", ["", "half"])
+def test_bars_of_training_and_validation_by_turns(tmp_path: Path, rest: str) -> None:
+    epochs = [
+        "".join(bar("Training: ", batch, 8, f"loss={loss / 2}") for batch in range(1, 9))
+        + "\n"
+        + bar("Validation: ", 3, 3, f"loss={loss}")
+        + "\n"
+        for loss in LOSSES
+    ]
+    begun = bar("Training: ", 4, 8, "loss=0.1") if rest else ""
+    log = read(tmp_path, "".join(epochs) + begun)
+    assert log.values.tolist() == LOSSES
+    assert (log.steps_column, log.stated_horizon) == (None, None)
+
+
 def test_bars_of_torchtune_say_epoch_and_step(tmp_path: Path) -> None:
     steps = range(1, 7)
     bars = [
