@@ -90,11 +90,14 @@ def _spacing(log: RunLog) -> float:
 
 
 def _is_itself(log: RunLog, run: RunLog) -> bool:
-    """Whether a log is of the run at hand: it is called so, or begins with the same records."""
+    """Whether a log is of the run at hand: it is called so, or begins with the same records.
+
+    Of those that are called so, too, the first record must be the same: every search has a seed 0.
+    """
     import numpy as np
 
     if log.run is not None and run.run is not None:
-        return log.run == run.run
+        return log.run == run.run and np.array_equal(log.values[:1], run.values[:1], equal_nan=True)
     count = len(run.values)
     return (
         count > 1

@@ -364,9 +364,11 @@ def _candidate(table: Table, records: Sequence[Record], column: str) -> _Candida
         return None
     # A count that begins again in every epoch tells nothing of the run.
     falls = sum(after < before for before, after in itertools.pairwise(steps))
-    if falls > max(2, len(steps) / 10) or _ends_again(table, column, steps):
+    repeats = len(steps) - len(set(steps))
+    # Without repeats it is a log in another order, such as the newest first.
+    if repeats and falls > max(2, len(steps) / 10):
         return None
-    return _Candidate(column, steps, len(steps) - len(set(steps)))
+    return None if _ends_again(table, column, steps) else _Candidate(column, steps, repeats)
 
 
 def _ends_again(table: Table, column: str, steps: Sequence[float]) -> bool:

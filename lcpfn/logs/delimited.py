@@ -90,7 +90,8 @@ def _separated(lines: Sequence[str], body: Sequence[int], delimiter: str) -> Sha
     sample = [_cells_of(lines[index], delimiter) for index in body[:_SAMPLE]]
     header, first = sample[0], body[0]
     width = len(header)
-    if _all_numbers(header):
+    if 2 * sum(map(_is_number, header)) > width:
+        # Names are no numbers, though a date or 3/50 may stand beside these.
         above = _header_above(lines, body[0], width, delimiter)
         names, data = above or _names_without_header(width), sample
     else:

@@ -43,6 +43,13 @@ _EMPTY_BRACKETS = re.compile(r"^\s*\[\s*\]\s*(?=[\[\d])", re.MULTILINE)
 _ESPNET = re.compile(r"(?<![\w.])(\d+)epoch(?=[:\s])(?:\s*results:)?")
 _BATCHES = re.compile(r":(\d+)-\d+batch:")
 _TIMM = re.compile(r"^\s*Train: (\d+) \[", re.MULTILINE)
+# Epoch #3
+_HASHED = re.compile(
+    r"\b(epoch|step|iteration|iter|episode|round|update)( ?)#(?=\d)", re.IGNORECASE
+)
+# Punctuation of full width, as Chinese and Japanese texts have it.
+_WIDE_COLON, _WIDE_COMMA = "\uff1a", "\uff0c"
+_WIDE = str.maketrans(f"{_WIDE_COLON}{_WIDE_COMMA}\uff1b\uff1d\uff08\uff09", ":,;=()")
 # What torchtune writes before a bar, which begins anew in every epoch: 2|105|Loss: 1.3
 _TORCHTUNE = re.compile(r"(^|\r)\s*(\d+)\|(\d+)\|(?=Loss:)")
 _DARKNET = re.compile(
@@ -149,6 +156,8 @@ def plain(text: str) -> str:
     text = without_colours(text)
     if "\x08" in text:
         text = _BACK.sub("\r", text)
+    if _WIDE_COLON in text or _WIDE_COMMA in text:
+        text = text.translate(_WIDE)
     return text.replace("\r\n", "\n")
 
 
@@ -195,6 +204,7 @@ class _Prefixes:
         self._timm = "Train: " in head
         self._espnet = bool(_ESPNET.search(head))
         self._torchtune = bool(_TORCHTUNE.search(head))
+        self._hashed = bool(_HASHED.search(head))
 
     def without(self, line: str) -> str:
         for pattern in self._patterns:
@@ -207,6 +217,8 @@ class _Prefixes:
             line = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", line))
         if self._torchtune:
             line = _TORCHTUNE.sub(r"\1epoch=\2 step=\3 ", line)
+        if self._hashed:
+            line = _HASHED.sub(r"\1\2 ", line)
         return line
 
     def places(self, line: str) -> list[int] | None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lcpfn.errors import InputError
 from lcpfn.logs.run import RunLog, read_run
@@ -92,6 +94,25 @@ def test_thousandths_beside_semicolons_are_no_thousands(tmp_path: Path) -> None:
     rows = [f"{at};{1 + loss:.3f}".replace(".", ",") for at, loss in enumerate(LOSSES, start=1)]
     path.write_text("\n".join(["epoch;val_loss", *rows, ""]))
     assert read_run(path, "val_loss").values == pytest.approx([1 + loss for loss in LOSSES])
+
+
+@given(order=st.permutations(list(enumerate(LOSSES, start=1))))
+def test_any_order_of_the_records(
+    tmp_path_factory: pytest.TempPathFactory, order: list[tuple[int, float]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "newest_first.csv"
+    path.write_text("epoch,val_loss\n" + "".join(f"{at},{loss}\n" for at, loss in order))
+    log = read_run(path, "val_loss")
+    assert log.values.tolist() == LOSSES
+    assert log.model_steps.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_column_of_numbers_without_a_header_beside_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    rows = [f"2026-03-0{at},{at},{loss}" for at, loss in enumerate(LOSSES, start=1)]
+    path.write_text("\n".join([*rows, ""]))
+    log = read_run(path, "column 3")
+    assert log.values.tolist() == LOSSES
 
 
 def test_percents_with_decimal_commas(tmp_path: Path) -> None:

@@ -116,6 +116,14 @@ def test_a_bracket_that_opens_a_line_belongs_to_no_name(tmp_path: Path) -> None:
     assert read(tmp_path, text, "G_L1").steps_column == "epoch"
 
 
+@pytest.mark.parametrize("line", ["Epoch #{}: val_loss={}", "epoch\uff1a{}\uff0cval_loss\uff1a{}"])
+def test_epochs_that_begin_late(tmp_path: Path, line: str) -> None:
+    text = "".join(line.format(at, loss) + "\n" for at, loss in enumerate(LOSSES, start=7))
+    log = read(tmp_path, text)
+    assert (log.metric, log.steps_column) == ("val_loss", "epoch")
+    assert log.model_steps.tolist() == [7, 8, 9, 10, 11, 12]
+
+
 def test_vali_is_no_test(tmp_path: Path) -> None:
     text = numbered("Epoch: {0}, Steps: 263 | Train Loss: 0.5 Vali Loss: {1} Test Loss: 0.7")
     assert read(tmp_path, text).values.tolist() == LOSSES
