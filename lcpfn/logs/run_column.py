@@ -52,7 +52,7 @@ def _name(column: str, cell: Cell) -> str:
 
 
 def _share_steps(table: Table, runs: dict[str, list[Record]]) -> bool:
-    """Whether the first two runs have been at a same step, in the first column of steps there is.
+    """Whether the second run has been where the first began, in the first column of steps there is.
 
     A count of restarts, such as that of a job that was resumed, does not begin anew with each.
     """
@@ -60,11 +60,14 @@ def _share_steps(table: Table, runs: dict[str, list[Record]]) -> bool:
     if not steps:
         return False
     step = min(steps, key=lambda name: step_rank(name) or 0)
-    first, second = (
-        {to_number(row.cells.get(step)) for row in rows} - {None}
-        for rows in list(runs.values())[:2]
-    )
-    return bool(first & second) and min(first, default=None) in second
+    first, second = (_at(rows, step) for rows in list(runs.values())[:2])
+    return bool(first) and min(first) in second
+
+
+def _at(rows: list[Record], step: str) -> set[float]:
+    """The steps at which there are records."""
+    found = (to_number(row.cells.get(step)) for row in rows)
+    return {number for number in found if number is not None}
 
 
 def _without(rows: list[Record], column: str) -> list[Record]:
