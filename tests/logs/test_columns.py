@@ -96,6 +96,14 @@ def test_thousandths_beside_semicolons_are_no_thousands(tmp_path: Path) -> None:
     assert read_run(path, "val_loss").values == pytest.approx([1 + loss for loss in LOSSES])
 
 
+def test_epochs_that_are_keys(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    nested = {f"epoch_{at}": {"val": {"loss": loss}} for at, loss in enumerate(LOSSES, start=1)}
+    path.write_text(json.dumps(nested))
+    log = read_run(path, "val_loss")
+    assert (log.values.tolist(), log.steps_column) == (LOSSES, "epoch")
+
+
 @given(order=st.permutations(list(enumerate(LOSSES, start=1))))
 def test_any_order_of_the_records(
     tmp_path_factory: pytest.TempPathFactory, order: list[tuple[int, float]]
