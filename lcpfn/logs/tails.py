@@ -69,6 +69,9 @@ def _tail(data: bytes, name: str, stem: str) -> Tail | None:
     # Only UTF-8 ends its lines with one byte.
     if not decompressed(data)[1] or data[:2] in (b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff"):
         return None
+    if b"\0" in data:
+        # Blocks of zero bytes are taken out of the whole.
+        return None
     content = decoded(data, name, stem)
     coloured = "\x1b" in content.text
     content = replace(content, text=without_colours(content.text))
@@ -98,6 +101,11 @@ def _is_document(text: str) -> bool:
     return True
 
 
+def _refuse_zeros(data: bytes) -> None:
+    if b"\0" in data:
+        raise StartAgainError
+
+
 class _ByLine:
     """A tail of text: whole lines are read once, the last of them again with what follows it."""
 
@@ -110,6 +118,7 @@ class _ByLine:
         self._notes: dict[str, None] = {}
 
     def feed(self, data: bytes) -> None:
+        _refuse_zeros(data)
         self._rest += data
         # The newest whole line may be one that only the next one completes.
         end = self._rest.rfind(b"\n", 0, self._rest.rfind(b"\n"))
@@ -218,6 +227,7 @@ class _Lines:
         self._counted = 0
 
     def feed(self, data: bytes) -> None:
+        _refuse_zeros(data)
         self._rest += data
         end = self._rest.rfind(b"\n") + 1
         settled, self._rest = self._rest[:end], self._rest[end:]
