@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,6 +123,21 @@ def test_epochs_that_begin_late(tmp_path: Path, line: str) -> None:
     log = read(tmp_path, text)
     assert (log.metric, log.steps_column) == ("val_loss", "epoch")
     assert log.model_steps.tolist() == [7, 8, 9, 10, 11, 12]
+
+
+@pytest.mark.parametrize(("stated", "length"), [(24, 25), (25, 25), (5, 6), (20, 20), (99, 100)])
+def test_a_total_that_is_the_number_of_the_last_epoch(
+    tmp_path: Path, stated: int, length: int
+) -> None:
+    text = "".join(f"Epoch {at}/{stated} val_loss {loss}\n" for at, loss in enumerate(LOSSES))
+    log = read(tmp_path, text)
+    assert log.stated_horizon == length
+    assert log.own_steps(log.model_horizon(length) * np.ones(1)) == length - 1
+    # Counted from 1, there is no question.
+    text = "".join(
+        f"Epoch {at}/{stated} val_loss {loss}\n" for at, loss in enumerate(LOSSES[:4], 1)
+    )
+    assert read(tmp_path, text).stated_horizon == stated
 
 
 def test_vali_is_no_test(tmp_path: Path) -> None:
