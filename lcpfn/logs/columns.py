@@ -12,7 +12,16 @@ from typing import NamedTuple
 
 from lcpfn.errors import InputError
 from lcpfn.logs.cells import to_number
-from lcpfn.logs.names import MINIMIZE, TEST, VALIDATION, goal_of, is_rate, meaning, phase_of
+from lcpfn.logs.names import (
+    MINIMIZE,
+    TEST,
+    VALIDATION,
+    goal_of,
+    is_extreme,
+    is_rate,
+    meaning,
+    phase_of,
+)
 from lcpfn.logs.run_length import EPOCH, kind_of, states_a_total
 from lcpfn.logs.table import Record, Table, listed
 
@@ -20,6 +29,7 @@ from lcpfn.logs.table import Record, Table, listed
 _STEP_NAMES = (
     "epoch",
     "epochs",
+    "ep",
     "training_iteration",
     "iteration",
     "iterations",
@@ -179,6 +189,8 @@ def _opens_with_steps(table: Table, column: str) -> bool:
 def find_named(table: Table, role: str, wanted: str) -> Choice:
     """The column that a person named.
 
+    The best of what was logged so far is meant only where it is asked for, or nothing else fits.
+
     As it is written; in any case of letters; by the end of its name; by the same meaning in other
     words, such as `eval/loss` for `val_loss`; by more words than were given; and `val_loss` also
     by the only other error of the validation data. The first of these that fits counts.
@@ -231,6 +243,11 @@ def _fitting(table: Table, asked: str, role: str) -> list[list[str]]:
                 [name for name in metrics if phase_of(name) == part and goal_of(name) == MINIMIZE]
                 for part in ((phase, TEST) if phase == VALIDATION else (phase,))
             ]
+    if not is_extreme(asked):
+        # val/loss before best_val_loss, though that ends as what was asked.
+        tiers[1:] = [[name for name in tier if not is_extreme(name)] for tier in tiers[1:]] + tiers[
+            1:
+        ]
     if not table.cut:
         return tiers
     # The column itself may be to come: one of another part of the data is none.

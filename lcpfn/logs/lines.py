@@ -37,6 +37,8 @@ _PLACES = re.compile(r"\.(?:py|cc|cpp|cu|rs|go):\d+")
 _DATES = re.compile(
     r"\d{4}[-/]\d\d[-/]\d\d(?:[T _]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
 )
+# Over how many a mean is: avg reward (last 100 episodes): 12.5
+_WINDOWS = re.compile(r" \((?:[a-z]+ ){0,2}\d+(?: [a-z]+)?\)(?=\s*[:=])", re.IGNORECASE)
 _DAYS = re.compile(r"\d{1,2}/\d{1,2}(?:/\d{2,4})?,?\s+(?=\d{1,2}:\d\d:\d\d)")
 _CLOCKS = re.compile(r"\d{1,3}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w.:])")
 _EMPTY_BRACKETS = re.compile(r"^\s*\[\s*\]\s*(?=[\[\d])", re.MULTILINE)
@@ -92,8 +94,8 @@ _WRAPPERS = re.compile(r"(?:np\.float\d+|numpy\.float\d+|tensor|array|float)?[\[
 _PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s|\s\((?![^()]*\)$)")
 _IN_BRACKETS = re.compile(r"^(\w+)\((\w+)\)$")
 _STEP_WORDS_TEXT = """
-epoch epochs epoche step steps iter iters iteration iterations it update updates round batch episode
-timesteps timestep
+epoch epochs epoche ep step steps iter iters iteration iterations it update updates round batch
+episode timesteps timestep
 """
 _STEP_WORDS = frozenset(_STEP_WORDS_TEXT.split())
 # Names that hold such a word and yet count nothing that goes on.
@@ -191,14 +193,14 @@ def has_decimal_commas_in(text: str) -> bool | None:
 
 
 class _Prefixes:
-    """What loggers write in front of a line: time stamps, levels, places in source files.
+    """What stands in a line beside its records: time stamps, levels, places in source files.
 
     The beginning of a text tells whether it has any.
     """
 
     def __init__(self, text: str) -> None:
         head = text[:_HEAD]
-        every = (_LEVEL, _GLOG, _PLACES, _DATES, _DAYS)
+        every = (_LEVEL, _GLOG, _PLACES, _DATES, _DAYS, _WINDOWS)
         self._patterns = [pattern for pattern in every if pattern.search(head)]
         self._clocks = bool(_CLOCKS.search(head))
         self._timm = "Train: " in head

@@ -20,6 +20,8 @@ PHASES = {
     "validate": VALIDATION,
     "eval": VALIDATION,
     "evaluation": VALIDATION,
+    "validating": VALIDATION,
+    "evaluating": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
     "testing": TEST,
@@ -72,6 +74,7 @@ prec5 pesq stoi sdr sisdr sisnr snr similarity hota amota nds pq sharpe
 _HIGHER = frozenset(_HIGHER_TEXT.split())
 # A word that says so only where no other does: an fid_score is still an FID.
 _WEAK = frozenset(("score",))
+_EXTREMES = frozenset(("best", "worst", "min", "max", "lowest", "highest", "std"))
 _NEGATED = frozenset(("neg", "negative"))
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Za-z][a-z]*\d*|\d+")
 _SPELLINGS = (
@@ -105,6 +108,11 @@ def meaning(name: str) -> frozenset[str]:
     kept = {PHASES.get(word, _SAME.get(word, word)) for word in found}
     core = {word for word in kept if word not in _FILLERS and not word.isdigit()}
     return frozenset(core or kept)
+
+
+def is_extreme(name: str) -> bool:
+    """Whether a name is that of the best or the worst of several values, such as best_val_loss."""
+    return not _EXTREMES.isdisjoint(words(name))
 
 
 def phase_of(name: str) -> str | None:

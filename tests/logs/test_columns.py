@@ -96,6 +96,17 @@ def test_thousandths_beside_semicolons_are_no_thousands(tmp_path: Path) -> None:
     assert read_run(path, "val_loss").values == pytest.approx([1 + loss for loss in LOSSES])
 
 
+def test_the_best_so_far_is_no_record(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"step": at, "val/loss": loss, "best_val_loss": 0.1, "best_reward": 9, "test_reward": at}
+        for at, loss in enumerate(LOSSES, start=1)
+    ]
+    assert read_records(tmp_path, records, "val_loss").metric == "val/loss"
+    assert read_records(tmp_path, records, "reward").metric == "test_reward"
+    assert read_records(tmp_path, records, "best_val_loss").metric == "best_val_loss"
+    assert read_records(tmp_path, records, "best loss").metric == "best_val_loss"
+
+
 def test_epochs_that_are_keys(tmp_path: Path) -> None:
     path = tmp_path / "log.json"
     nested = {f"epoch_{at}": {"val": {"loss": loss}} for at, loss in enumerate(LOSSES, start=1)}

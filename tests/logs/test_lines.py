@@ -140,6 +140,15 @@ def test_a_total_that_is_the_number_of_the_last_epoch(
     assert read(tmp_path, text).stated_horizon == stated
 
 
+@pytest.mark.parametrize(
+    "line", ["Ep {0}0 avg reward (100): {1}", "Ep {0}0 | Average reward (last 100 episodes): {1}"]
+)
+def test_over_how_many_a_mean_is_taken_is_no_value(tmp_path: Path, line: str) -> None:
+    log = read(tmp_path, numbered(line), "reward")
+    assert log.values.tolist() == LOSSES
+    assert (log.steps_column, log.logged_steps.tolist()) == ("ep", [10, 20, 30, 40, 50, 60])
+
+
 def test_vali_is_no_test(tmp_path: Path) -> None:
     text = numbered("Epoch: {0}, Steps: 263 | Train Loss: 0.5 Vali Loss: {1} Test Loss: 0.7")
     assert read(tmp_path, text).values.tolist() == LOSSES
