@@ -95,7 +95,7 @@ class Teacher:
         share: of the mixture of all teachers' forecasts.
         hears: whether it is asked where learning rates are told, if it was trained to hear of them.
         wider: by this share what its forecasts hold above their median is moved away from it in
-            the first tenth of a run; later by less, in proportion to one over the steps.
+            the first tenth of a run; later by less, in proportion to one over the steps squared.
     """
 
     network: Network
@@ -128,7 +128,7 @@ class Teacher:
             if self.wider:
                 seen = examples.observations.fractions.gather(1, examples.prefixes - 1)
                 middle = theirs.quantile(torch.full_like(levels[:1], 0.5))
-                further = self.wider * (_FIRST_RECORDS / seen).clamp(max=1.0)
+                further = self.wider * (_FIRST_RECORDS / seen).clamp(max=1.0) ** 2
                 drawn = drawn + further * (drawn - middle).clamp_min(0.0)
         missed = known - ours.expected_log_prob(drawn, width)
         found = missed.clamp(-_FURTHEST, _FURTHEST).mean(0)
@@ -202,6 +202,7 @@ def lessons(
     own: float,
     resampled: int,
     wider: float,
+    outcomes: float,
     leave_out: int | None,
     data: Path,
 ) -> list[Lesson]:
@@ -214,6 +215,7 @@ def lessons(
         own: how many of these are the project's own recorded ones rather than drawn, as a share.
         resampled: so many curves of a step are benchmarks' runs, drawn at other lengths.
         wider: of forecasts of all runs but small networks', see `Teacher`.
+        outcomes: how much the outcomes teach of these, a share.
         leave_out: a half of the sources.
         data: folder with one folder for each family.
     """
@@ -236,12 +238,20 @@ def lessons(
         Lesson(
             MixturePrior([(0.35, AnnealedPrior()), (0.65, others)]),
             rest - small,
-            _mixture(teachers, _SHARES[2], older_hears=False, wider=wider),
+            [
+                *_mixture(
+                    teachers,
+                    [share * (1 - outcomes) for share in _SHARES[2]],
+                    older_hears=False,
+                    wider=wider,
+                ),
+                *([Outcomes(outcomes)] if outcomes else []),
+            ],
         ),
     ]
     if resampled:
-        outcomes, older = _AT_OTHER_LENGTHS
-        lesson = (Outcomes(outcomes), Teacher(teachers[-1], older))
+        by_outcomes, by_older = _AT_OTHER_LENGTHS
+        lesson = (Outcomes(by_outcomes), Teacher(teachers[-1], by_older))
         even = [run for run in runs if not is_ragged(run)]
         taught.append(Lesson(at_other_lengths(even), resampled, lesson))
     return taught
@@ -329,6 +339,9 @@ def main(
     wider: Annotated[
         float, typer.Option(help="of early forecasts of all others, see Teacher, a share")
     ] = 0.0,
+    outcomes: Annotated[
+        float, typer.Option(help="how much the outcomes teach of all others, a share")
+    ] = 0.0,
     leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
     steps: Annotated[int, typer.Option(help=f"of {_BATCH} curves each")] = 800,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-4,
@@ -354,7 +367,7 @@ def main(
     teachers = [Network.of(each.network) for each in loaded]
     for teacher in teachers:
         teacher.requires_grad_(False)
-    taught = lessons(teachers, accuracies, own, resampled, wider, leave_out, data)
+    taught = lessons(teachers, accuracies, own, resampled, wider, outcomes, leave_out, data)
     seconds = teach(network, taught, config, out / name)
     card = {
         **shared_card(begin.card),
@@ -366,6 +379,7 @@ def main(
                 "curves": [lesson.curves for lesson in taught],
                 "own": own,
                 "wider": wider,
+                "outcomes": outcomes,
                 "steps": steps,
                 "seconds": round(seconds),
                 "learning_rate": rate,
