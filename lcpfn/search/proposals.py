@@ -253,9 +253,8 @@ def _weigh(
     learned = _Learned.of(view, contenders, candidates, space)
     known, means, spreads = learned.known, learned.means, learned.spreads
     waits = np.array([contender.waits for contender in known])
-    # What others work on is taken for done: it is to be improved on, not to be done again.
-    busy = [contender.busy for contender in known]
-    best = max([view.best, learned.unheard, *means[busy].tolist()])
+    # What others have just begun is taken for done: it is to be improved on, not to be done again.
+    best = max(view.best, learned.unheard)
     # For as little as will do late in a search nothing is begun, where nothing can go on.
     can_go_on = any(each.waits for each in contenders)
     smallest = _smallest(sum(each.progress for each in contenders) if can_go_on else 0.0)
@@ -340,9 +339,11 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
     )
     # Forecasts are skewed: a run hardly falls below what it has shown, and may be far better. The
     # others pull each towards the middle one, which it resists by its spread on that side.
-    spreads = np.where(median > 0, median - low, high - median) / _BAND
+    falls, rises = (median - low) / _BAND, (high - median) / _BAND
+    spreads = np.maximum(np.where(median > 0, falls, rises), _LEAST_SPREAD)
     progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
-    return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
+    # Few rise as far as forecasts allow them.
+    return Evidence(settings, median, spreads, progress, np.sqrt(spreads * rises))
 
 
 def _beyond(means: Array, spreads: Array, target: float) -> Array:
