@@ -44,6 +44,8 @@ _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one.
 _DIVERGED = 10.0
 _LEAST_SPREAD = 1e-3
+# From this share of the way on, that a run may rise further than it may fall counts in full.
+_HEARD = 0.15
 # Of a normal distribution, the distance of its middle to its 95 % quantile.
 _BAND = 1.645
 
@@ -342,8 +344,10 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
     falls, rises = (median - low) / _BAND, (high - median) / _BAND
     spreads = np.maximum(np.where(median > 0, falls, rises), _LEAST_SPREAD)
     progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
-    # Few rise as far as forecasts allow them.
-    return Evidence(settings, median, spreads, progress, np.sqrt(spreads * rises))
+    # Few rise as far as their forecasts allow; of those that have just begun, even fewer.
+    heard = np.minimum(1.0, progress / _HEARD) ** 2
+    skew = heard * np.maximum(spreads * rises - spreads**2, 0.0)
+    return Evidence(settings, median, spreads, progress, np.sqrt(spreads**2 + skew))
 
 
 def _beyond(means: Array, spreads: Array, target: float) -> Array:
