@@ -44,8 +44,6 @@ _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one.
 _DIVERGED = 10.0
 _LEAST_SPREAD = 1e-3
-# From this share of the way on, that a run may rise further than it may fall counts in full.
-_HEARD = 0.15
 # Of a normal distribution, the distance of its middle to its 95 % quantile.
 _BAND = 1.645
 
@@ -255,8 +253,9 @@ def _weigh(
     learned = _Learned.of(view, contenders, candidates, space)
     known, means, spreads = learned.known, learned.means, learned.spreads
     waits = np.array([contender.waits for contender in known])
-    # What others have just begun is taken for done: it is to be improved on, not to be done again.
-    best = max(view.best, learned.unheard)
+    # What others work on is taken for done: it is to be improved on, not to be done again.
+    busy = [contender.busy for contender in known]
+    best = max([view.best, learned.unheard, *means[busy].tolist()])
     # For as little as will do late in a search nothing is begun, where nothing can go on.
     can_go_on = any(each.waits for each in contenders)
     smallest = _smallest(sum(each.progress for each in contenders) if can_go_on else 0.0)
@@ -341,13 +340,9 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
     )
     # Forecasts are skewed: a run hardly falls below what it has shown, and may be far better. The
     # others pull each towards the middle one, which it resists by its spread on that side.
-    falls, rises = (median - low) / _BAND, (high - median) / _BAND
-    spreads = np.maximum(np.where(median > 0, falls, rises), _LEAST_SPREAD)
+    spreads = np.where(median > 0, median - low, high - median) / _BAND
     progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
-    # Few rise as far as their forecasts allow; of those that have just begun, even fewer.
-    heard = np.minimum(1.0, progress / _HEARD) ** 2
-    skew = heard * np.maximum(spreads * rises - spreads**2, 0.0)
-    return Evidence(settings, median, spreads, progress, np.sqrt(spreads**2 + skew))
+    return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
 
 
 def _beyond(means: Array, spreads: Array, target: float) -> Array:

@@ -45,28 +45,21 @@ class Evidence:
     Args:
         settings: (n, d) hyperparameters, each within 0 and 1.
         ends: (n,) their ends as forecast, higher is better, of about unit scale.
-        spreads: (n,) standard deviations of the forecasts, on the side that others pull them to.
+        spreads: (n,) standard deviations of the forecasts.
         progress: (n,) shares of the runs that these rest on, above 0.
-        rises: (n,) how far ends may lie above the forecasts, in the measure of `spreads`, where
-            that is further.
     """
 
     settings: Array
     ends: Array
     spreads: Array
     progress: Array
-    rises: Array
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, index: Array) -> Evidence:
         return Evidence(
-            self.settings[index],
-            self.ends[index],
-            self.spreads[index],
-            self.progress[index],
-            self.rises[index],
+            self.settings[index], self.ends[index], self.spreads[index], self.progress[index]
         )
 
     def with_believed(self, settings: Array, ends: Array) -> Evidence:
@@ -83,7 +76,6 @@ class Evidence:
             np.concatenate([self.ends, ends]),
             np.concatenate([self.spreads, np.zeros_like(ends)]),
             np.concatenate([self.progress, np.ones_like(ends)]),
-            np.concatenate([self.rises, np.zeros_like(ends)]),
         )
 
 
@@ -104,16 +96,10 @@ class Surrogate:
         self._own = parts.function + parts.own * np.eye(len(evidence))
 
     def runs(self) -> tuple[Array, Array]:
-        """Means of the ends of the runs, and how far they may lie above, (n,) each.
-
-        As far as what is believed of a run follows its own forecast, it may rise as far as that.
-        """
+        """Means and standard deviations of the ends of the runs, (n,) each."""
         own = self._own
         mean = self._level + own @ self._weights
-        follows = own @ self._inverse
-        variance = own.diagonal() - np.einsum("ij,ji->i", follows, own)
-        skew = np.maximum(self._evidence.rises**2 - self._evidence.spreads**2, 0.0)
-        variance += follows.diagonal() ** 2 * skew
+        variance = own.diagonal() - np.einsum("ij,ji->i", own @ self._inverse, own)
         return mean, np.sqrt(np.maximum(variance, _JITTER))
 
     def at(self, settings: Array) -> tuple[Array, Array]:
