@@ -41,6 +41,11 @@ def read_count(name: str, value: Any, least: int = 1) -> int:
     return number
 
 
+def read_seed(seed: Any) -> int | None:
+    """Checks a seed: a whole number of at least 0, or None, which is different each time."""
+    return None if seed is None else read_count("seed", seed, 0)
+
+
 def read_goal(goal: str) -> Goal:
     """Checks a goal."""
     if goal not in get_args(Goal):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import lcpfn
-from lcpfn.search.proposals import Contender, Proposal, propose
+from lcpfn.search.contender import Contender
+from lcpfn.search.proposals import Proposal, propose
 
 GENERATOR = np.random.default_rng(0)
 
