@@ -27,6 +27,7 @@ class Contender:
             nothing.
         progress: the share of the run that has been observed.
         diverged: whether its training broke down.
+        failed: whether it ended without a result, by an error of its own or of the machine.
     """
 
     run: Hashable
@@ -39,6 +40,7 @@ class Contender:
     secured: float | None
     progress: float
     diverged: bool = False
+    failed: bool = False
 
     @staticmethod
     def of(run: Hashable, known: Run, belief: Belief | None, progress: float) -> Contender:
@@ -47,11 +49,13 @@ class Contender:
         Args:
             run: its key.
             known: its records, and what became of it.
-            belief: of its end; None where nothing is known. It says nothing of one that broke down.
+            belief: of its end; None where nothing is known. It says nothing of one that broke down
+                or failed.
             progress: the share of its length that has been observed.
         """
-        broken = broke_down(known)
-        told = _NOTHING if broken or belief is None else belief
+        failed = known.state == "failed"
+        broken = broke_down(known) and not failed
+        told = _NOTHING if broken or failed or belief is None else belief
         return Contender(
             run,
             known.config,
@@ -60,9 +64,10 @@ class Contender:
             low=told.low,
             median=told.median,
             high=told.high,
-            secured=_secured(known, told),
-            progress=1.0 if known.state == "finished" else progress,
+            secured=None if failed else _secured(known, told),
+            progress=1.0 if known.state in ("finished", "failed") else progress,
             diverged=broken,
+            failed=failed,
         )
 
 

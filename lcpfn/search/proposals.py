@@ -41,8 +41,9 @@ _SHRINKS = 0.2
 _MAY, _HOPE = 0.1, 1.0
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
-# Where a run that diverged counts to end, below the middle one.
-_DIVERGED = 10.0
+# Where a run that diverged counts to end, below the middle one. One that failed may have done so
+# for no reason of its own: it counts as a little worse than the middle one, give or take as much.
+_DIVERGED, _FAILED = 10.0, 0.5
 _LEAST_SPREAD = 1e-3
 # Of a normal distribution, the distance of its middle to its 95 % quantile.
 _BAND = 1.645
@@ -83,7 +84,7 @@ def propose(
     """What a free worker should do next.
 
     Args:
-        contenders: all runs that have not failed, those that others work on among them.
+        contenders: all runs, those that others work on among them.
         candidates: configurations that could be started.
         goal: "maximize" or "minimize".
         startup: runs that begin with a random candidate before any is chosen.
@@ -98,10 +99,11 @@ def propose(
     if not (candidates or waiting):
         return None
     view = _View.of(contenders, goal)
-    if candidates and (view is None or len(contenders) < startup):
+    begun = sum(not contender.failed for contender in contenders)
+    if candidates and (view is None or begun < startup):
         config = candidates[int(generator.integers(len(candidates)))]
-        words = f"run {len(contenders) + 1} of {startup} that begin at random"
-        return Proposal("start", words if len(contenders) < startup else _UNKNOWN, config)
+        words = f"run {begun + 1} of {startup} that begin at random"
+        return Proposal("start", words if begun < startup else _UNKNOWN, config)
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)
     with BlasThreads(1):
@@ -315,7 +317,7 @@ def _smallest(spent: float) -> float:
 
 
 def _tells(contender: Contender) -> bool:
-    return contender.diverged or math.isfinite(contender.median)
+    return contender.diverged or contender.failed or math.isfinite(contender.median)
 
 
 def _relevant(view: _View, known: list[Contender]) -> list[Contender]:
@@ -341,6 +343,9 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
     # Forecasts are skewed: a run hardly falls below what it has shown, and may be far better. The
     # others pull each towards the middle one, which it resists by its spread on that side.
     spreads = np.where(median > 0, median - low, high - median) / _BAND
+    failed = np.array([contender.failed for contender in known])
+    median = np.where(failed, -_FAILED, median)
+    spreads = np.where(failed, _FAILED, spreads)
     progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
     return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
 

@@ -201,7 +201,8 @@ class Search:
 
         Args:
             run: the run's key.
-            fate: "finished", "stopped" (given up, by whomever) or "failed" (forgotten).
+            fate: "finished", "stopped" (given up, by whomever) or "failed" (forgotten, but that its
+                configuration is hardly chosen again).
             value: what the objective made of the run, by which finished ones are ranked; default
                 its own final value. It stands in for that where there is none.
             counts: whether it can be the one to beat.
@@ -662,7 +663,7 @@ class Search:
     def _contenders(self) -> list[Contender]:
         found = []
         for run, known in self._runs.items():
-            if known.state == "failed":
+            if known.state == "failed" and known.config is None:
                 continue
             contender = self._settled.get(run)
             if contender is None:
@@ -677,7 +678,8 @@ class Search:
         progress = 0.0
         if length is not None and known.steps:
             progress = (known.last + self.shift) / length
-        belief = None if broke_down(known) else self._believed_end(run, known)
+        silent = known.state == "failed" or broke_down(known)
+        belief = None if silent else self._believed_end(run, known)
         return Contender.of(run, known, belief, progress)
 
     def _believed_end(self, run: Hashable, known: Run) -> Belief | None:
