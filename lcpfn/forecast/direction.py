@@ -42,11 +42,27 @@ def doubt_goals(curves: Iterable[Curve], stacklevel: int) -> None:
         stacklevel: of whoever asked, as for `warnings.warn`, seen from the caller.
     """
     for curve in curves:
-        if curve.goal == "maximize" and not curve.diverged and falls_like_a_loss(curve.values):
-            warnings.warn(
-                "the values fall as those of a loss do, but goal is 'maximize': say "
-                "goal='minimize' if lower is better",
-                GoalWarning,
-                stacklevel=stacklevel + 1,
-            )
+        asked = curve.goal == "maximize" and not curve.diverged
+        if asked and doubt_goal(curve.values, stacklevel + 1):
             return
+
+
+def doubt_goal(values: Array, stacklevel: int) -> bool:
+    """Warns where values (n,) that are to be maximized fall as those of a loss do.
+
+    Args:
+        values: of one run.
+        stacklevel: as for `doubt_goals`.
+
+    Returns:
+        whether it has warned.
+    """
+    doubted = falls_like_a_loss(values)
+    if doubted:
+        warnings.warn(
+            "the values fall as those of a loss do, but goal is 'maximize': say goal='minimize' "
+            "if lower is better",
+            GoalWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return doubted

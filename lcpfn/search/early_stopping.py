@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import read_number
+from lcpfn.forecast.direction import doubt_goal
 from lcpfn.search.lengths import read_length
 from lcpfn.search.search import Search
 from lcpfn.search.verdict import Verdict
@@ -71,6 +74,7 @@ class EarlyStopping:
         self._search = Search(goal, self._horizon, model=model, **settings)
         self.goal = self._search.goal
         self.best, self.target = _value("best", best), _value("target", target)
+        self._doubted = False
         self._begin()
 
     def update(self, step: float, value: float, rate: float | None = None) -> Verdict:
@@ -90,7 +94,11 @@ class EarlyStopping:
             InputError: the step is negative or not finite, the rate negative, or one no number.
         """
         self._search.observe(_RUN, step, value, rate)
-        return self._search.judge(_RUN)
+        verdict = self._search.judge(_RUN)
+        if verdict.action == "stop" and self.goal == "maximize" and not self._doubted:
+            values = np.array([value for _, value in self._search.runs[_RUN].usable])
+            self._doubted = doubt_goal(values, stacklevel=2)
+        return verdict
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint of the run must hold: its goal, and its records as lists of numbers.
@@ -111,6 +119,8 @@ class EarlyStopping:
         Raises:
             InputError: it is no such state, or of a run with another goal.
         """
+        if not isinstance(state, Mapping):
+            raise InputError(f"the state is {state!r}, but must be what state_dict returned")
         missing = {"goal", "steps", "values"} - state.keys()
         if missing:
             raise InputError(

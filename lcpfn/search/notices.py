@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from lcpfn.forecast.direction import falls_like_a_loss
 
 # Where so many runs have ended and all of them broke down, something is wrong with all of them.
 _ALL_BROKEN = 3
@@ -97,6 +101,20 @@ class Notices:
                 "unit",
                 f"the best run ended at {best:g}, the next ones at about {usual:g}: is that one's "
                 "value of another unit? All others are judged by it",
+            )
+
+    def direction(self, run: Hashable, values: Sequence[float]) -> None:
+        """A run is stopped that is to be maximized.
+
+        Args:
+            run: its key.
+            values: (n,) its records, as far as they are usable.
+        """
+        if "direction" not in self._told and falls_like_a_loss(np.asarray(values)):
+            self.tell(
+                "direction",
+                f"the values of run {run} fall as those of a loss do, but goal is 'maximize': say "
+                "goal='minimize' if lower is better",
             )
 
     def passed_bounds(self, run: Hashable, bounds: str) -> None:

@@ -160,12 +160,18 @@ class Search:
             rates: learning rates by step, where they are known; see `observe`.
 
         Raises:
-            InputError: a rate is negative or no number.
+            InputError: a rate is negative or no number, or the records are no such pairs.
         """
         told = read_rates(rates or {})
+        pairs = records.items() if isinstance(records, Mapping) else records
+        try:
+            listed = [(step, value) for step, value in pairs]
+        except TypeError:
+            raise InputError(
+                f"records is {records!r}, but must hold values by step, or (step, value) pairs"
+            ) from None
         known = self._begin(run)
         known.rates = told
-        listed = list(records.items() if isinstance(records, Mapping) else records)
         before = len(known.steps)
         back = known.replace(listed)
         self._heard(run, known, known.values[0 if back else before :], back)
@@ -208,10 +214,11 @@ class Search:
             counts: whether it can be the one to beat.
 
         Raises:
-            InputError: there is no such fate.
+            InputError: there is no such fate, or the value is no number.
         """
         if fate not in get_args(Fate):
             raise InputError(f"fate is {fate!r}, but must be one of {', '.join(get_args(Fate))}")
+        value = None if value is None else read_number("value", value)
         known = self._begin(run)
         broken = known.trouble is not None
         known.state = "stopped" if fate == "finished" and broken and value is None else fate
@@ -321,6 +328,8 @@ class Search:
             standing = self._places(run, known, length)(len(known.usable))
             return Verdict("continue", end, standing=standing, horizon=length)
         verdict = self._decide(run, known, length)
+        if verdict.action == "stop" and self.goal == "maximize":
+            self._notices.direction(run, [value for _, value in known.usable])
         if verdict.action == "continue" and self.settings.pause:
             return self._or_pause(run, known, verdict, unbegun)
         return verdict

@@ -10,6 +10,7 @@ import pytest
 
 import lcpfn
 from lcpfn import EarlyStopping, InputError
+from lcpfn.errors import GoalWarning
 
 HOPELESS = [0.6 - 0.4 * 0.7**epoch for epoch in range(1, 51)]
 GOOD = [0.95 - 0.6 * 0.8**epoch for epoch in range(1, 51)]
@@ -149,3 +150,16 @@ def test_an_unknown_setting_is_named() -> None:
 def test_bad_states_are_named(state: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         EarlyStopping(horizon=10).load_state_dict(state)
+
+
+def test_a_loss_that_is_to_be_maximized_is_doubted_once_where_it_would_be_stopped():
+    stopping = EarlyStopping(horizon=50, best=2.2)
+    losses = [1 + 2 * 0.8**epoch for epoch in range(30)]
+    with pytest.warns(GoalWarning, match="say goal='minimize'") as told:
+        verdicts = [stopping.update(step, loss) for step, loss in enumerate(losses, 1)]
+    assert sum(verdict.action == "stop" for verdict in verdicts) > 1 == len(told)
+
+
+def test_a_state_of_another_kind_is_refused():
+    with pytest.raises(InputError, match="the state is None, but must be what state_dict"):
+        EarlyStopping(horizon=50).load_state_dict(None)  # type: ignore[arg-type]

@@ -74,3 +74,13 @@ def test_values_outside_stated_bounds() -> None:
     search.judge("other")
     assert len(told(search, "bounds")) == 1
     assert search.bounds("run") is None and search.bounds("other") == (0.0, 1.0)
+
+
+def test_losses_that_are_to_be_maximized_are_told_of_once():
+    search = Search(goal="maximize", horizon=50)
+    for epoch in range(1, 30):
+        for run in range(5):
+            search.observe(run, epoch, 0.3 + 0.1 * run + 2 * 0.8**epoch)
+    assert any(search.judge(run).action == "stop" for run in range(5))
+    assert any("say goal='minimize'" in notice for notice in search.notices())
+    assert [search.judge(run) for run in range(5)] and not search.notices()

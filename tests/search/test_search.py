@@ -520,3 +520,16 @@ def test_a_rate_that_cannot_be(rate: float) -> None:
         search.observe("run", 1, 0.5, rate)
     with pytest.raises(InputError, match=r"rate is .*, but must be finite and at least 0"):
         search.set_records("run", {1: 0.5}, {1: rate})
+
+
+def test_records_and_values_of_another_kind_are_refused_and_nothing_is_kept():
+    search = lcpfn.Search(horizon=50)
+    with pytest.raises(
+        lcpfn.InputError, match=r"must hold values by step, or \(step, value\) pairs"
+    ):
+        search.set_records("a", [1, 2, 3])  # type: ignore[list-item]
+    assert "a" not in search.runs
+    search.observe("a", 1, 0.5)
+    with pytest.raises(lcpfn.InputError, match="value is 'x'"):
+        search.end("a", "finished", value="x")  # type: ignore[arg-type]
+    assert search.runs["a"].state == "live"
