@@ -154,7 +154,7 @@ def correction(
         table, words = columns([config, *(peer.config for peer in heard)])
         unlike = unlikeness(table, np.append(quantiles[1], worths(every)), words)
     told = compared(share[-1], np.array(own), every, unlike)
-    answer = peer_network(told.peers, told.own, added=told.added)
+    answer = peer_network(told.peers, told.own, consensus=told.consensus)
     masses = tempered(answer.astype(np.float64), told.trust)
     return masses if rising else mirrored(masses)
 
