@@ -78,6 +78,8 @@ _ROUNDED = 0.5
 _QUANTILES, _WIDTH = 6, 0.15
 _SPREAD = (0.16, 0.84)
 _LEAST_WIDTH = 1e-6
+# The share of a run in which forecasts of logs of any kind are taken to be too narrow.
+_FIRST_RECORDS = 0.1
 # One forecast that misses by far must not outweigh a batch.
 _FURTHEST = 20.0
 
@@ -92,11 +94,14 @@ class Teacher:
             to hear of them.
         share: of the mixture of all teachers' forecasts.
         hears: whether it is asked where learning rates are told, if it was trained to hear of them.
+        wider: by this share what its forecasts hold above their median is moved away from it in
+            the first tenth of a run; later by less, in proportion to one over the steps squared.
     """
 
     network: Network
     share: float
     hears: bool = True
+    wider: float = 0.0
 
     def asked(self, examples: Examples) -> Tensor:
         """(curves, queries) the share, or 0 where a question is beyond the network."""
@@ -120,6 +125,11 @@ class Teacher:
             low, high = (theirs.quantile(torch.full_like(levels[:1], level)) for level in _SPREAD)
             width = (_WIDTH * (high - low) / 2).clamp_min(_LEAST_WIDTH).expand_as(drawn)
             known = theirs.expected_log_prob(drawn, width)
+            if self.wider:
+                seen = examples.observations.fractions.gather(1, examples.prefixes - 1)
+                middle = theirs.quantile(torch.full_like(levels[:1], 0.5))
+                further = self.wider * (_FIRST_RECORDS / seen).clamp(max=1.0) ** 2
+                drawn = drawn + further * (drawn - middle).clamp_min(0.0)
         missed = known - ours.expected_log_prob(drawn, width)
         found = missed.clamp(-_FURTHEST, _FURTHEST).mean(0)
         return torch.where(torch.isfinite(found), found, 0.0)
@@ -191,6 +201,8 @@ def lessons(
     accuracies: int,
     own: float,
     resampled: int,
+    wider: float,
+    outcomes: float,
     leave_out: int | None,
     data: Path,
 ) -> list[Lesson]:
@@ -202,6 +214,8 @@ def lessons(
         accuracies: of small networks, so many curves of a step.
         own: how many of these are the project's own recorded ones rather than drawn, as a share.
         resampled: so many curves of a step are benchmarks' runs, drawn at other lengths.
+        wider: of forecasts of all runs but small networks', see `Teacher`.
+        outcomes: how much the outcomes teach of these, a share.
         leave_out: a half of the sources.
         data: folder with one folder for each family.
     """
@@ -224,12 +238,20 @@ def lessons(
         Lesson(
             MixturePrior([(0.35, AnnealedPrior()), (0.65, others)]),
             rest - small,
-            _mixture(teachers, _SHARES[2], older_hears=False),
+            [
+                *_mixture(
+                    teachers,
+                    [share * (1 - outcomes) for share in _SHARES[2]],
+                    older_hears=False,
+                    wider=wider,
+                ),
+                *([Outcomes(outcomes)] if outcomes else []),
+            ],
         ),
     ]
     if resampled:
-        outcomes, older = _AT_OTHER_LENGTHS
-        lesson = (Outcomes(outcomes), Teacher(teachers[-1], older))
+        by_outcomes, by_older = _AT_OTHER_LENGTHS
+        lesson = (Outcomes(by_outcomes), Teacher(teachers[-1], by_older))
         even = [run for run in runs if not is_ragged(run)]
         taught.append(Lesson(at_other_lengths(even), resampled, lesson))
     return taught
@@ -244,9 +266,15 @@ def _accuracies(own: float, runs: Sequence[RecordedRun]) -> Prior:
 
 
 def _mixture(
-    teachers: Sequence[Network], shares: Sequence[float], older_hears: bool = True
+    teachers: Sequence[Network],
+    shares: Sequence[float],
+    older_hears: bool = True,
+    wider: float = 0.0,
 ) -> list[Teacher]:
-    itself, specialist, older = map(Teacher, teachers, shares)
+    itself, specialist, older = (
+        Teacher(network, share, wider=wider)
+        for network, share in zip(teachers, shares, strict=True)
+    )
     return [itself, specialist, replace(older, hears=older_hears)]
 
 
@@ -308,6 +336,12 @@ def main(
     resampled: Annotated[
         int, typer.Option(help="curves of a step that are benchmarks' runs at other lengths")
     ] = 0,
+    wider: Annotated[
+        float, typer.Option(help="of early forecasts of all others, see Teacher, a share")
+    ] = 0.0,
+    outcomes: Annotated[
+        float, typer.Option(help="how much the outcomes teach of all others, a share")
+    ] = 0.0,
     leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
     steps: Annotated[int, typer.Option(help=f"of {_BATCH} curves each")] = 800,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-4,
@@ -333,7 +367,7 @@ def main(
     teachers = [Network.of(each.network) for each in loaded]
     for teacher in teachers:
         teacher.requires_grad_(False)
-    taught = lessons(teachers, accuracies, own, resampled, leave_out, data)
+    taught = lessons(teachers, accuracies, own, resampled, wider, outcomes, leave_out, data)
     seconds = teach(network, taught, config, out / name)
     card = {
         **shared_card(begin.card),
@@ -344,6 +378,8 @@ def main(
                 "shares": _SHARES,
                 "curves": [lesson.curves for lesson in taught],
                 "own": own,
+                "wider": wider,
+                "outcomes": outcomes,
                 "steps": steps,
                 "seconds": round(seconds),
                 "learning_rate": rate,

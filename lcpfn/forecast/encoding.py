@@ -12,6 +12,7 @@ from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of
 from lcpfn.forecast.curve import Curve
+from lcpfn.forecast.headroom import Headroom
 from lcpfn.forecast.scaling import LEAST_UNIT, MetricMap
 from lcpfn.forecast.schedule import LearningRates
 from lcpfn.network.inputs import UNKNOWN, Observations, Questions
@@ -26,21 +27,24 @@ class Encoded(NamedTuple):
         metric: the map to the network's units.
         axis: the step axis.
         schedule: learning rates of the whole run, None where unknown.
+        draws_in: whether forecasts are drawn in, see `Headroom`.
     """
 
     observations: Observations
     metric: MetricMap
     axis: StepAxis
     schedule: LearningRates | None
+    draws_in: bool = False
 
     @staticmethod
-    def of(curve: Curve, metric: MetricMap, axis: StepAxis) -> Encoded:
+    def of(curve: Curve, metric: MetricMap, axis: StepAxis, draws_in: bool = False) -> Encoded:
         """The encoding of a checked curve.
 
         Args:
             curve: to encode.
             metric: its map to the network's units.
             axis: its step axis, to as many cells as the network can tell apart.
+            draws_in: whether forecasts are drawn in.
         """
         kept = axis.kept(curve.steps)
         observations = Observations(
@@ -50,7 +54,7 @@ class Encoded(NamedTuple):
             _schedule(curve.schedule, curve.steps[kept]),
             None if curve.rates is None else _told(curve.rates[kept]),
         )
-        return Encoded(observations, metric, axis, curve.schedule)
+        return Encoded(observations, metric, axis, curve.schedule, draws_in)
 
     def same_view(self, before: Encoded) -> bool:
         """Whether values mean the same to the network as in an encoding of earlier records."""
@@ -100,6 +104,32 @@ class Encoded(NamedTuple):
         """Questions (1, m) about steps (m,) after the last observed one."""
         fractions = self.axis.query_fractions(steps, last).astype(np.float32)[None]
         return Questions(fractions, _schedule(self.schedule, steps), _flags(fractions, of))
+
+    def headroom(
+        self,
+        curve: Curve,
+        extremes: tuple[Array, Array] | tuple[float, float],
+        last: Array | float,
+        asked: Array | float,
+    ) -> Headroom | None:
+        """How far the run may come beyond its best record; None where that is not asked.
+
+        Args:
+            curve: that is encoded.
+            extremes: (...,) lowest and highest of the values that are known.
+            last, asked: (...,) the last step that is known, and the one asked for.
+        """
+        if not self.draws_in:
+            return None
+        gain, offset = self.metric.gain, self.metric.offset
+        ends = [np.asarray(end) * gain - offset * gain for end in extremes]
+        worst, best = ends if gain > 0 else ends[::-1]
+        seen, then = (self.axis.fractions(np.asarray(step)) for step in (last, asked))
+        return Headroom.after(worst, best, seen, then, self.metric.limits(curve.bounds)[0])
+
+    def headroom_to_horizon(self, curve: Curve) -> Headroom | None:
+        """How far the run may come until its end."""
+        return self.headroom(curve, curve.extremes, curve.steps[-1], curve.horizon)
 
     @property
     def _limits(self) -> NDArray[np.float32]:

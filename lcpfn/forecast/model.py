@@ -19,6 +19,7 @@ from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, re
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
+from lcpfn.forecast.headroom import Headroom
 from lcpfn.forecast.peer import Peer, check_peers, read_config
 from lcpfn.forecast.scaling import (
     MAPS,
@@ -81,6 +82,11 @@ class LCPFN:
     def name(self) -> str:
         """The model's name, "default" or "reference" for the bundled ones."""
         return str(self.card["name"])
+
+    @property
+    def _draws_in(self) -> bool:
+        """Whether forecasts are drawn in: for models of runs of any kind, by their card."""
+        return bool(self.card.get("headroom", False))
 
     def told_rates(self, rates: Rates | None, schedule: object) -> Rates | None:
         """Learning rates at the records, as far as they may be given.
@@ -355,7 +361,8 @@ class LCPFN:
         encoded = self.encode(curve)
         asked = encoded.questions(steps, curve.steps[-1], of)
         unit = self.network.extend(None, encoded.observations, asked)
-        return answered(to_metric(unit[0], encoded.metric, curve.bounds), curve, of)
+        headroom = encoded.headroom(curve, curve.extremes, curve.steps[-1], steps)
+        return answered(to_metric(unit[0], encoded.metric, curve.bounds, headroom), curve, of)
 
     def trajectories(
         self, curve: Curve, steps: Array, count: int, generator: Generator | None
@@ -379,6 +386,7 @@ class LCPFN:
         cache = self.network.cache(seen + len(np.unique(cells)))
         observations = encoded.observations.copies(count)
         last = curve.steps[-1]
+        lowest, highest = (np.full(count, extreme) for extreme in curve.extremes)
         drawn = np.empty((count, len(steps)))
         for index, step in enumerate(steps):
             asked = encoded.questions(np.array([step]), last)
@@ -389,11 +397,13 @@ class LCPFN:
                 # Of a cell that is drawn again, nothing new is known.
                 cache.length = min(cache.length, observations.length - 1)
                 forecast = self.network.extend(cache, observations, asked.copies(count))
-            margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds)
+            headroom = encoded.headroom(curve, (lowest, highest), last, step)
+            margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds, headroom)
             draw = margin.quantile(uniform[index])
             drawn[:, index] = draw
             if cells[index + 1] > cells[index]:
                 last = step
+                lowest, highest = np.minimum(lowest, draw), np.maximum(highest, draw)
                 observations = observations.appended(encoded.drawn(step, draw))
         return drawn
 
@@ -409,7 +419,7 @@ class LCPFN:
         if appended is not None:
             return appended
         axis = StepAxis(curve.horizon, int(self.card["resolution"]), curve.shift)
-        return Encoded.of(curve, metric, axis)
+        return Encoded.of(curve, metric, axis, self._draws_in)
 
     def remember(self, encoded: Encoded) -> Cache:
         """What the network remembers of a curve: all its observations but the last, with room."""
@@ -442,9 +452,12 @@ class LCPFN:
             observations = Observations.padded([encoded[i].observations for i in chosen])
             lengths = np.array([encoded[i].observations.length for i in chosen])
             asked = Questions.stacked([encoded[i].about_horizon(of) for i in chosen])
-            unit = self.network.forecast_batch(observations, lengths, asked)
+            unit = self.network.forecast_batch(observations, lengths, asked)[:, 0]
+            headrooms = [encoded[i].headroom_to_horizon(curves[i]) for i in chosen]
+            known = [headroom for headroom in headrooms if headroom is not None]
+            unit = Headroom.stacked(known).applied(unit) if known else unit
             for row, i in enumerate(chosen):
-                finals[i] = partial(_in_metric, unit[row, 0], encoded[i].metric, curves[i], of)
+                finals[i] = partial(_in_metric, unit[row], encoded[i].metric, curves[i], of)
         return finals
 
     def _prefix_forecasts(self, curve: Curve, of: Of) -> list[LazyForecast]:
@@ -458,7 +471,7 @@ class LCPFN:
         if encoded.observations.length < records or not shared or not count:
             return self._final_forecasts([curve.first(seen) for seen in range(1, records + 1)], of)
         units = self.network.backtest(encoded.observations, encoded.about_horizon(of), count)
-        answers = _Answers(units, encoded.metric, curve, of)
+        answers = _Answers(units, encoded, curve, of)
         finals: list[LazyForecast] = [partial(answers.forecast, row) for row in range(count)]
         if curve.finished:
             finals.append(partial(_known, curve, self.network.config.bins, of))
@@ -523,7 +536,7 @@ class _Answers:
     """Forecasts (1, m) of one curve in units, computed when first asked for."""
 
     units: Callable[[], BinnedDistribution]
-    metric: MetricMap
+    encoded: Encoded
     curve: Curve
     of: Of
 
@@ -536,4 +549,8 @@ class _Answers:
 
     @cached_property
     def _margins(self) -> BinnedDistribution:
-        return to_metric(self.units()[0], self.metric, self.curve.bounds)
+        units, curve = self.units()[0], self.curve
+        values, steps = curve.values[: len(units.scale)], curve.steps[: len(units.scale)]
+        so_far = np.minimum.accumulate(values), np.maximum.accumulate(values)
+        headroom = self.encoded.headroom(curve, so_far, steps, curve.horizon)
+        return to_metric(units, self.encoded.metric, curve.bounds, headroom)

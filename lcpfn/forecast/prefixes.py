@@ -89,7 +89,11 @@ def _pass(network: Engine, asked: Sequence[Asked]) -> list[BinnedDistribution]:
         )
     observations = Observations.padded([one.encoded.observations for one in asked])
     unit = network.answer_after(observations, np.stack(prefixes), Questions.stacked(questions))
-    return [
-        to_metric(unit[row, : len(one.steps)], one.encoded.metric, one.curve.bounds)
-        for row, one in enumerate(asked)
-    ]
+    return [_in_metric(unit[row, : len(one.steps)], one) for row, one in enumerate(asked)]
+
+
+def _in_metric(unit: BinnedDistribution, one: Asked) -> BinnedDistribution:
+    newest, values = one.records - 1, one.curve.values
+    so_far = np.minimum.accumulate(values)[newest], np.maximum.accumulate(values)[newest]
+    headroom = one.encoded.headroom(one.curve, so_far, one.curve.steps[newest], one.steps)
+    return to_metric(unit, one.encoded.metric, one.curve.bounds, headroom)

@@ -22,6 +22,7 @@ import numpy as np
 from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.bounds import Bounds
 from lcpfn.forecast.curve import Curve
+from lcpfn.forecast.headroom import Headroom
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.views import Frame
 
@@ -125,6 +126,16 @@ def _mirror(bounds: Bounds) -> Bounds:
     return (None if high is None else -high), (None if low is None else -low)
 
 
-def to_metric(unit: BinnedDistribution, metric: MetricMap, bounds: Bounds) -> BinnedDistribution:
-    """A forecast in model units as one in the metric's own, cut at the bounds; numpy, float64."""
-    return unit.numpy().double().affine(metric.offset, 1 / metric.gain).truncate(*bounds)
+def to_metric(
+    unit: BinnedDistribution, metric: MetricMap, bounds: Bounds, headroom: Headroom | None = None
+) -> BinnedDistribution:
+    """A forecast in model units as one in the metric's own, cut at the bounds; numpy, float64.
+
+    Args:
+        unit: (...,) the forecast.
+        metric, bounds: of the curve.
+        headroom: (...,) how far the run may come, in model units; None draws nothing in.
+    """
+    answer = unit.numpy().double()
+    answer = answer if headroom is None else headroom.applied(answer)
+    return answer.affine(metric.offset, 1 / metric.gain).truncate(*bounds)

@@ -18,7 +18,7 @@ from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast, Predictor
-from lcpfn.forecast.scaling import MetricMap, to_metric
+from lcpfn.forecast.scaling import to_metric
 from lcpfn.forecast.schedule import LearningRates
 from lcpfn.network.engine import Cache, Engine
 from lcpfn.network.histogram import BinnedDistribution
@@ -163,10 +163,11 @@ class Stream:
         unit = self._model.network.advance(
             self._cache, encoded.observations, encoded.about_horizon(self._of)
         )
-        return partial(_in_metric, unit, encoded.metric, curve, self._of)
+        return partial(_in_metric, unit, encoded, curve, self._of)
 
 
 def _in_metric(
-    unit: Callable[[], BinnedDistribution], metric: MetricMap, curve: Curve, of: Of
+    unit: Callable[[], BinnedDistribution], encoded: Encoded, curve: Curve, of: Of
 ) -> Distribution:
-    return answered(to_metric(unit()[0, 0], metric, curve.bounds), curve, of)
+    headroom = encoded.headroom_to_horizon(curve)
+    return answered(to_metric(unit()[0, 0], encoded.metric, curve.bounds, headroom), curve, of)
