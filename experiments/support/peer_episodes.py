@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.support.searches import SearchTable
+from lcpfn.forecast.grain import Grain, counted_otherwise
 from lcpfn.forecast.landmarks import END, HALF, REACHES, SHARES
 from lcpfn.network.comparison import compared
 from lcpfn.network.correction import EDGES
@@ -235,6 +236,9 @@ class Pool:
         self.spread = np.concatenate(
             [np.full(len(table.final), _spread(table.final)) for table in tables]
         )
+        self.records = [row for table in tables for row in table.records]
+        self.grains = [Grain.of(row) for row in self.records]
+        self.counts = together("counts")
         self.settings = np.full((self.begin[-1], _SETTINGS), np.nan)
         for table, begin in zip(tables, self.begin[:-1], strict=True):
             known = min(table.settings.shape[1], _SETTINGS)
@@ -289,6 +293,18 @@ class Pool:
         )
         return np.stack(found, axis=-1)
 
+    def _counted_otherwise(self, runs: Array, now: Array, peers: Array) -> Array:
+        """Which peers (n, k) were counted in other steps than runs (n,) at landmarks (n,)."""
+        seen = (
+            self.records[run][: self.counts[run, at]] for run, at in zip(runs, now, strict=True)
+        )
+        return np.array(
+            [
+                counted_otherwise(values, [self.grains[peer] for peer in row])
+                for values, row in zip(seen, peers.tolist(), strict=True)
+            ]
+        ).reshape(peers.shape)
+
     def episodes(
         self,
         runs: Array,
@@ -316,6 +332,7 @@ class Pool:
         looked = np.where(reach == END, END, reach - reach % 2)
         facts = self.facts(peers, landmark, looked, biases)
         present = present & ~np.isnan(facts[..., _MIDDLE]) & (reach >= 0)
+        present &= ~self._counted_otherwise(runs, now, peers)
         ends, edges = self.ends[runs, now], self.edges[runs, now]
         if biases is not None:
             ends, edges = biases.own.quartet(ends), biases.own.edges(edges)
