@@ -121,9 +121,8 @@ class Encoded(NamedTuple):
         """
         if not self.draws_in:
             return None
-        gain, offset = self.metric.gain, self.metric.offset
-        ends = [np.asarray(end) * gain - offset * gain for end in extremes]
-        worst, best = ends if gain > 0 else ends[::-1]
+        ends = [self.metric.to_unit(np.asarray(end)) for end in extremes]
+        worst, best = ends if self.metric.gain > 0 else ends[::-1]
         seen, then = (self.axis.fractions(np.asarray(step)) for step in (last, asked))
         return Headroom.after(worst, best, seen, then, self.metric.limits(curve.bounds)[0])
 

@@ -75,6 +75,35 @@ def test_teachers_count_by_their_shares() -> None:
     assert divergence(lesson, network) == pytest.approx(alone / 4, rel=0.05)
 
 
+def test_a_wider_teacher_widens_what_is_better_and_early_alone(tmp_path: Path) -> None:
+    network = drawn_network(1)
+    pupil = drawn_network(1).requires_grad_(True)
+    lesson = Lesson(PRIOR, 16, [Teacher(network, 1.0, wider=1.0)])
+    assert divergence(lesson, network) > 1e-3
+    teach(pupil, [lesson], config(25), tmp_path)
+    generator = torch.Generator().manual_seed(4)
+    examples = draw_examples(PRIOR.sample(256, generator), 8, generator)
+    with torch.no_grad():
+        before, after = (
+            each(
+                each.view.observe(examples.observations),
+                examples.observations,
+                examples.prefixes,
+                examples.questions,
+            )
+            for each in (network, pupil)
+        )
+    early = examples.observations.fractions.gather(1, examples.prefixes - 1) < 0.1
+
+    def wider(low: float, high: float) -> torch.Tensor:
+        levels = torch.tensor([low, high])[:, None, None].expand(2, *early.shape)
+        theirs, ours = (each.quantile(levels) for each in (before, after))
+        return (ours[1] - ours[0]) / (theirs[1] - theirs[0])
+
+    above, below = wider(0.5, 0.9)[early].median(), wider(0.1, 0.5)[early].median()
+    assert above > 1.15 and above > below + 0.1
+
+
 def test_a_teacher_is_not_asked_what_it_never_heard_of() -> None:
     generator = torch.Generator().manual_seed(3)
     examples = draw_examples(AnnealedPrior().sample(64, generator), 8, generator)
