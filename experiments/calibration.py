@@ -33,6 +33,7 @@ from experiments.prior_vs_mcmc import (
     entries,
     read_records,
 )
+from experiments.support.means import with_error
 from lcpfn.atomic import write_atomically
 
 Array = NDArray[np.float64]
@@ -87,9 +88,7 @@ def table(by_engine: dict[str, dict[int, Results]]) -> str:
     for cutoff in CUTOFFS:
         cells = []
         for name in names:
-            scores = brier(by_engine[name][cutoff])
-            error = scores.std(ddof=1) / np.sqrt(len(scores))
-            cells.append(f"{scores.mean():.4f} ± {error:.4f}")
+            cells.append(with_error(brier(by_engine[name][cutoff]), digits=4))
         row(f"Brier score of `prob_better`, {cutoff} observed", cells)
     for cutoff in CUTOFFS:
         row(

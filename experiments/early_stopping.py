@@ -52,6 +52,7 @@ from experiments.replay import (
 from experiments.replay_optuna import ours as our_pruner
 from experiments.replay_optuna import pruners, through_optuna
 from experiments.replay_search import Foreseen, RunForecasts, forecast_all, through_search
+from experiments.support.means import mean_and_error
 from experiments.support.saved_results import SavedResults
 from experiments.support.score_tables import write
 from lcpfn.forecast.schedule import NamedSchedule
@@ -209,15 +210,15 @@ def _replayed(search: RecordedRuns, workers: int, methods: dict[str, Method]) ->
     return {name: outcome(search, method(search, workers)) for name, method in methods.items()}
 
 
-def mean_and_error(sets: Sequence[Scores], method: str, column: str) -> tuple[float, float]:
+def over_sets(sets: Sequence[Scores], method: str, column: str) -> tuple[float, float]:
     """Mean over data sets and its standard error; NaN with one data set."""
-    means = [np.mean([getattr(one, column) for one in scores[method]]) for scores in sets]
-    spread = np.std(means, ddof=1) if len(means) > 1 else np.nan
-    return float(np.mean(means)), float(spread / np.sqrt(len(means)))
+    return mean_and_error(
+        [np.mean([getattr(one, column) for one in scores[method]]) for scores in sets]
+    )
 
 
 def _point(sets: Sequence[Scores], method: str) -> tuple[float, float]:
-    epochs, regret = (mean_and_error(sets, method, column)[0] for column in ("epochs", "regret"))
+    epochs, regret = (over_sets(sets, method, column)[0] for column in ("epochs", "regret"))
     return epochs, regret
 
 
@@ -227,9 +228,9 @@ def table(title: str, sets: Sequence[Scores]) -> Table:
     for heading in ("method", "epochs", "regret", "best kept", "rounds", "ms per decision"):
         result.add_column(heading, justify="left" if heading == "method" else "right")
     for name in sets[0]:
-        milliseconds, _ = mean_and_error(sets, name, "milliseconds")
+        milliseconds, _ = over_sets(sets, name, "milliseconds")
         time = "" if np.isnan(milliseconds) else f"{milliseconds:.2f}"
-        rounds, _ = mean_and_error(sets, name, "rounds")
+        rounds, _ = over_sets(sets, name, "rounds")
         result.add_row(name, *cells(sets, name), f"{rounds:.2f}", time)
     return result
 
@@ -237,9 +238,9 @@ def table(title: str, sets: Sequence[Scores]) -> Table:
 def cells(sets: Sequence[Scores], method: str) -> tuple[str, str, str]:
     """Epochs, regret, each with its standard error, and how often the best was kept."""
     return (
-        "{:.3f} ± {:.3f}".format(*mean_and_error(sets, method, "epochs")),
-        "{:.4f} ± {:.4f}".format(*mean_and_error(sets, method, "regret")),
-        "{:.2f}".format(mean_and_error(sets, method, "kept")[0]),
+        "{:.3f} ± {:.3f}".format(*over_sets(sets, method, "epochs")),
+        "{:.4f} ± {:.4f}".format(*over_sets(sets, method, "regret")),
+        "{:.2f}".format(over_sets(sets, method, "kept")[0]),
     )
 
 
@@ -278,7 +279,7 @@ def set_table(title: str, sets: dict[str, Scores]) -> Table:
     for data_set, scores in sets.items():
         means = (
             "{:.3f} / {:.4f} / {:.1f}".format(
-                *(mean_and_error([scores], name, column)[0] for column in columns)
+                *(over_sets([scores], name, column)[0] for column in columns)
             )
             for name in shown
         )

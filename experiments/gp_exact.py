@@ -11,14 +11,18 @@ unseen points. Training goes on from the checkpoint in the folder. After Müller
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import typer
 from rich.console import Console
 
+# Also when run by its path.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from experiments.support.means import with_error
 from lcpfn.atomic import write_atomically
 from lcpfn.network.config import NetworkConfig
 from lcpfn.network.histogram import BinnedDistribution
@@ -57,8 +61,7 @@ def compare(network: Network, prior: GaussianProcessPrior, batch: CurveBatch) ->
     """Markdown lines, one for each cutoff."""
 
     def cell(numbers: torch.Tensor) -> str:
-        by_curve = numbers.mean(1).numpy()
-        return f"{by_curve.mean():.4f} ± {by_curve.std(ddof=1) / np.sqrt(len(by_curve)):.4f}"
+        return with_error(numbers.mean(1).numpy(), digits=4)
 
     lines = [
         "| observed of 100 | KL(exact, PFN) | exact | PFN | PFN minus exact |",

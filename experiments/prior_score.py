@@ -9,6 +9,7 @@ curves are drawn afresh from the reference prior; with it, `curves` (n, 100) of 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 import lcpfn
+
+# Also when run by its path.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from experiments.support.means import mean_and_error
 from lcpfn.priors import ReferencePrior
 
 CUTOFFS = (10, 20, 40, 80)
@@ -64,9 +70,9 @@ def main(
         table.add_column(heading, justify="right")
     for cutoff in CUTOFFS:
         densities, covered = score(loaded, observed, cutoff)
-        error = densities.std(ddof=1) / np.sqrt(len(densities))
+        mean, error = mean_and_error(densities)
         shares = [f"{share:.3f}" for share in covered.mean(0)]
-        table.add_row(str(cutoff), f"{densities.mean():.3f}", f"{error:.3f}", *shares)
+        table.add_row(str(cutoff), f"{mean:.3f}", f"{error:.3f}", *shares)
     Console().print(table)
 
 

@@ -15,6 +15,7 @@ core, so that other work on the machine does not count.
 from __future__ import annotations
 
 import json
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +34,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import lcpfn
+
+# Also when run by its path.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from experiments.support.means import with_error
 from lcpfn.atomic import write_atomically
 from lcpfn.mcmc import (
     ConvergenceWarning,
@@ -238,13 +244,6 @@ def entries(record: dict[int, Record], cutoff: int) -> dict[int, Record]:
     }
 
 
-def mean_and_error(numbers: Array) -> str:
-    """Mean with its standard error."""
-    if len(numbers) < 2:
-        return "-"
-    return f"{numbers.mean():.3f} ± {numbers.std(ddof=1) / np.sqrt(len(numbers)):.3f}"
-
-
 def paired(
     first: dict[int, Record], second: dict[int, Record], keep: Callable[[Record], bool]
 ) -> Array:
@@ -267,13 +266,13 @@ def likelihood_table(found: dict[str, dict[int, Record]]) -> list[str]:
     ]
     for engine, record in found.items():
         cells = [
-            mean_and_error(np.array([r["log_prob"] for r in entries(record, cutoff).values()]))
+            with_error(np.array([r["log_prob"] for r in entries(record, cutoff).values()]))
             for cutoff in CUTOFFS
         ]
         lines.append(f"| {NAMES[engine]} | {len(record)} | " + " | ".join(cells) + " |")
     for engine in [name for name in found if name != "model"]:
         cells = [
-            mean_and_error(
+            with_error(
                 paired(
                     entries(found["model"], cutoff), entries(found[engine], cutoff), lambda _: True
                 )
@@ -290,7 +289,7 @@ def likelihood_table(found: dict[str, dict[int, Record]]) -> list[str]:
                 entries(found["importance"], cutoff),
                 lambda result: result["problem"] is None,
             )
-            cells.append(mean_and_error(trusted))
+            cells.append(with_error(trusted))
             counts.append(str(len(trusted)))
         lines.append(
             f"| PFN minus importance sampling, where it rests on 30 curves or more | "

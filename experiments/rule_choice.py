@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 import lcpfn
-from experiments.early_stopping import Record, Widths, mean_and_error, search_source
+from experiments.early_stopping import Record, Widths, over_sets, search_source
 from experiments.replay import RecordedRuns, outcome, read_runs
 from experiments.replay_search import RunForecasts, forecast_all, through_search
 from experiments.support.searches import fold_of_source
@@ -131,8 +131,7 @@ def means_of(sets: Sequence[Widths], compared: Iterable[str]) -> Means:
         for widths in sets
     ]
     return {
-        name: tuple(mean_and_error(pooled, name, column)[0] for column in COLUMNS)
-        for name in compared
+        name: tuple(over_sets(pooled, name, column)[0] for column in COLUMNS) for name in compared
     }
 
 

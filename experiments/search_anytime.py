@@ -19,7 +19,8 @@ configurations there are. Those join that are installed:
     python -m pip install --no-deps syne-tune==0.13.0
 
 ASHA is written here, after its paper. Standard errors are over data sets, of the mean over the
-orders of each; differences are paired.
+orders of each; differences are paired. Where several numbers of workers are asked for, a table says
+how much worse each method is with more of them.
 """
 
 from __future__ import annotations
@@ -119,6 +120,31 @@ def table(title: str, sets: Mapping[str, Regrets], budgets: Sequence[int]) -> Ta
             known = [column for column in ahead.T if np.isfinite(column).all()]
             lower = " / ".join(f"{(column > 0).mean():.2f}" for column in known)
         result.add_row(name, *shown, f"{milliseconds.mean():.1f}", lower)
+    return result
+
+
+def widths_table(
+    title: str, found: Mapping[int, Mapping[str, Regrets]], budgets: Sequence[int]
+) -> Table:
+    """How much worse a method is with more workers at the same epochs, paired over data sets.
+
+    Args:
+        title: of the table.
+        found: by how many work at a time; the fewest are what the others are compared with.
+        budgets: epochs.
+    """
+    fewest, *more = sorted(found)
+    result = Table(title=title)
+    for heading in ("method", "workers", *(f"{budget:,}" for budget in budgets)):
+        result.add_column(heading, justify="left" if heading == "method" else "right")
+    base = _means(found[fewest])
+    for width in more:
+        for name, values in _means(found[width]).items():
+            cells = []
+            for own, fewer in zip(values.T[:-1], base[name].T[:-1], strict=True):
+                share = own.mean() / fewer.mean() - 1
+                cells.append(f"{share:+.0%}, {_pair(own - fewer)}" if np.isfinite(share) else "")
+            result.add_row(name, f"{width} for {fewest}", *cells)
     return result
 
 
@@ -231,6 +257,8 @@ def main(
             title = f"{folder.resolve().name}, {width} worker{plural}"
             panels[title] = sets
             tables.append(table(f"{title}: {len(sets)} sets x {orders} orders", sets, budgets))
+        if len(widths) > 1:
+            tables.append(widths_table(f"{folder.resolve().name}, more workers", found, budgets))
     write(tables, [], markdown)
     if figure is not None:
         draw(panels, budgets).savefig(figure, dpi=110)

@@ -40,7 +40,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from lcpfn.forecast.arguments import read_count
+from lcpfn.forecast.arguments import read_count, read_seed
 from lcpfn.integrations.optuna import LCPFNPruner, MaxSteps
 from lcpfn.search.proposals import started
 from lcpfn.search.search import Search
@@ -103,9 +103,7 @@ class LCPFNSampler(BaseSampler):
     ) -> None:
         read_count("startup", startup)
         read_count("count", count)
-        if seed is not None:
-            read_count("seed", seed, 0)
-        self._seed, self._startup, self._count = seed, startup, count
+        self._seed, self._startup, self._count = read_seed(seed), startup, count
         self._own_settings = max_steps is not None or model is not None or bool(settings)
         self._ears = LCPFNPruner(max_steps, model=model, store=False, **settings)
         self._warned = False

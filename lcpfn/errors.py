@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose."""
+"""Every error this package raises on purpose, and what it warns of."""
 
 from __future__ import annotations
 
@@ -25,3 +25,7 @@ class TrainingError(LCPFNError):
 
 class MissingExtraError(LCPFNError, ImportError):
     """An optional dependency is not installed; the message says which extra brings it."""
+
+
+class GoalWarning(UserWarning):
+    """Values fall as those of a loss do, but are to be maximized."""

@@ -19,6 +19,7 @@ from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.logs.run import RunLog
+from lcpfn.logs.shares import other_unit
 from lcpfn.logs.tree import Log, Place, find_runs
 from lcpfn.search.chances import LEVELS, chances_to_end_best
 from lcpfn.search.forecasts import Forecaster
@@ -246,7 +247,7 @@ class Watch:
         goal = self._asked.goal or next(iter(stated), None)
         usable = {}
         for key, (followed, log) in logs.items():
-            problem = self._contradiction(log, goal)
+            problem = self._contradiction(log, goal) or self._doubt(log, goal)
             if problem is None:
                 usable[key] = _Entry(key, followed, log)
             else:
@@ -279,6 +280,12 @@ class Watch:
                 f"{goal}: name one with --metric"
             )
         return None
+
+    def _doubt(self, log: RunLog, goal: str | None) -> str | None:
+        """Why a log cannot be judged by the value to beat, None where it can."""
+        if self._about_search.get("bounds", "auto") != "auto" or goal is None:
+            return None
+        return other_unit(log.metric, goal, log.values.tolist(), self._best)
 
     def _tell(self, entry: _Entry) -> bool:
         """Tells the search what is new of a run; returns whether there was anything."""

@@ -11,7 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from experiments.support.scores import COVERAGES, CUTOFFS, Scores, SetScores, mean_and_error, ratio
+from experiments.support.means import mean_and_error
+from experiments.support.scores import COVERAGES, CUTOFFS, Scores, SetScores, ratio
 from experiments.support.tasks import Array
 from lcpfn.atomic import write_atomically
 

@@ -101,11 +101,6 @@ def ratio(scores: Array, baseline: Array) -> tuple[float, float]:
     return value, float(residual.std() / np.sqrt(scores.size) / baseline.mean())
 
 
-def mean_and_error(scores: Array) -> tuple[float, float]:
-    """Mean and its standard error."""
-    return float(scores.mean()), float(scores.std() / np.sqrt(scores.size))
-
-
 def pool(results: Mapping[str, SetScores]) -> dict[str, SetScores]:
     """Puts the data sets of each benchmark together, and all of them where there are several."""
     names = list(dict.fromkeys(name.split("/")[0] for name in results))

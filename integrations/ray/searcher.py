@@ -25,7 +25,7 @@ from ray.tune.search.variant_generator import generate_variants, parse_spec_vars
 from ray.tune.utils import flatten_dict
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import read_count
+from lcpfn.forecast.arguments import read_count, read_seed
 from lcpfn.integrations.ray.door import Door, MaxT, check_name, read_mode
 from lcpfn.search.proposals import started
 from lcpfn.search.search import Search
@@ -101,9 +101,7 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
         read_count("count", self._count)
         read_count("startup", startup)
         self._door = Door(max_t, time_attr, {**settings, "startup": startup, "pause": False})
-        if seed is not None:
-            read_count("seed", seed, 0)
-        self._seed = seed
+        self._seed = read_seed(seed)
         self._points = [dict(point) for point in points_to_evaluate]
         self._suggested = 0
         self._spec: dict[str, Any] = {}

@@ -7,12 +7,13 @@ import functools
 import json
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
 
 from lcpfn.cli.options import Argument, Option
-from lcpfn.errors import InputError, LCPFNError
+from lcpfn.errors import GoalWarning, InputError, LCPFNError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -168,7 +169,10 @@ def reports_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
     @functools.wraps(command)
     def reporting(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with warnings.catch_warnings():
+                # Said in a note where a log is read.
+                warnings.simplefilter("ignore", GoalWarning)
+                command(*args, **kwargs)
         except LCPFNError as error:
             _fail(str(error))
         except OSError as error:

@@ -31,7 +31,7 @@ from lcpfn.cli.common import (
 )
 from lcpfn.cli.options import Option
 from lcpfn.cli.peers import PeerOption, as_peer, read_peers
-from lcpfn.cli.question import read_question
+from lcpfn.cli.question import check_unit, read_question
 from lcpfn.errors import InputError
 from lcpfn.numbers import number_writer, write_probability, write_step
 
@@ -91,6 +91,7 @@ def extrapolate(
     observed = log if observe is None else log.first(observe)
     loaded = lcpfn.load(model)
     allowed = parse_bounds(bounds)
+    check_unit(asked, best, allowed)
     others = read_peers(peer or (), log, asked.horizon)
     post = forecast(loaded, observed, asked.horizon, asked.goal, allowed, schedule, of)
     post = loaded.accompanied(

@@ -26,6 +26,17 @@ PatienceOption = Annotated[int, Option(help="Records in a row that must say stop
 MinDeltaOption = Annotated[float, Option(help="By how much the best must be beaten.")]
 
 
+def idle_seconds(minutes: float) -> float:
+    """Checks --idle, and gives it in seconds.
+
+    Raises:
+        InputError: it is not positive.
+    """
+    if not minutes > 0:
+        raise InputError(f"--idle is {minutes:g}, but must be a positive number of minutes")
+    return minutes * MINUTE
+
+
 def check_sources(sources: Iterable[str]) -> None:
     """Checks that folders and logs are there.
 

@@ -13,6 +13,7 @@ from lcpfn.errors import InputError
 from lcpfn.numbers import write_step
 
 if TYPE_CHECKING:
+    from lcpfn.forecast.bounds import BoundsLike
     from lcpfn.logs.run import RunLog
 
 
@@ -53,20 +54,48 @@ def read_question(
     return Question(log, chosen, length, (*log.notes, *log.notes_on_steps, *on_goal, *on_horizon))
 
 
+def check_unit(question: Question, best: float | None, bounds: BoundsLike) -> None:
+    """Checks that a value to beat is in percent where the metric is, unless bounds are stated.
+
+    Raises:
+        InputError: it is not.
+    """
+    from lcpfn.logs.shares import other_unit
+
+    log = question.log
+    doubt = other_unit(log.metric, question.goal.value, log.values.tolist(), best)
+    if bounds == "auto" and doubt is not None:
+        raise InputError(f"--{doubt}, as in --bounds open")
+
+
 def settle_goal(log: RunLog, goal: Goal | None) -> tuple[Goal, list[str]]:
     """The goal that was given, or else the one that the metric's name tells, with a note.
+
+    Another note says where the values fall as those of a loss do, and are to be maximized.
 
     Raises:
         InputError: the name does not tell.
     """
+    doubts = _doubts(log) if Goal.maximize in (goal, log.stated_goal) else []
     if goal is not None:
-        return goal, []
+        return goal, doubts if goal is Goal.maximize else []
     if log.stated_goal is None:
         raise InputError(
             f"--goal is missing, and the name {log.metric!r} does not say which way is better: "
             "add --goal maximize or --goal minimize"
         )
-    return Goal(log.stated_goal), [f"goal {log.stated_goal}, as the name {log.metric!r} says"]
+    said = f"goal {log.stated_goal}, as the name {log.metric!r} says"
+    return Goal(log.stated_goal), [said, *doubts]
+
+
+def _doubts(log: RunLog) -> list[str]:
+    import numpy as np
+
+    from lcpfn.forecast.direction import falls_like_a_loss
+
+    if not falls_like_a_loss(log.values[np.isfinite(log.values)]):
+        return []
+    return [f"{log.metric} falls as a loss does: say --goal minimize if lower is better"]
 
 
 def _settle_horizon(log: RunLog, horizon: float | None) -> tuple[float, list[str]]:

@@ -24,12 +24,12 @@ from lcpfn.cli.common import (
     reports_errors,
 )
 from lcpfn.cli.many_runs import (
-    MINUTE,
     BestOption,
     MinDeltaOption,
     PatienceOption,
     ThresholdOption,
     check_sources,
+    idle_seconds,
 )
 from lcpfn.errors import InputError
 
@@ -115,7 +115,7 @@ def report(
         sources,
         asked,
         best=best,
-        idle=idle * MINUTE,
+        idle=idle_seconds(idle),
         model=loaded,
         schedule=shape,
         of=of.value,

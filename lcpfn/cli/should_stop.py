@@ -30,7 +30,7 @@ from lcpfn.cli.common import (
 )
 from lcpfn.cli.options import Option
 from lcpfn.cli.peers import peer_records, read_peers
-from lcpfn.cli.question import read_question
+from lcpfn.cli.question import check_unit, read_question
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def should_stop(
     if math.isnan(best):
         raise InputError("best is nan, but must be the final value of a run")
     loaded, stated = lcpfn.load(model), parse_bounds(bounds)
+    check_unit(asked, best, stated)
     if stated != "auto":
         # Stated ones that the log passes are an error, which the model tells.
         forecast(loaded, log, asked.horizon, asked.goal, stated, schedule)

@@ -38,6 +38,7 @@ from lcpfn.cli.many_runs import (
     PatienceOption,
     ThresholdOption,
     check_sources,
+    idle_seconds,
 )
 from lcpfn.cli.stop_commands import STATE_FILE, StopCommands
 from lcpfn.errors import InputError
@@ -129,7 +130,7 @@ def watch(
         sources,
         asked,
         best=best,
-        idle=idle * MINUTE,
+        idle=idle_seconds(idle),
         model=model,
         bounds=parse_bounds(bounds),
         schedule=None if schedule is None else schedule.value,
@@ -356,9 +357,11 @@ def _table(watched: Sequence[WatchedRun], commands: StopCommands | None, folds: 
     table.add_column("end", justify="right", style="bold", no_wrap=True)
     table.add_column("88 % within", justify="right", no_wrap=True)
     table.add_column("ends best", justify="right", no_wrap=True)
-    table.add_column(
-        "rule", overflow="fold" if folds else "ellipsis", min_width=20, no_wrap=not folds
-    )
+    if folds:
+        # A least width would be kept by cutting what lies beyond the last column.
+        table.add_column("rule")
+    else:
+        table.add_column("rule", overflow="ellipsis", min_width=20, no_wrap=True)
     known = [value for run in watched for value in (run.median, run.value) if _is_number(value)]
     widths = [run.high - run.low for run in watched if _is_number(run.high - run.low)]
     write = number_writer(known, widths)

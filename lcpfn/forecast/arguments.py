@@ -41,6 +41,11 @@ def read_count(name: str, value: Any, least: int = 1) -> int:
     return number
 
 
+def read_seed(seed: Any) -> int | None:
+    """Checks a seed: a whole number of at least 0, or None, which is different each time."""
+    return None if seed is None else read_count("seed", seed, 0)
+
+
 def read_goal(goal: str) -> Goal:
     """Checks a goal."""
     if goal not in get_args(Goal):
@@ -53,7 +58,25 @@ def read_array(name: str, data: ArrayLike, rule: str) -> Array:
     try:
         return np.asarray(data, dtype=np.float64)
     except NOT_NUMBERS:
+        pass
+    try:
+        return _of_tensors(data)
+    except NOT_NUMBERS:
         raise InputError(f"{name} is {shortened(data)}, but must be {rule}") from None
+
+
+def _of_tensors(data: Any) -> Array:
+    """Numbers in tensors that numpy does not read: with gradients, on a GPU, in bfloat16.
+
+    Raises:
+        TypeError: it is something else; or others of `NOT_NUMBERS`.
+    """
+    if hasattr(data, "detach"):
+        return np.asarray(data.detach().cpu().double().numpy(), dtype=np.float64)
+    if isinstance(data, list | tuple) and any(hasattr(each, "detach") for each in data):
+        each_detached = [getattr(each, "detach", lambda each=each: each)() for each in data]
+        return np.array([float(each) for each in each_detached], dtype=np.float64)
+    raise TypeError("no tensors")
 
 
 def read_vector(name: str, data: ArrayLike) -> Array:

@@ -100,8 +100,11 @@ class Curve(NamedTuple):
         """The curve as it was after its first `records`; guessed bounds are guessed again."""
         steps, values = self.steps[:records], self.values[:records]
         extremes = float(values.min()), float(values.max())
-        bounds = guess_from_extremes(*extremes, self.goal) if self.guessed_bounds else self.bounds
         diverged = max(0, self.diverged - (len(self.values) - records))
+        bounds = self.bounds
+        if self.guessed_bounds:
+            bounds = guess_from_extremes(*extremes, self.goal)
+            bounds = _no_better_than(bounds, values[: records - diverged], self.goal, diverged)
         shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule, diverged)
         rates = None if self.rates is None else self.rates[:records]
         return Curve(steps, values, extremes, *shared, rates)
@@ -112,6 +115,9 @@ class Curve(NamedTuple):
             return self
         low, high = self.extremes
         allowed = guess_from_extremes(min(low, value), max(high, value), self.goal)
+        if self.diverged:
+            before = np.append(self.values[: -self.diverged], value)
+            allowed = _no_better_than(allowed, before, self.goal, self.diverged)
         return self if allowed == self.bounds else self._replace(bounds=allowed)
 
     def with_record(self, value: float, step: float, rate: float = math.nan) -> Curve | None:
@@ -208,6 +214,9 @@ def read_curve(
     if not guessed:
         check_inside(observed, at, checked)
     diverged = int(np.isinf(observed).sum())
+    if guessed:
+        before = observed[: len(observed) - diverged]
+        checked = _no_better_than(checked, before, checked_goal, diverged)
     observed = _far_instead_of_infinite(observed, diverged)
     whole = schedule if isinstance(schedule, LearningRates) else read_schedule(schedule, last)
     told = read_rates(rates, len(present))
@@ -239,6 +248,26 @@ def _far_instead_of_infinite(values: Array, diverged: int) -> Array:
         far = edge + math.copysign(_DIVERGED * size, values[index])
         finite[index] = min(max(far, -LARGEST), LARGEST)
     return finite
+
+
+def _no_better_than(bounds: Bounds, before: Array, goal: Goal, diverged: int) -> Bounds:
+    """Guessed bounds of a run that has diverged: where its better end is open, it was at its best.
+
+    The far values that stand for infinite ones make all before them look alike, so that a return
+    to these would look as likely as not.
+
+    Args:
+        bounds: as guessed of all its values.
+        before: those before it diverged.
+        goal: "maximize" or "minimize".
+        diverged: how many of its newest records were infinite.
+    """
+    low, high = bounds
+    if not (diverged and len(before)):
+        return bounds
+    if goal == "maximize":
+        return low, float(before.max()) if high is None else high
+    return float(before.min()) if low is None else low, high
 
 
 def read_horizon(horizon: float) -> float:

@@ -16,6 +16,7 @@ from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of, answered, best_of, read_of
 from lcpfn.forecast.bounds import BoundsLike, read_bounds
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
+from lcpfn.forecast.direction import doubt_goals
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
@@ -131,7 +132,8 @@ class LCPFN:
                 The first may be 0, for a record taken before training.
             horizon: last step of the full run, in the unit of `steps`. Only steps / horizon
                 matters. A log denser than the model's resolution (see `StepAxis`) is thinned.
-            goal: "maximize" or "minimize".
+            goal: "maximize" or "minimize". Values to maximize that fall as a loss does are warned
+                of.
             bounds: (low, high) that the metric can never pass, None where open; "auto" guesses
                 from goal and values: [0, 1] or [0, 100] for a metric to maximize whose values
                 all lie there, above 0 for a never negative one to minimize. No mass is forecast
@@ -160,6 +162,7 @@ class LCPFN:
         """
         asked = self._check(schedule, rates, of)
         curve = read_curve(values, steps, horizon, goal, bounds, schedule, rates)
+        doubt_goals([curve], stacklevel=2)
         at = None if query is None else read_query(query, curve)
         post = Extrapolation(curve, at, self, None, asked)
         return self.accompanied(post, check_peers(peers), config, bounds, schedule)
@@ -218,6 +221,7 @@ class LCPFN:
                 checked.append(curve)
             except InputError as error:
                 raise InputError(f"curve {index}: {error}") from None
+        doubt_goals(checked, stacklevel=2)
         finals = self._final_forecasts(checked, asked)
         posts = [
             Extrapolation(
@@ -256,6 +260,7 @@ class LCPFN:
         """
         asked = self._check(schedule, rates, of)
         curve = read_curve(values, steps, horizon, goal, bounds, schedule, rates)
+        doubt_goals([curve], stacklevel=2)
         logged = np.asarray(values, dtype=np.float64)
         present = ~np.isnan(logged)
         if not present[0]:

@@ -73,6 +73,11 @@ def check_peers(peers: Iterable[Peer]) -> list[Peer]:
     Raises:
         InputError: something else than a peer.
     """
+    if isinstance(peers, Peer) or not isinstance(peers, Iterable):
+        raise InputError(
+            f"peers is {shortened(peers)}, but must be several lcpfn.Peer objects, such as a list "
+            "of one"
+        )
     listed = list(peers)
     for index, peer in enumerate(listed):
         if not isinstance(peer, Peer):

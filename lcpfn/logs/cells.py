@@ -12,8 +12,8 @@ Cell = str | float | None
 _NOT_LOGGED = ("", "none", "null")
 # What people print after a number.
 _UNIT = re.compile(r"(?<=[\d.])\s*(?:%|ms|us|s|sec|seconds|m|min|h)$")
-_WITH_COMMA = re.compile(r"[-+]?\d+(?:,\d+)+(?:[eE][-+]?\d+)?$")
-_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+$")
+_WITH_COMMA = re.compile(r"[-+]?\d+(?:,\d+)+(?:[eE][-+]?\d+)?(?:\s?%)?$")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\s?%)?$")
 
 
 def is_logged(cell: Cell) -> bool:

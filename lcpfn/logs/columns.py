@@ -5,13 +5,23 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from lcpfn.errors import InputError
 from lcpfn.logs.cells import to_number
-from lcpfn.logs.names import MINIMIZE, TEST, VALIDATION, goal_of, is_rate, meaning, phase_of
+from lcpfn.logs.names import (
+    MINIMIZE,
+    TEST,
+    VALIDATION,
+    goal_of,
+    is_extreme,
+    is_rate,
+    meaning,
+    phase_of,
+)
 from lcpfn.logs.run_length import EPOCH, kind_of, states_a_total
 from lcpfn.logs.table import Record, Table, listed
 
@@ -19,6 +29,7 @@ from lcpfn.logs.table import Record, Table, listed
 _STEP_NAMES = (
     "epoch",
     "epochs",
+    "ep",
     "training_iteration",
     "iteration",
     "iterations",
@@ -31,6 +42,7 @@ _STEP_NAMES = (
     "step",
     "steps",
     "global_step",
+    "current_steps",
     "train_step",
     "training_step",
     "evaluations",
@@ -85,17 +97,24 @@ _OTHER_NAMES = frozenset(
         "eta_seconds",
         "fps",
         "mfu",
+        "percentage",
         "memory",
         "max_mem",
         "ips",
     )
 )
+_TIMES = ("ms", "s", "sec", "seconds", "us")
 # What pandas calls the index that it writes.
 _INDICES = frozenset(("", "index", "unnamed: 0"))
+# What Ultralytics writes after a metric: of boxes, masks or poses.
+_TASK = re.compile(r"\([bmp]\)$")
 _STATED_LIMIT = 1000
 _LITTLE = 0.02
 _CLEARLY = 10.0
+_FEW = 4
 _MOST_SUGGESTED = 3
+# A last step is logged twice where a trainer evaluates once more at its end.
+_ENDS_AGAIN = 3
 
 
 class Choice(NamedTuple):
@@ -110,8 +129,9 @@ def step_rank(column: str) -> float | None:
     lower = column.strip().lower()
     if lower in _RANK:
         return _RANK[lower]
-    last = lower.rsplit("/", 1)[-1]
-    return _RANK[last] + 0.5 if last in _RANK else None
+    before, _, last = lower.rpartition("/")
+    # ms/batch is a time.
+    return _RANK[last] + 0.5 if last in _RANK and before not in _TIMES else None
 
 
 def is_beside_the_point(column: str) -> bool:
@@ -169,6 +189,8 @@ def _opens_with_steps(table: Table, column: str) -> bool:
 def find_named(table: Table, role: str, wanted: str) -> Choice:
     """The column that a person named.
 
+    The best of what was logged so far is meant only where it is asked for, or nothing else fits.
+
     As it is written; in any case of letters; by the end of its name; by the same meaning in other
     words, such as `eval/loss` for `val_loss`; by more words than were given; and `val_loss` also
     by the only other error of the validation data. The first of these that fits counts.
@@ -200,11 +222,17 @@ def _fitting(table: Table, asked: str, role: str) -> list[list[str]]:
     columns = table.columns
     tiers = [
         [name for name in columns if name.lower() == asked],
-        [name for name in columns if _ends_with(name.lower(), asked)],
+        [
+            name
+            for name in columns
+            if _ends_with(_TASK.sub("", name.lower()), asked) and table.has_numbers(name)
+        ],
     ]
     if role == "metric":
         sense, phase = meaning(asked), phase_of(asked)
-        metrics = [name for name in columns if not is_beside_the_point(name)]
+        metrics = [
+            name for name in columns if not is_beside_the_point(name) and table.has_numbers(name)
+        ]
         tiers += [
             [name for name in metrics if meaning(name) == sense],
             [name for name in metrics if meaning(name) >= sense],
@@ -215,6 +243,11 @@ def _fitting(table: Table, asked: str, role: str) -> list[list[str]]:
                 [name for name in metrics if phase_of(name) == part and goal_of(name) == MINIMIZE]
                 for part in ((phase, TEST) if phase == VALIDATION else (phase,))
             ]
+    if not is_extreme(asked):
+        # val/loss before best_val_loss, though that ends as what was asked.
+        tiers[1:] = [[name for name in tier if not is_extreme(name)] for tier in tiers[1:]] + tiers[
+            1:
+        ]
     if not table.cut:
         return tiers
     # The column itself may be to come: one of another part of the data is none.
@@ -296,7 +329,11 @@ def find_steps(
                 "columns"
             )
         return choice
-    named = [name for name in table.columns if step_rank(name) is not None and name != metric]
+    named = [
+        name
+        for name in table.columns
+        if step_rank(name) is not None and name != metric and not _is_constant_total(table, name)
+    ]
     named.sort(key=lambda name: step_rank(name) or 0)
     candidates = [
         candidate
@@ -313,12 +350,13 @@ def find_steps(
     others = [candidate.column for candidate in candidates if candidate is not chosen]
     if reason:
         return Choice(chosen.column, [reason])
+    far = _far_horizon(chosen, horizon)
     if others:
         return Choice(
             chosen.column,
-            [f"steps are counted in column {chosen.column!r}, not in {listed(others)}"],
+            [f"steps are counted in column {chosen.column!r}, not in {listed(others)}", *far],
         )
-    return Choice(chosen.column, [])
+    return Choice(chosen.column, far)
 
 
 def unusable_steps(table: Table, records: Sequence[Record], metric: str) -> list[str]:
@@ -343,9 +381,26 @@ def _candidate(table: Table, records: Sequence[Record], column: str) -> _Candida
         return None
     # A count that begins again in every epoch tells nothing of the run.
     falls = sum(after < before for before, after in itertools.pairwise(steps))
-    if falls > max(2, len(steps) / 10):
+    repeats = len(steps) - len(set(steps))
+    # Without repeats it is a log in another order, such as the newest first.
+    if repeats and falls > max(2, len(steps) / 10):
         return None
-    return _Candidate(column, steps, len(steps) - len(set(steps)))
+    return None if _ends_again(table, column, steps) else _Candidate(column, steps, repeats)
+
+
+def _ends_again(table: Table, column: str, steps: Sequence[float]) -> bool:
+    """Whether a count comes to one end again and again, and begins anew.
+
+    So do bars that are drawn anew in every epoch. Of epochs it is another run, such as a fold.
+    """
+    if kind_of(column) == EPOCH:
+        return False
+    falls = [pair for pair in itertools.pairwise(steps) if pair[1] < pair[0]]
+    if not falls:
+        return len(steps) >= _ENDS_AGAIN and len(set(steps)) == 1
+    # One fall may be that of a run that was resumed, unless the log says that it was at its end.
+    end = table.totals.get(column) if len(falls) == 1 else max(steps)
+    return all(before == end and after == steps[0] for before, after in falls)
 
 
 def _counts_up(table: Table, records: Sequence[Record], column: str) -> bool:
@@ -367,7 +422,9 @@ def _reaching(
 ) -> tuple[_Candidate, str]:
     """The first candidate that a horizon fits, and why it is not the first of all."""
     first = candidates[0]
-    if horizon is None or not (math.isfinite(horizon) and horizon > 0):
+    if horizon is None:
+        return _told(table, candidates)
+    if not (math.isfinite(horizon) and horizon > 0):
         return first, ""
     fitting = [candidate for candidate in candidates if candidate.last <= horizon]
     if not fitting:
@@ -400,6 +457,48 @@ def _reaching(
         f"steps are counted in column {best.column!r}, because the horizon of {horizon:g} fits it "
         f"better than {first.column} {first.last:g}; if that is wrong, say --step {first.column!r}"
     )
+
+
+def _far_horizon(chosen: _Candidate, horizon: float | None) -> list[str]:
+    """A note where a horizon is beyond what epochs logged by their fractions will come to.
+
+    Hugging Face prints those, and people plan such runs in steps.
+    """
+    whole = all(step.is_integer() for step in chosen.steps)
+    if horizon is None or whole or len(chosen.steps) < _FEW or kind_of(chosen.column) != EPOCH:
+        return []
+    if not math.isfinite(horizon) or chosen.last >= _LITTLE * horizon:
+        return []
+    return [
+        f"the horizon of {horizon:g} is {horizon / chosen.last:,.0f} times the last "
+        f"{chosen.column}, {chosen.last:g}; if it was meant in other steps, say how many "
+        f"{chosen.column}s the run will have"
+    ]
+
+
+def _told(table: Table, candidates: Sequence[_Candidate]) -> tuple[_Candidate, str]:
+    """The first candidate, or one as good of which alone every record says how far it will go."""
+    first = candidates[0]
+    if not any(_is_constant_total(table, name) for name in table.columns):
+        return first, ""
+    equals = [each for each in candidates if each.repeats == first.repeats]
+    totals = [total_of(table, each.column) for each in equals]
+    if totals[0] is None:
+        for each, total in zip(equals, totals, strict=True):
+            if total is not None and total >= each.last:
+                return each, (
+                    f"steps are counted in column {each.column!r}, whose last one the log says is "
+                    f"{total:g}"
+                )
+    return first, ""
+
+
+def _is_constant_total(table: Table, column: str) -> bool:
+    """Whether a column says in every record how long the run will be, and counts nothing."""
+    if not states_a_total(column):
+        return False
+    numbers = {to_number(row.cells[column]) for row in table.records_with(column)}
+    return len(numbers) == 1 < len(table.rows)
 
 
 def total_of(table: Table, column: str | None, last: Record | None = None) -> float | None:
@@ -453,6 +552,9 @@ def find_rates(table: Table, records: Sequence[Record], steps_column: str | None
     if known(column) == len(records):
         return Rates(column, None)
     rows = table.records_with(column)
+    if len(rows) == 1 < len(records):
+        # A setting at the top of the log does not say that the rate stays what it is.
+        return None
     counts = [name for name in table.columns if step_rank(name) is not None]
     if steps_column is not None:
         counts.sort(key=lambda name: (name != steps_column, step_rank(name) or 0))

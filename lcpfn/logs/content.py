@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickletools
+import re
 import sys
 import zlib
 from dataclasses import dataclass, field
@@ -27,7 +28,15 @@ _SIGNATURES = (
     (b":W&B", "a binary W&B file"),
     (b"\x93NUMPY", "a numpy array"),
     (b"%PDF", "a PDF file"),
+    (b"ARROW1", "an Arrow file"),
 )
+_COMPRESSED = (
+    (b"BZh", "bzip2", "bzcat"),
+    (b"\xfd7zXZ", "xz", "xzcat"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "zstdcat"),
+)
+# What a file system fills a file with after a crash, or where a log was cut off under its writer.
+_ZEROS = re.compile("\0{8,}")
 _EXPORT = "export its metrics as CSV or JSON instead"
 
 
@@ -117,11 +126,15 @@ def decoded(data: bytes, name: str, stem: str = "") -> Content:
     data, whole = decompressed(data)
     _refuse_binary(data, name)
     text, complete = _decode(data, name)
+    notes = [] if whole else ["its gzip stream is cut off, and was read as far as it goes"]
+    if "\0" in text:
+        text, blocks = _ZEROS.subn("", text)
+        if blocks:
+            notes.append("zero bytes in it were passed over, as a crash or a rotation leaves them")
     if "\0" in text:
         raise InputError(f"{name} is not a text file: it holds zero bytes; {_EXPORT}")
     if not text.strip():
         raise InputError(f"{name} is empty, but must hold at least one record")
-    notes = [] if whole else ["its gzip stream is cut off, and was read as far as it goes"]
     return Content(name, text, complete and text.endswith(("\n", "\r")), notes, stem)
 
 
@@ -129,6 +142,12 @@ def _refuse_binary(data: bytes, name: str) -> None:
     for signature, kind in _SIGNATURES:
         if data.startswith(signature):
             raise InputError(f"{name} is not a text file but {kind}; {_EXPORT}")
+    for signature, kind, command in _COMPRESSED:
+        if data.startswith(signature):
+            raise InputError(
+                f"{name} is compressed by {kind}; unpack it, or read it from standard input: "
+                f"{command} FILE | lcpfn ... -"
+            )
     if _is_pickle(data):
         raise InputError(
             f"{name} is a pickle, which can run any code when it is read, so it was not; {_EXPORT}"

@@ -90,7 +90,8 @@ def _separated(lines: Sequence[str], body: Sequence[int], delimiter: str) -> Sha
     sample = [_cells_of(lines[index], delimiter) for index in body[:_SAMPLE]]
     header, first = sample[0], body[0]
     width = len(header)
-    if _all_numbers(header):
+    if 2 * sum(map(_is_number, header)) > width:
+        # Names are no numbers, though a date or 3/50 may stand beside these.
         above = _header_above(lines, body[0], width, delimiter)
         names, data = above or _names_without_header(width), sample
     else:
@@ -302,9 +303,13 @@ def _of_one_width(
 
 def _with_points(rows: list[tuple[int, list[str]]], delimiter: str) -> list[tuple[int, list[str]]]:
     """The rows with decimal commas as points; where commas separate, only quoted ones are left."""
-    decimal = has_decimal_commas(cell for _, cells in rows for cell in cells if "," in cell)
+    with_commas = [cell for _, cells in rows for cell in cells if "," in cell]
+    decimal = has_decimal_commas(with_commas)
     if decimal is None:
         return rows
+    if delimiter == ";" and all(cell.count(",") == 1 for cell in with_commas):
+        # Semicolons separate where commas are decimal: 2,312 is no thousands there.
+        decimal = True
     return [(line, [without_commas(cell, decimal) for cell in cells]) for line, cells in rows]
 
 

@@ -16,12 +16,10 @@ from pathlib import Path
 from lcpfn.errors import InputError
 from lcpfn.logs.content import refuse_pickles
 from lcpfn.logs.events import EventFolder
-from lcpfn.logs.formats import parse, read_tables
-from lcpfn.logs.long_form import spread
+from lcpfn.logs.formats import parse, read_tables, runs_in_table
 from lcpfn.logs.run import RunLog, runs_in
 from lcpfn.logs.table import Table
 from lcpfn.logs.tails import StartAgainError, Tail, tail_of
-from lcpfn.logs.weights_and_biases import runs_of
 
 # Below this many bytes a log is read as a whole: it may not show yet which format it has.
 _SETTLED = 8192
@@ -272,7 +270,7 @@ class Follower:
 
 
 def _tables_of(table: Table) -> list[Table]:
-    return runs_of(spread(replace(table)))
+    return runs_in_table(replace(table))
 
 
 def _records(tables: list[Table]) -> int:

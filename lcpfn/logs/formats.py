@@ -13,8 +13,9 @@ from lcpfn.logs.delimited import read_delimited, shape_of
 from lcpfn.logs.json_document import read_json_document
 from lcpfn.logs.json_lines import concatenated, looks_like_lines, read_json_lines
 from lcpfn.logs.json_prefix import Document, NotJSONError, read_document
-from lcpfn.logs.lines import plain, read_lines
+from lcpfn.logs.lines import plain, read_lines, without_colours
 from lcpfn.logs.long_form import spread
+from lcpfn.logs.run_column import by_run
 from lcpfn.logs.table import Table
 from lcpfn.logs.weights_and_biases import runs_of
 
@@ -42,7 +43,12 @@ def read_tables(
         table = folders.read_folder(Path(source), parse, known)
     else:
         table = parse(read_bytes(source), name_of(source), _stem(source))
-    return runs_of(spread(table))
+    return runs_in_table(table)
+
+
+def runs_in_table(table: Table) -> list[Table]:
+    """One table for each run in a table as its reader made it, in wide form."""
+    return [run for export in runs_of(spread(table)) for run in by_run(export)]
 
 
 def _stem(source: str | os.PathLike[str]) -> str:
@@ -67,6 +73,7 @@ def parse(data: bytes, name: str, stem: str = "") -> Table:
 
 def parse_text(content: Content) -> Table:
     """The table of a log that is text."""
+    content = replace(content, text=without_colours(content.text))
     assigned = _ASSIGNED.match(content.text)
     if assigned or content.text.lstrip()[:1] in _BEGINNINGS:
         document = content.text[assigned.end() :] if assigned else content.text

@@ -20,6 +20,7 @@ from lcpfn.logs.run_length import constant_totals, stated_totals
 from lcpfn.logs.table import Record, Table, columns_of, flattened
 
 _WHOLE_NUMBER = re.compile(r"\d+$")
+_COUNTED_KEY = re.compile(r"(?:epoch|step|iter|iteration)[\s_-]?\d+$", re.IGNORECASE)
 _SECONDS_SINCE_1970 = 1e8
 _CUT_NOTE = "the JSON document is cut off, still being written, and was read as far as it goes"
 _LONE_COLUMN = "value"
@@ -130,7 +131,8 @@ def _indexed_by_row(value: Mapping[str, Any], cut: bool) -> list[Record] | None:
         return None
     entries = list(value.values())
     first = entries[0]
-    if not any(not isinstance(cell, dict | list) for cell in first.values()):
+    counts = all(map(_COUNTED_KEY.match, value))
+    if not counts and not any(not isinstance(cell, dict | list) for cell in first.values()):
         return None
     # XGBoost's validation_0 and validation_1 hold lists, which the line above tells apart.
     steps = [int(number[1]) for number in numbers if number]

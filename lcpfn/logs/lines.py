@@ -37,12 +37,23 @@ _PLACES = re.compile(r"\.(?:py|cc|cpp|cu|rs|go):\d+")
 _DATES = re.compile(
     r"\d{4}[-/]\d\d[-/]\d\d(?:[T _]+\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
 )
+# Over how many a mean is: avg reward (last 100 episodes): 12.5
+_WINDOWS = re.compile(r" \((?:[a-z]+ ){0,2}\d+(?: [a-z]+)?\)(?=\s*[:=])", re.IGNORECASE)
 _DAYS = re.compile(r"\d{1,2}/\d{1,2}(?:/\d{2,4})?,?\s+(?=\d{1,2}:\d\d:\d\d)")
 _CLOCKS = re.compile(r"\d{1,3}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w.:])")
 _EMPTY_BRACKETS = re.compile(r"^\s*\[\s*\]\s*(?=[\[\d])", re.MULTILINE)
 _ESPNET = re.compile(r"(?<![\w.])(\d+)epoch(?=[:\s])(?:\s*results:)?")
 _BATCHES = re.compile(r":(\d+)-\d+batch:")
 _TIMM = re.compile(r"^\s*Train: (\d+) \[", re.MULTILINE)
+# Epoch #3
+_HASHED = re.compile(
+    r"\b(epoch|step|iteration|iter|episode|round|update)( ?)#(?=\d)", re.IGNORECASE
+)
+# Punctuation of full width, as Chinese and Japanese texts have it.
+_WIDE_COLON, _WIDE_COMMA = "\uff1a", "\uff0c"
+_WIDE = str.maketrans(f"{_WIDE_COLON}{_WIDE_COMMA}\uff1b\uff1d\uff08\uff09", ":,;=()")
+# What torchtune writes before a bar, which begins anew in every epoch: 2|105|Loss: 1.3
+_TORCHTUNE = re.compile(r"(^|\r)\s*(\d+)\|(\d+)\|(?=Loss:)")
 _DARKNET = re.compile(
     r"^\s*(?P<iteration>\d+): (?P<loss>[\d.]+|-?nan), (?P<average>[\d.]+|-?nan) avg(?: loss)?, "
     r"(?P<rate>[\d.]+) rate"
@@ -53,6 +64,9 @@ _HEADING = re.compile(
     r"\s*[A-Za-z][\w(]*(?:\s{2,}[A-Za-z][\w()./:-]*){3,}(?=\s|$)(?!\s+[-+.\d]+\s)"
 )
 _OF_MANY = re.compile(r"(\d+)/(\d+)$")
+# Settings as argparse prints them: Namespace(epochs=90, start_epoch=0, lr=0.1)
+_SETTINGS = re.compile(r"\bNamespace\(.*\)\s*$")
+_SETTING = re.compile(r"(\w+)=([-+.\w]+)(?=[,)])")
 
 # What stands before a number, in pieces that end where one may begin: never two ways to match.
 _GAP = r"(?:[^-+.\d{more}\n]+(?=[-+.\d{more}])|[-+.\d{more}])*?"
@@ -80,8 +94,8 @@ _WRAPPERS = re.compile(r"(?:np\.float\d+|numpy\.float\d+|tensor|array|float)?[\[
 _PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s|\s\((?![^()]*\)$)")
 _IN_BRACKETS = re.compile(r"^(\w+)\((\w+)\)$")
 _STEP_WORDS_TEXT = """
-epoch epochs epoche step steps iter iters iteration iterations it update updates round batch episode
-timesteps timestep
+epoch epochs epoche ep step steps iter iters iteration iterations it update updates round batch
+episode timesteps timestep
 """
 _STEP_WORDS = frozenset(_STEP_WORDS_TEXT.split())
 # Names that hold such a word and yet count nothing that goes on.
@@ -90,6 +104,11 @@ best per time remaining warmup max total num every eta last save avg early patie
 consumed
 """
 _NO_STEPS = frozenset(_NO_STEPS_TEXT.split())
+# Words that make a setting of a name: start_epoch, nb_epoch, save_epoch.
+_SETTING_WORDS_TEXT = """
+start nb init resume freeze unfreeze end stop save log print decay cooldown patience
+"""
+_SETTING_WORDS = frozenset(_SETTING_WORDS_TEXT.split())
 _COUNTS = ("num_updates", "num_timesteps", "total_timesteps", "num_steps")
 _JOINTS_TEXT = """
 with at in of for is the and to after finished done was on are has after: - * >> -> ==> current
@@ -129,12 +148,18 @@ class _Line:
     totals: dict[str, float]
 
 
+def without_colours(text: str) -> str:
+    """A text without the sequences that colour it on a terminal."""
+    return _COLOURS.sub("", text) if "\x1b" in text else text
+
+
 def plain(text: str) -> str:
     """A text without colours; what was typed over is set apart by carriage returns."""
-    if "\x1b" in text:
-        text = _COLOURS.sub("", text)
+    text = without_colours(text)
     if "\x08" in text:
         text = _BACK.sub("\r", text)
+    if _WIDE_COLON in text or _WIDE_COMMA in text:
+        text = text.translate(_WIDE)
     return text.replace("\r\n", "\n")
 
 
@@ -168,18 +193,20 @@ def has_decimal_commas_in(text: str) -> bool | None:
 
 
 class _Prefixes:
-    """What loggers write in front of a line: time stamps, levels, places in source files.
+    """What stands in a line beside its records: time stamps, levels, places in source files.
 
     The beginning of a text tells whether it has any.
     """
 
     def __init__(self, text: str) -> None:
         head = text[:_HEAD]
-        every = (_LEVEL, _GLOG, _PLACES, _DATES, _DAYS)
+        every = (_LEVEL, _GLOG, _PLACES, _DATES, _DAYS, _WINDOWS)
         self._patterns = [pattern for pattern in every if pattern.search(head)]
         self._clocks = bool(_CLOCKS.search(head))
         self._timm = "Train: " in head
         self._espnet = bool(_ESPNET.search(head))
+        self._torchtune = bool(_TORCHTUNE.search(head))
+        self._hashed = bool(_HASHED.search(head))
 
     def without(self, line: str) -> str:
         for pattern in self._patterns:
@@ -190,6 +217,10 @@ class _Prefixes:
             line = _TIMM.sub(r"Train Epoch: \1 [", line)
         if self._espnet:
             line = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", line))
+        if self._torchtune:
+            line = _TORCHTUNE.sub(r"\1epoch=\2 step=\3 ", line)
+        if self._hashed:
+            line = _HASHED.sub(r"\1\2 ", line)
         return line
 
     def places(self, line: str) -> list[int] | None:
@@ -314,7 +345,7 @@ class LineReader:
 
     def _parse(self, line: str) -> _Line:
         said = _Line({}, {}, {})
-        takers = (_take_object, self._take_row, _take_darknet, _take_coco)
+        takers = (_take_object, _take_settings, self._take_row, _take_darknet, _take_coco)
         if any(take(line, said) for take in takers):
             return said
         return self._take(self._plan(line), line)
@@ -327,7 +358,7 @@ class LineReader:
         plain_line = self._prefixes.without(line)
         heading = "  " in plain_line and _HEADING.match(plain_line)
         said = _Line({}, {}, {})
-        others = (_take_object, _take_darknet, _take_coco)
+        others = (_take_object, _take_settings, _take_darknet, _take_coco)
         if heading or any(take(plain_line, said) for take in others):
             return None
         plan = self._plan(plain_line)
@@ -343,6 +374,8 @@ class LineReader:
         counted: Span | None = None
         fixed: list[tuple[int, str]] = []
         phase: str | None = None
+        bar: str | None = None
+        plural = False
         general, commas = True, False
         for position, found in enumerate(pattern.finditer(line)):
             gap, number, total = found.groups("")
@@ -356,6 +389,14 @@ class LineReader:
                 fixed += [(begin + at, sign) for at, sign in enumerate(gap) if sign.isdigit()]
             if pair.sets is not None:
                 phase = pair.sets
+            if pair.step is not None and not total and found.group().endswith("%"):
+                # A bar of tqdm, which says how much before it says how many: Steps: 5%|| 50/1000
+                bar = pair.step
+                continue
+            if not name and total and bar is not None:
+                steps[bar], totals[bar] = found.span(2), found.span(3)
+                bar = None
+                continue
             if not name or (pair.bracket and total and name.lower() in PHASES):
                 if counter is None and (
                     total or (position == 0 and pair.opens and _COUNTER.match(line))
@@ -366,6 +407,12 @@ class LineReader:
                         phase = "train"
                 continue
             step = pair.step
+            if step == "epoch" and not total and name.lower().endswith("epochs"):
+                if position > 0:
+                    # A setting among others: lr=0.1, epochs=90
+                    totals.setdefault(step, found.span(2))
+                    continue
+                plural = True
             if step is not None:
                 general = general and (number.isdigit() or bool(total))
                 if _is_step(step, self._number(number), total):
@@ -379,6 +426,9 @@ class LineReader:
             if name in cells:
                 name = _another(name, cells)
             cells[name] = found.span(2)
+        if plural and not cells and steps.keys() == {"epoch"}:
+            # Nothing but "epochs: 90" is a setting, too.
+            totals["epoch"] = steps.pop("epoch")
         if counter is not None and steps and steps.keys() != {BATCH}:
             steps.setdefault(BATCH, counter)
             counter = counted = None
@@ -462,6 +512,14 @@ def _take_object(line: str, said: _Line) -> bool:
     return True
 
 
+def _take_settings(line: str, said: _Line) -> bool:
+    """Takes a line of settings: the length of the run, if it says that, and no record."""
+    if "Namespace(" not in line or not _SETTINGS.search(line):
+        return False
+    said.totals.update(stated_totals({name: text for name, text in _SETTING.findall(line)}))
+    return True
+
+
 def _take_darknet(line: str, said: _Line) -> bool:
     """Takes a line of Darknet, whose names stand behind the numbers."""
     found = _DARKNET.match(line) if " avg" in line else None
@@ -518,7 +576,9 @@ def _last_part(text: str) -> tuple[str, str]:
     end = 0
     for found in _PARTS.finditer(text):
         end = found.end()
-    return text[:end], text[end:].strip(" '\"`*")
+    name = text[end:].strip(" '\"`*")
+    # (epoch: 3, loss: 0.4)
+    return text[:end], name[1:] if name.startswith("(") and ")" not in name else name
 
 
 def _last_phase(text: str) -> str | None:
@@ -531,11 +591,13 @@ def _step_column(name: str) -> str | None:
     parts = re.split(r"[\s/._-]+", name.lower())
     if parts[-1] not in _STEP_WORDS:
         return None
-    last = name.lower().rsplit("/", 1)[-1]
+    last = name.lower().split()[-1].rsplit("/", 1)[-1]
     if last in _COUNTS:
         return last
     # epoch_time, best epoch, steps per epoch
     if _NO_STEPS & set(parts[:-1]) or len(parts) > 3:
+        return None
+    if "_" in name and parts[0] in _SETTING_WORDS:
         return None
     return "epoch" if parts[-1].startswith("epoch") else parts[-1]
 

@@ -10,6 +10,8 @@ from lcpfn.logs.names import PHASES
 from lcpfn.logs.table import Record, Table, columns_of
 
 _METRIC_COLUMNS = ("metric", "key", "tag", "name", "variable", "metric_name")
+# ClearML calls the series of a plot so: metric loss, variant val.
+_VARIANT = "variant"
 _VALUE_COLUMNS = ("value", "metric_value")
 _PHASE_COLUMNS = ("mode", "phase", "split", "stage", "set", "subset", "dataset", "type", "part")
 
@@ -20,25 +22,33 @@ def spread(table: Table) -> Table:
 
 
 def _by_metric(table: Table) -> Table:
-    """Columns `metric` and `value`: every metric becomes a column."""
+    """Columns `metric` and `value`, maybe `variant`: every metric becomes a column."""
     by_name = {column.lower(): column for column in table.columns}
     key = next((by_name[name] for name in _METRIC_COLUMNS if name in by_name), None)
     value = next((by_name[name] for name in _VALUE_COLUMNS if name in by_name), None)
     if key is None or value is None:
         return table
+    variant = by_name.get(_VARIANT)
     names = [row.cells.get(key) for row in table.rows]
     if not all(isinstance(name, str) and to_number(name) is None for name in names):
         return table
     rows = [
-        Record(row.line, {_wide(column, key, value, row): cell for column, cell in others})
+        Record(
+            row.line,
+            {
+                _wide_name(row, key, variant) if column == value else column: cell
+                for column, cell in row.cells.items()
+                if column not in (key, variant)
+            },
+        )
         for row in table.rows
-        for others in [[(c, v) for c, v in row.cells.items() if c != key]]
     ]
     return replace(table, rows=rows, columns=columns_of(rows))
 
 
-def _wide(column: str, key: str, value: str, row: Record) -> str:
-    return str(row.cells[key]) if column == value else column
+def _wide_name(row: Record, key: str, variant: str | None) -> str:
+    name, part = str(row.cells[key]), None if variant is None else row.cells.get(variant)
+    return f"{name}/{part}" if is_logged(part) and part != name else name
 
 
 def _by_phase(table: Table) -> Table:

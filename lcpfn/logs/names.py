@@ -14,11 +14,14 @@ PHASES = {
     "learn": TRAIN,
     "trn": TRAIN,
     "val": VALIDATION,
+    "vali": VALIDATION,
     "valid": VALIDATION,
     "validation": VALIDATION,
     "validate": VALIDATION,
     "eval": VALIDATION,
     "evaluation": VALIDATION,
+    "validating": VALIDATION,
+    "evaluating": VALIDATION,
     "dev": VALIDATION,
     "test": TEST,
     "testing": TEST,
@@ -54,9 +57,10 @@ _FILLERS = (
 )
 _LOWER_TEXT = """
 loss losses error errors err perplexity ppl rmse mse mae mape rmsle smape wer cer ter nll bpc
-bpb bpd bits logloss crossentropy entropy xent l1 l2 fid kid kl kld deviance huber hinge eer
+bpb bpd bits logloss crossentropy entropy xent l1 l2 fid fid50 kid kl kld deviance huber hinge eer
 cost regret distance lpips mlogloss merror quantile residual residue poisson gamma tweedie
-nloglik dfl objective fde ade absrel cindexloss
+nloglik dfl objective fde ade absrel cindexloss brier crps pinball mase nmse mpjpe epe chamfer hd95
+assd fvd mcd err1 err5 rmsd
 """
 _LOWER = frozenset(_LOWER_TEXT.split())
 _HIGHER_TEXT = """
@@ -64,9 +68,13 @@ acc accuracy top1 top5 acc1 acc5 map map50 ap ap50 ap75 auc auroc aucpr auprc pr
 fbeta precision recall bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum meteor cider chrf
 dice iou miou jaccard r2 pearson spearman spearmanr pearsonr corr correlation mcc matthews kappa
 ndcg mrr hits psnr ssim reward rew rewards return returns score win winrate success elo
-likelihood elbo comet em match sensitivity specificity explained gini ks hit fitness
+likelihood elbo comet em match sensitivity specificity explained gini ks hit fitness prec prec1
+prec5 pesq stoi sdr sisdr sisnr snr similarity hota amota nds pq sharpe
 """
 _HIGHER = frozenset(_HIGHER_TEXT.split())
+# A word that says so only where no other does: an fid_score is still an FID.
+_WEAK = frozenset(("score",))
+_EXTREMES = frozenset(("best", "worst", "min", "max", "lowest", "highest", "std"))
 _NEGATED = frozenset(("neg", "negative"))
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Za-z][a-z]*\d*|\d+")
 _SPELLINGS = (
@@ -77,6 +85,11 @@ _SPELLINGS = (
     ("LogLoss", "logloss"),
     ("PRAUC", "prauc"),
     ("mAUC", "auc"),
+    ("nDCG", "ndcg"),
+    ("top-", "top"),
+    ("Top-", "top"),
+    ("top@", "top"),
+    ("Top@", "top"),
 )
 
 
@@ -97,6 +110,11 @@ def meaning(name: str) -> frozenset[str]:
     return frozenset(core or kept)
 
 
+def is_extreme(name: str) -> bool:
+    """Whether a name is that of the best or the worst of several values, such as best_val_loss."""
+    return not _EXTREMES.isdisjoint(words(name))
+
+
 def phase_of(name: str) -> str | None:
     """Which part of the data a metric is of, where its name says so; what stands last decides."""
     for part in reversed(name.split("/")):
@@ -109,17 +127,14 @@ def phase_of(name: str) -> str | None:
 def goal_of(name: str) -> str | None:
     """Which way a metric is better, where its name says so.
 
-    The last word that says anything decides: `accuracy_loss` is a loss.
+    The last word that says anything decides: `accuracy_loss` is a loss; `fid_score` is an FID.
     """
     found = words(name)
-    goals = [
-        MINIMIZE if word in _LOWER else MAXIMIZE
-        for word in found
-        if word in _LOWER or word in _HIGHER
-    ]
-    if not goals:
+    telling = [word for word in found if word in _LOWER or word in _HIGHER]
+    if not telling:
         return None
-    goal = goals[-1]
+    last = next((word for word in reversed(telling) if word not in _WEAK), telling[-1])
+    goal = MINIMIZE if last in _LOWER else MAXIMIZE
     if _NEGATED & set(found):
         goal = MINIMIZE if goal == MAXIMIZE else MAXIMIZE
     return goal

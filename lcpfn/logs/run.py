@@ -264,10 +264,21 @@ def _run_of(
         log,
         rates=rates,
         rates_column=None if where is None or rates is None else where.column,
-        stated_horizon=total if total is not None and _reaches(log, total) else None,
+        stated_horizon=None if total is None else _stated_length(log, total),
         stated_goal=goal_of(column) or goal_of(metric or ""),
         run=table.run,
     )
+
+
+def _stated_length(log: RunLog, total: float) -> float | None:
+    """The length of a run whose log says `Epoch 3/24`; None where that cannot be.
+
+    Of epochs 0, 1, 2, ... the total may be the number of the last one. It is where the log has come
+    to it, and is taken for it where one more would be a round number: 24, 59, 99.
+    """
+    is_number = log.consecutive and (total % 5 == 4 or float(log.logged_steps[-1]) == total)
+    length = total + 1 if is_number else total
+    return length if _reaches(log, length) else None
 
 
 def _reaches(log: RunLog, total: float) -> bool:

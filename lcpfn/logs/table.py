@@ -60,6 +60,10 @@ class Table:
         """The rows in which a column was logged."""
         return [row for row in self.rows if is_logged(row.cells.get(column))]
 
+    def has_numbers(self, column: str) -> bool:
+        """Whether any row has a number in a column."""
+        return any(to_number(row.cells.get(column)) is not None for row in self.rows)
+
     def numeric(self, column: str) -> bool:
         """Whether a column was logged, and holds nothing but numbers."""
         cells = [row.cells[column] for row in self.records_with(column)]

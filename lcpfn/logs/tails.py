@@ -15,7 +15,7 @@ from lcpfn.logs.content import Content, decoded, decompressed
 from lcpfn.logs.delimited import Shape, read_delimited, shape_of
 from lcpfn.logs.json_lines import looks_like_lines, read_json_lines
 from lcpfn.logs.json_prefix import NotJSONError, read_document
-from lcpfn.logs.lines import LineReader, has_decimal_commas_in, plain
+from lcpfn.logs.lines import LineReader, has_decimal_commas_in, plain, without_colours
 from lcpfn.logs.run_length import constant_totals
 from lcpfn.logs.table import Record, Table
 
@@ -69,14 +69,19 @@ def _tail(data: bytes, name: str, stem: str) -> Tail | None:
     # Only UTF-8 ends its lines with one byte.
     if not decompressed(data)[1] or data[:2] in (b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff"):
         return None
+    if b"\0" in data:
+        # Blocks of zero bytes are taken out of the whole.
+        return None
     content = decoded(data, name, stem)
+    coloured = "\x1b" in content.text
+    content = replace(content, text=without_colours(content.text))
     lines = content.lines()
     whole = lines if content.ended else lines[:-1]
     if content.text.lstrip()[:1] in _BEGINNINGS:
         if _is_document(content.text):
             return None
         if looks_like_lines(content):
-            return _JSONLines(name)
+            return None if coloured else _JSONLines(name)
     if mlflow.is_metric(whole):
         return _Metric(name, stem)
     clean = plain(content.text)
@@ -85,7 +90,7 @@ def _tail(data: bytes, name: str, stem: str) -> Tail | None:
     shape = shape_of(whole)
     if shape is None:
         return None if has_decimal_commas_in(clean) else _Lines(name, clean)
-    return _Columns(name, shape)
+    return None if coloured else _Columns(name, shape)
 
 
 def _is_document(text: str) -> bool:
@@ -94,6 +99,11 @@ def _is_document(text: str) -> bool:
     except NotJSONError:
         return False
     return True
+
+
+def _refuse_zeros(data: bytes) -> None:
+    if b"\0" in data:
+        raise StartAgainError
 
 
 class _ByLine:
@@ -108,6 +118,7 @@ class _ByLine:
         self._notes: dict[str, None] = {}
 
     def feed(self, data: bytes) -> None:
+        _refuse_zeros(data)
         self._rest += data
         # The newest whole line may be one that only the next one completes.
         end = self._rest.rfind(b"\n", 0, self._rest.rfind(b"\n"))
@@ -185,8 +196,10 @@ class _Columns(_ByLine):
 
     def _parse(self, content: Content, before: int) -> Table | None:
         first = max(0, self._shape.first - before)
-        # Commas within numbers are told by the whole file, quotes may hold the ends of lines.
-        if (self._shape.delimiter != "," and "," in content.text) or '"' in content.text:
+        # Commas within numbers are told by the whole file, quotes may hold the ends of lines, and
+        # colours are taken out of the whole.
+        told_by_all = '"\x1b' if self._shape.delimiter == "," else ',"\x1b'
+        if any(sign in content.text for sign in told_by_all):
             raise StartAgainError
         try:
             table = read_delimited(content, replace(self._shape, first=first))
@@ -214,6 +227,7 @@ class _Lines:
         self._counted = 0
 
     def feed(self, data: bytes) -> None:
+        _refuse_zeros(data)
         self._rest += data
         end = self._rest.rfind(b"\n") + 1
         settled, self._rest = self._rest[:end], self._rest[end:]

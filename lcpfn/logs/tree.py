@@ -52,6 +52,8 @@ _NO_LOGS = set(
         "all_results.json",
         "args.json",
         "config.json",
+        "debug-core.log",
+        "debug-internal.log",
         "eval_results.json",
         "generation_config.json",
         "hparams.json",
@@ -70,6 +72,7 @@ _NO_LOGS = set(
         "vocab.json",
         "vocab.txt",
         "wandb-metadata.json",
+        "wandb-summary.json",
     ]
 )
 _NO_RUNS = {"__pycache__", "node_modules", "site-packages"}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lcpfn.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,11 +23,19 @@ def uniform_draws(shape: tuple[int, ...], generator: Generator | None) -> NDArra
     Args:
         shape: of the result.
         generator: source of randomness; None draws a fresh one from the operating system.
+
+    Raises:
+        InputError: it is none.
     """
     if generator is None:
         generator = np.random.default_rng()
     if isinstance(generator, np.random.Generator):
         return generator.random(shape)
+    if not hasattr(generator, "device"):
+        raise InputError(
+            f"generator is {generator!r}, but must be one of numpy or of torch, such as "
+            "numpy.random.default_rng(0)"
+        )
     import torch
 
     drawn: NDArray[np.float64] = torch.rand(

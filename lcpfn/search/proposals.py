@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.network.blas import BlasThreads
 from lcpfn.search.configurations import Config, encode
+from lcpfn.search.contender import Contender
 from lcpfn.search.spaces import Space
 from lcpfn.search.surrogate import Evidence, Surrogate, fit
 
@@ -39,40 +41,12 @@ _SHRINKS = 0.2
 _MAY, _HOPE = 0.1, 1.0
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
-# Where a run that diverged counts to end, below the middle one.
-_DIVERGED = 10.0
+# Where a run that diverged counts to end, below the middle one. One that failed may have done so
+# for no reason of its own: it counts as a little worse than the middle one, give or take as much.
+_DIVERGED, _FAILED = 10.0, 0.5
 _LEAST_SPREAD = 1e-3
 # Of a normal distribution, the distance of its middle to its 95 % quantile.
 _BAND = 1.645
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A run, as far as the choice of the next one is concerned.
-
-    Args:
-        run: its key.
-        config: its hyperparameters, None where unknown.
-        waits: whether it can be resumed.
-        busy: whether somebody works on it.
-        low, median, high: of what its end is believed to be, as in `Verdict`; the value itself
-            where it has finished. NaN where nothing is known: it has no record yet, or `diverged`.
-        secured: what it has reached or will hardly fall short of; None where that counts for
-            nothing.
-        progress: the share of the run that has been observed.
-        diverged: whether its training broke down.
-    """
-
-    run: Hashable
-    config: Config | None
-    waits: bool
-    busy: bool
-    low: float
-    median: float
-    high: float
-    secured: float | None
-    progress: float
-    diverged: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +84,7 @@ def propose(
     """What a free worker should do next.
 
     Args:
-        contenders: all runs that have not failed, those that others work on among them.
+        contenders: all runs, those that others work on among them.
         candidates: configurations that could be started.
         goal: "maximize" or "minimize".
         startup: runs that begin with a random candidate before any is chosen.
@@ -125,10 +99,11 @@ def propose(
     if not (candidates or waiting):
         return None
     view = _View.of(contenders, goal)
-    if candidates and (view is None or len(contenders) < startup):
+    begun = sum(not contender.failed for contender in contenders)
+    if candidates and (view is None or begun < startup):
         config = candidates[int(generator.integers(len(candidates)))]
-        words = f"run {len(contenders) + 1} of {startup} that begin at random"
-        return Proposal("start", words if len(contenders) < startup else _UNKNOWN, config)
+        words = f"run {begun + 1} of {startup} that begin at random"
+        return Proposal("start", words if begun < startup else _UNKNOWN, config)
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)
     with BlasThreads(1):
@@ -207,6 +182,65 @@ class _View:
         }
 
 
+@dataclass(frozen=True)
+class _Learned:
+    """What all runs together say of each, and of the candidates.
+
+    Args:
+        known: (n,) the runs that something is known of, as far as they are looked at.
+        means, spreads: (n,) of their ends, on the scale of `_View`.
+        unheard: the best that is expected of runs which have reported nothing yet, -infinity
+            without such.
+        surrogate: what configurations would reach, those runs taken for done.
+        asked: (m, d) the candidates.
+        tried: (m,) whether they were tried before: a run that is made again hardly ends elsewhere.
+    """
+
+    known: list[Contender]
+    means: Array
+    spreads: Array
+    unheard: float
+    surrogate: Surrogate
+    asked: Array
+    tried: NDArray[np.bool_]
+
+    @staticmethod
+    def of(
+        view: _View,
+        contenders: Sequence[Contender],
+        candidates: Sequence[Config],
+        space: Space | None,
+    ) -> _Learned:
+        known = _relevant(view, [each for each in contenders if _tells(each)])
+        unheard = [each for each in contenders if not _tells(each) and each.config is not None]
+        whole = [contender.config or {} for contender in (*known, *unheard)]
+        # What no candidate says cannot tell candidates apart.
+        names = {name for candidate in candidates for name in candidate}
+        configs = [
+            {name: each[name] for name in each if name in names} if candidates else each
+            for each in whole
+        ]
+        settings = encode([*configs, *candidates], space)
+        taught, others, asked = np.split(settings, [len(known), len(configs)])
+        evidence = _evidence(view, known, taught)
+        parameters = fit(evidence)
+        surrogate = Surrogate(evidence, parameters)
+        means, spreads = surrogate.runs()
+        says_less = configs != whole or names - {name for each in whole for name in each}
+        if says_less and any(contender.waits for contender in known):
+            # It does tell runs apart; what is believed of them must not hang on who is a candidate.
+            alone = _evidence(view, known, encode(whole, space)[: len(known)])
+            means, spreads = Surrogate(alone, fit(alone)).runs()
+        expected = -math.inf
+        if unheard:
+            believed = surrogate.at(others)[0]
+            expected = float(believed.max())
+            surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
+        made = {row.tobytes() for row in settings[: len(configs)]}
+        tried = np.array([row.tobytes() in made for row in asked], dtype=np.bool_)
+        return _Learned(known, means, spreads, expected, surrogate, asked, tried)
+
+
 def _weigh(
     view: _View,
     contenders: Sequence[Contender],
@@ -218,33 +252,12 @@ def _weigh(
 
     None where no run waits and all candidates were tried before.
     """
-    known = _relevant(view, [each for each in contenders if _tells(each)])
-    unheard = [each for each in contenders if not _tells(each) and each.config is not None]
-    whole = [contender.config or {} for contender in (*known, *unheard)]
-    # What no candidate says cannot tell candidates apart.
-    names = {name for candidate in candidates for name in candidate}
-    configs = [
-        {name: each[name] for name in each if name in names} if candidates else each
-        for each in whole
-    ]
-    settings = encode([*configs, *candidates], space)
-    taught, asked = settings[: len(known)], settings[len(known) + len(unheard) :]
-    evidence = _evidence(view, known, taught)
-    parameters = fit(evidence)
-    surrogate = Surrogate(evidence, parameters)
-    means, spreads = surrogate.runs()
+    learned = _Learned.of(view, contenders, candidates, space)
+    known, means, spreads = learned.known, learned.means, learned.spreads
     waits = np.array([contender.waits for contender in known])
-    if waits.any() and (configs != whole or names - {name for each in whole for name in each}):
-        # It does tell runs apart; what is believed of them must not hang on who is a candidate.
-        alone = _evidence(view, known, encode(whole, space)[: len(known)])
-        means, spreads = Surrogate(alone, fit(alone)).runs()
     # What others work on is taken for done: it is to be improved on, not to be done again.
-    best = max([view.best, *means[[contender.busy for contender in known]].tolist()])
-    if unheard:
-        others = settings[len(known) : len(known) + len(unheard)]
-        believed = surrogate.at(others)[0]
-        best = max(best, float(believed.max()))
-        surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
+    busy = [contender.busy for contender in known]
+    best = max([view.best, learned.unheard, *means[busy].tolist()])
     # For as little as will do late in a search nothing is begun, where nothing can go on.
     can_go_on = any(each.waits for each in contenders)
     smallest = _smallest(sum(each.progress for each in contenders) if can_go_on else 0.0)
@@ -254,29 +267,43 @@ def _weigh(
     likeliest = chances.max(initial=-1.0)
     what = f"the highest of {int(waits.sum())} runs that wait"
     if any(each.busy for each in contenders) and generator.uniform() > smallest / _SMALLEST[0]:
-        promising = waits & (_beyond(means, spreads, view.best + _SMALLEST[1]) >= _MAY)
-        if promising.any():
-            hopes = view.within(known, means) + _HOPE * generator.uniform() * spreads
-            resumed = int(np.where(promising, hopes, -np.inf).argmax())
-            what = f"the most promising of {int(waits.sum())} runs that wait"
+        promising = _most_promising(view, learned, waits, generator)
+        if promising is not None:
+            resumed, what = promising, f"the most promising of {int(waits.sum())} runs that wait"
     if candidates:
-        means_asked, spreads_asked = surrogate.at(asked)
-        chances_asked = _beyond(means_asked, spreads_asked, target)
-        # A run that is made again hardly ends elsewhere.
-        tried = {row.tobytes() for row in settings[: len(configs)]}
-        chances_asked[[row.tobytes() in tried for row in asked]] = -1.0
-        started = int(chances_asked.argmax())
-        if resumed is None and chances_asked[started] < 0:
+        means_asked, spreads_asked = learned.surrogate.at(learned.asked)
+        chances_asked = np.where(learned.tried, -1.0, _beyond(means_asked, spreads_asked, target))
+        begun = int(chances_asked.argmax())
+        if resumed is None and chances_asked[begun] < 0:
             return None
-        if resumed is None or chances_asked[started] > likeliest:
+        if resumed is None or chances_asked[begun] > likeliest:
             words = f"the highest of {len(candidates)} configurations"
-            told = view.told(means_asked[started], chances_asked[started], target, words)
-            return Proposal("start", config=candidates[started], **told)
+            told = view.told(means_asked[begun], chances_asked[begun], target, words)
+            return Proposal("start", config=candidates[begun], **told)
     if resumed is None:
         waiting = next(contender for contender in contenders if contender.waits)
         return Proposal("resume", _UNKNOWN, run=waiting.run)
     told = view.told(means[resumed], chances[resumed], target, what)
     return Proposal("resume", run=known[resumed].run, **told)
+
+
+def _most_promising(
+    view: _View, learned: _Learned, waits: NDArray[np.bool_], generator: np.random.Generator
+) -> int | None:
+    """The waiting run that goes on where others are at work: the one believed to end best.
+
+    Within the band of its own forecast, and with up to so many standard deviations to its credit,
+    drawn at random.
+
+    Returns:
+        its place among the runs known; None where none may beat the best at all.
+    """
+    means, spreads = learned.means, learned.spreads
+    may = waits & (_beyond(means, spreads, view.best + _SMALLEST[1]) >= _MAY)
+    if not may.any():
+        return None
+    hopes = view.within(learned.known, means) + _HOPE * generator.uniform() * spreads
+    return int(np.where(may, hopes, -np.inf).argmax())
 
 
 def _smallest(spent: float) -> float:
@@ -290,7 +317,7 @@ def _smallest(spent: float) -> float:
 
 
 def _tells(contender: Contender) -> bool:
-    return contender.diverged or math.isfinite(contender.median)
+    return contender.diverged or contender.failed or math.isfinite(contender.median)
 
 
 def _relevant(view: _View, known: list[Contender]) -> list[Contender]:
@@ -316,6 +343,9 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
     # Forecasts are skewed: a run hardly falls below what it has shown, and may be far better. The
     # others pull each towards the middle one, which it resists by its spread on that side.
     spreads = np.where(median > 0, median - low, high - median) / _BAND
+    failed = np.array([contender.failed for contender in known])
+    median = np.where(failed, -_FAILED, median)
+    spreads = np.where(failed, _FAILED, spreads)
     progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
     return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
 

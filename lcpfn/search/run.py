@@ -103,6 +103,14 @@ class Run:
         values = [value for _, value in self.usable]
         return (max if self._goal == "maximize" else min)(values) if values else None
 
+    @property
+    def kept(self) -> float | None:
+        """Its best record, where that is kept whatever comes later; None where the last one counts.
+
+        None before the first usable record, too.
+        """
+        return self.best if self._of == "best" else None
+
     @cached_property
     def worths(self) -> tuple[list[float], list[float]]:
         """Steps of all but the missing records, and what the run was worth at each."""

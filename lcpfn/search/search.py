@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -21,22 +20,22 @@ from lcpfn.forecast.bounds import (
     guess_from_extremes,
 )
 from lcpfn.forecast.curve import read_horizon
-from lcpfn.forecast.peer import newest
 from lcpfn.forecast.schedule import check_schedule, shifted
 from lcpfn.search.company import Companion
 from lcpfn.search.configurations import read_config
+from lcpfn.search.contender import Contender, broke_down
 from lcpfn.search.divergence import usable
 from lcpfn.search.forecasts import Forecaster, HearingForecaster, ModelForecaster, Question
-from lcpfn.search.lengths import Length, Lengths, same_share
+from lcpfn.search.lengths import Length, Lengths
 from lcpfn.search.notices import Notices
 from lcpfn.search.outlook import Outlook
-from lcpfn.search.proposals import Contender, Proposal, propose
+from lcpfn.search.proposals import Proposal, propose
 from lcpfn.search.ranking import Ranking
 from lcpfn.search.rule import Decision, FinalForecast
 from lcpfn.search.run import Belief, Fate, Record, Run, read_rates
 from lcpfn.search.settings import SearchSettings
 from lcpfn.search.spaces import Space
-from lcpfn.search.standing import share_better
+from lcpfn.search.standing import Standings, standings
 from lcpfn.search.verdict import Verdict
 from lcpfn.weights import read_card
 
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 
 
 _BAND = (0.05, 0.5, 0.95)
-_NOTHING = Belief((), math.nan)
 # Of the runs that were stopped so many are judged again.
 _REMEMBERED = 50
 
@@ -203,7 +201,8 @@ class Search:
 
         Args:
             run: the run's key.
-            fate: "finished", "stopped" (given up, by whomever) or "failed" (forgotten).
+            fate: "finished", "stopped" (given up, by whomever) or "failed" (forgotten, but that its
+                configuration is hardly chosen again).
             value: what the objective made of the run, by which finished ones are ranked; default
                 its own final value. It stands in for that where there is none.
             counts: whether it can be the one to beat.
@@ -664,7 +663,7 @@ class Search:
     def _contenders(self) -> list[Contender]:
         found = []
         for run, known in self._runs.items():
-            if known.state == "failed":
+            if known.state == "failed" and known.config is None:
                 continue
             contender = self._settled.get(run)
             if contender is None:
@@ -675,33 +674,13 @@ class Search:
         return found
 
     def _contender(self, run: Hashable, known: Run) -> Contender:
-        """A run, as far as the choice of the next one is concerned."""
-        broken = (known.trouble is not None and known.value is None) or not known.counts
-        belief = (None if broken else self._believed_end(run, known)) or _NOTHING
         length = self._lengths.of(known)
         progress = 0.0
         if length is not None and known.steps:
             progress = (known.last + self.shift) / length
-        return Contender(
-            run,
-            known.config,
-            waits=known.state == "paused" and not broken,
-            busy=known.state == "live",
-            low=belief.low,
-            median=belief.median,
-            high=belief.high,
-            secured=self._secured(known, belief),
-            progress=1.0 if known.state == "finished" else progress,
-            diverged=broken,
-        )
-
-    def _secured(self, known: Run, belief: Belief) -> float | None:
-        """What a run has reached or will hardly fall short of; None where that is for nothing."""
-        if not known.counts:
-            return None
-        if known.state != "stopped" and not math.isnan(belief.low):
-            return belief.low
-        return known.best if self.settings.of == "best" else None
+        silent = known.state == "failed" or broke_down(known)
+        belief = None if silent else self._believed_end(run, known)
+        return Contender.of(run, known, belief, progress)
 
     def _believed_end(self, run: Hashable, known: Run) -> Belief | None:
         """What is believed of the end of a run; what of one that has ended is settled."""
@@ -757,50 +736,15 @@ class Search:
         shift = self.shift
         return [(step + shift, value) for step, value in known.usable]
 
-    def _places(self, run: Hashable, known: Run, length: float) -> Callable[[int], float | None]:
-        """What gives the standing of a run after its first records, for a number of them."""
-        settings, shift = self.settings, self.shift
+    def _places(self, run: Hashable, known: Run, length: float) -> Standings:
+        """Where a run stands after its first records, by their number."""
 
-        @cache
-        def after(count: int) -> float | None:
-            if not (count and settings.peers):
-                return None
-            at = known.usable[count - 1][0] + shift
-            worth = newest(*known.worths, at - shift)
-            if worth is None:
-                return None
-            latest = islice(reversed(self._ended.values()), settings.peers)
-            others = [peer for peer in latest if peer is not known]
-            others += [peer for other, peer in self._under_way.items() if other != run]
-            pairs = []
-            for peer in others:
-                place, other = self._met(peer, at, length)
-                own = worth if place == at else newest(*known.worths, place - shift)
-                if other is not None and own is not None:
-                    pairs.append((own, other))
-            return share_better(pairs, self.goal)
+        def others() -> Iterator[Run]:
+            latest = islice(reversed(self._ended.values()), self.settings.peers)
+            yield from (peer for peer in latest if peer is not known)
+            yield from (peer for other, peer in self._under_way.items() if other != run)
 
-        return after
-
-    def _met(self, peer: Run, place: float, length: float) -> tuple[float, float | None]:
-        """Where in a run of some length it can be compared with a peer, and what that was worth.
-
-        At the place asked for, or where the peer is a little behind, at its newest record. Worth
-        NaN, worse than any, where it had been stopped; None where nobody can tell.
-        """
-        other, shift = self._lengths.of(peer), self.shift
-        if other is None:
-            return place, None
-        there = same_share(place, length, other)
-        steps, worths = peer.worths
-        if peer.state == "finished" or (steps and there - shift <= steps[-1]):
-            return place, newest(steps, worths, there - shift)
-        if peer.state == "stopped":
-            reach = self.settings.counts_on * (peer.last + shift)
-            return place, math.nan if there <= reach else None
-        if not steps or steps[-1] + shift < (1 - self.settings.lag) * there:
-            return place, None
-        return same_share(steps[-1] + shift, other, length), worths[-1]
+        return standings(known, length, others, self._lengths, self.settings, self.goal)
 
     def _bounds(self, known: Run) -> BoundsLike:
         """The bounds, unless records show that they are wrong."""

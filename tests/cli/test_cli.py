@@ -436,6 +436,14 @@ class TestShouldStop:
         assert result.exit_code == 0
         assert "the run is complete" in result.stdout
 
+    @pytest.mark.parametrize("command", ["should-stop", "extrapolate"])
+    def test_a_share_and_percents_are_not_compared(self, tmp_path: Path, command: str) -> None:
+        log = tmp_path / "log.csv"
+        log.write_text("val_acc\n0.21\n0.42\n0.55\n0.61\n0.64\n")
+        asked = (command, log, "-n", "50", "--best")
+        assert "Write 0.846" in complaint(*asked, "84.6")
+        assert answer(*asked, "84.6", "--bounds", "0,100")["best"] == 84.6
+
     def test_the_best_run_and_peers_tell_what_the_metric_may_reach(self, tmp_path: Path) -> None:
         log, peer = tmp_path / "reward.csv", tmp_path / "peer.csv"
         log.write_text("reward\n11\n34\n67\n97.6\n")
@@ -514,6 +522,30 @@ class TestShouldStop:
         ended = run.read_text() + late.split("\n", 2)[2]
         run.write_text(ended)
         assert answer(*asked, *peers)["standing"] == 0.5
+
+    def test_a_loss_that_is_to_be_maximized_is_doubted(self, tmp_path: Path) -> None:
+        log = tmp_path / "log.csv"
+        log.write_text("value\n2.3\n1.4\n1.1\n0.95\n0.9\n")
+        doubted = call("extrapolate", log, "-n", "20", "--goal", "maximize").stderr
+        assert doubted.count("falls as a loss does") == 1 and "Warning" not in doubted
+        assert not call("extrapolate", log, "-n", "20", "--goal", "minimize").stderr.count("falls")
+
+    def test_an_export_without_the_steps_of_the_run(self, tmp_path: Path) -> None:
+        run, export = tmp_path / "run.csv", tmp_path / "export.csv"
+        run.write_text("epoch,val_loss\n" + "".join(f"{at},{2 - 0.1 * at}\n" for at in range(6)))
+        asked = ("extrapolate", run, "-m", "val_loss", "-n", "20", "--peer", export)
+        rows = [f'"{{}}","{1.9 - 0.09 * at}","{1.8 - 0.08 * at}"' for at in range(9)]
+        head = '"Step","calm-sun-1 - val_loss","brave-sea-2 - val_loss"'
+        text = "\n".join([head, *(row.format(at) for at, row in enumerate(rows)), ""])
+        export.write_text(text)
+        assert answer(*asked)["peers"] == 2
+        assert "steps are counted in Step, for want of epoch" in call(*asked).stderr
+        # Two steps of the export are not one epoch.
+        text = "\n".join([head, *(row.format(2.1 * at) for at, row in enumerate(rows)), ""])
+        export.write_text(text)
+        assert "Step, 2.1 at a time, but those of the run in epoch, 1 at a time" in complaint(
+            *asked
+        )
 
     def test_peers_that_cannot_be_read(self, lightning: Path, tmp_path: Path) -> None:
         hopeless = ("should-stop", lightning, *LOSS, "--best", "0.05", "--peer")

@@ -291,7 +291,7 @@ class TestOnce:
         [
             (["nowhere"], "nowhere does not exist: name a folder of runs, or a log"),
             ([".", "--every", "0"], "--every is 0"),
-            ([".", "--idle", "-1"], "idle is -60"),
+            ([".", "--idle", "-1"], "--idle is -1, but must be a positive number of minutes"),
             ([".", "--horizon", "-5"], "horizon is -5"),
             ([".", "--threshold", "2"], "threshold is 2"),
             ([".", "--on-stop", "kill"], "must have {run} in it"),
@@ -303,6 +303,21 @@ class TestOnce:
         result = call("watch", *arguments, "--once")
         assert result.exit_code == 2
         assert words in result.stderr and len(result.stderr.splitlines()) == 1
+
+    def test_long_names_cut_nothing_off(self, tmp_path: Path) -> None:
+        for index, level in enumerate((0.3, 0.5, 0.7)):
+            write(tmp_path / "2026-03-01" / "10-00-00" / str(index) / "train.csv", level, 20)
+        shown = call("watch", tmp_path, *ASKED, "--once").stdout
+        for answer in watched(tmp_path, *ASKED).values():
+            for word in answer["reason"].split():
+                assert word in shown
+
+    def test_a_best_value_in_percent_stops_no_run(self, tmp_path: Path) -> None:
+        shares = "".join(f"{at},{1 - 0.9**at}\n" for at in range(1, 20))
+        (tmp_path / "run.csv").write_text(f"epoch,val_acc\n{shares}")
+        result = call("watch", tmp_path, "-m", "val_acc", "-n", "40", "--best", "95", "--once")
+        assert "Write 0.95" in result.stderr
+        assert "stop" not in result.stdout
 
 
 class TestOnStop:

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from experiments import early_stopping, rule_choice
-from experiments.early_stopping import main, mean_and_error
+from experiments.early_stopping import main, over_sets
 from experiments.replay import Outcome
 from tests.recorded_curves import accuracies, losses
 
@@ -102,9 +102,9 @@ def test_standard_errors_are_over_data_sets() -> None:
         {"method": [Outcome(0.1, regret, True, 1.0, 1.0), Outcome(0.3, regret, False, 1.0, 1.0)]}
         for regret in (0.0, 0.2)
     ]
-    assert mean_and_error(sets, "method", "epochs") == (pytest.approx(0.2), pytest.approx(0.0))
-    assert mean_and_error(sets, "method", "regret") == (pytest.approx(0.1), pytest.approx(0.1))
-    assert mean_and_error(sets, "method", "kept")[0] == 0.5
+    assert over_sets(sets, "method", "epochs") == (pytest.approx(0.2), pytest.approx(0.0))
+    assert over_sets(sets, "method", "regret") == (pytest.approx(0.1), pytest.approx(0.1))
+    assert over_sets(sets, "method", "kept")[0] == 0.5
 
 
 def one_set(**points: tuple[float, float]) -> list[early_stopping.Scores]:

@@ -177,6 +177,15 @@ def test_the_script_compares_methods(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "figure.png").exists() and "ASHA" in (tmp_path / "it.md").read_text()
 
 
+def test_more_workers_are_compared_with_the_fewest_over_data_sets():
+    one = {"a": {"ASHA": [[0.2, 5.0], [0.4, 5.0]]}, "b": {"ASHA": [[0.1, 5.0], [0.1, 5.0]]}}
+    eight = {"a": {"ASHA": [[0.4, 9.0], [0.4, 9.0]]}, "b": {"ASHA": [[0.1, 9.0], [0.2, 9.0]]}}
+    told = search_anytime.widths_table("more", {8: eight, 1: one}, [120])
+    cells = [list(column.cells) for column in told.columns]
+    # .4 and .15 for .3 and .1.
+    assert cells == [["ASHA"], ["8 for 1"], ["+38%, 0.075 ± 0.025"]]
+
+
 def test_a_study_ends_with_its_epochs():
     make = sampler_seeds.methods()["TPE, Median"]
     value, best, trials, _ = sampler_seeds.search("wine", make, 0, 60)

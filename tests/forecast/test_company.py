@@ -235,6 +235,11 @@ def test_what_is_no_peer_is_named(model):
         model.extrapolate(RUN, **KEYWORDS, peers=peers(), config=3)
 
 
+def test_one_peer_comes_in_a_list(model):
+    with pytest.raises(lcpfn.InputError, match="a list of one"):
+        model.extrapolate(RUN, **KEYWORDS, peers=peers()[0])
+
+
 def test_peers_that_say_nothing_change_nothing(model):
     empty = [lcpfn.Peer([], [], True), lcpfn.Peer([1.0], [np.nan], True)]
     post = model.extrapolate(RUN, **KEYWORDS, peers=empty)

@@ -66,6 +66,29 @@ def test_a_diverged_record_lies_far_beyond_all_before_it(goal: str, infinite: fl
     assert curve.first(3).recorded.tolist() == observed[:3]
 
 
+@pytest.mark.parametrize(
+    ("observed", "goal", "bounds"),
+    [
+        ([0.5, 0.7, 0.6, -math.inf], "maximize", (None, 0.7)),
+        ([0.5, -0.7, -0.6, math.inf, math.inf], "minimize", (-0.7, None)),
+        ([0.5, 0.7, math.inf], "minimize", (0.0, None)),
+        ([-math.inf], "maximize", (None, None)),
+    ],
+)
+def test_a_run_that_has_diverged_does_not_return(
+    observed: list[float], goal: str, bounds: tuple[float | None, float | None]
+) -> None:
+    curve = read_curve(observed, None, 10, goal, "auto")
+    assert curve.bounds == bounds
+    assert curve.first(len(observed)).bounds == bounds
+    finite = [value for value in observed if math.isfinite(value)]
+    before = curve.first(len(finite)) if finite else curve
+    assert not finite or before.bounds == read_curve(finite, None, 10, goal, "auto").bounds
+    # A value to beat that lies beyond is one to be compared with.
+    low, high = curve.allowing(5.0 if goal == "maximize" else -5.0).bounds
+    assert (high is None or high >= 5) if goal == "maximize" else (low is None or low <= -5)
+
+
 @pytest.mark.parametrize(("goal", "infinite"), [("minimize", math.inf), ("maximize", -math.inf)])
 def test_a_record_that_the_run_recovered_from_is_missing(goal: str, infinite: float) -> None:
     curve = read_curve([infinite, 0.5, infinite, 0.7, math.nan, 0.6], None, 10, goal, "auto")
@@ -146,3 +169,15 @@ def test_bad_queries(query: list[object], message: str) -> None:
     curve = read_curve([0.1, 0.2, 0.3], None, 10, "maximize", "auto")
     with pytest.raises(InputError, match=message):
         read_query(query, curve)  # type: ignore[arg-type]
+
+
+def test_tensors_are_values() -> None:
+    torch = pytest.importorskip("torch")
+    numbers = [0.25, 0.5, 0.75]
+    tensors = [
+        torch.tensor(numbers, requires_grad=True),
+        torch.tensor(numbers, dtype=torch.bfloat16),
+        [torch.tensor(number, requires_grad=True) * 1 for number in numbers],
+    ]
+    for values in tensors:
+        assert read_curve(values, None, 10, "maximize", "auto").values.tolist() == numbers

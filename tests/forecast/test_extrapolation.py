@@ -52,6 +52,11 @@ def test_trajectories_are_joint(post: lcpfn.Extrapolation) -> None:
     assert late[np.triu_indices(12, 1)].mean() > 0.3
 
 
+def test_a_seed_is_no_generator(post: lcpfn.Extrapolation) -> None:
+    with pytest.raises(lcpfn.InputError, match=r"generator is 3, .*default_rng"):
+        post.sample(2, generator=3)  # type: ignore[arg-type]
+
+
 def test_trajectories_take_torch_and_numpy_generators(post: lcpfn.Extrapolation) -> None:
     torch = pytest.importorskip("torch")
     for make in (lambda: torch.Generator().manual_seed(3), lambda: np.random.default_rng(3)):

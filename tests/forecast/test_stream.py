@@ -114,6 +114,7 @@ def test_only_a_new_stream_starts(model: lcpfn.LCPFN) -> None:
         stream.start([0.1])
 
 
+@pytest.mark.filterwarnings("ignore::lcpfn.errors.GoalWarning")
 @pytest.mark.parametrize(("goal", "infinite"), [("minimize", math.inf), ("maximize", -math.inf)])
 def test_a_run_that_recovers_is_forecast_as_if_the_record_were_missing(
     model: lcpfn.LCPFN, goal: str, infinite: float

@@ -137,6 +137,7 @@ VALUES: dict[str, list[float]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::lcpfn.errors.GoalWarning")
 @pytest.mark.parametrize(("goal", "bounds"), [("maximize", None), ("minimize", "auto")])
 @pytest.mark.parametrize("name", VALUES)
 def test_wild_values(model: LCPFN, name: str, goal: str, bounds: Any):

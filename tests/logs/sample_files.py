@@ -82,6 +82,7 @@ SAMPLES = (
     Sample("savetxt_bare.txt", every(10), "column 2", "column 1", None, goal=None),
     Sample("catboost_learn_error.tsv", FROM_0, "RMSE", "iter", "rmse"),
     Sample("fastai.txt", FROM_0, "valid_loss"),
+    Sample("skorch.txt", FROM_1, "valid_loss"),
     Sample("spacy.txt", every(200, 0), "LOSS NER", "#", "loss ner", tuple(100 * x for x in LOSSES)),
     Sample("gradient_boosting.txt", every(10), "Train Loss", "Iter", "train_loss"),
     Sample("wandb_export.csv", every(50), "val_loss", "Step"),
@@ -121,6 +122,9 @@ SAMPLES = (
         "top1",
         tuple(100 * x for x in ACCURACIES),
         goal="maximize",
+    ),
+    Sample(
+        "llama_factory.jsonl", every(80), "eval_loss", "current_steps", horizon=1200, rates=True
     ),
     Sample("ray_result.json", FROM_1, "val_loss", "training_iteration", rates=True),
     Sample("deit_log.txt", FROM_0, "test_loss", rates=True),
@@ -169,7 +173,7 @@ SAMPLES = (
     ),
     Sample("timm.log", FROM_0, "test/Loss", rates=True),
     Sample("pytorch_mnist.log", FROM_1, "test/Average loss"),
-    Sample("transfer_tutorial.log", FROM_0, "val Loss", horizon=24),
+    Sample("transfer_tutorial.log", FROM_0, "val Loss", horizon=25),
     Sample("espnet.log", FROM_1, "valid/loss"),
     Sample("darknet.log", every(100), "avg loss", "iteration", "avg loss", rates=True),
     Sample("xgboost.log", every(10, 0), "eval-rmse", "iteration", "rmse eval"),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lcpfn.errors import InputError
+from lcpfn.logs.follow import Follower
 from lcpfn.logs.run import read_run, read_runs
 from tests.logs.sample_files import FOLDER, LOSSES
 
@@ -147,3 +151,45 @@ class TestSeveralRuns:
     def test_extremes_are_no_metrics(self) -> None:
         with pytest.raises(InputError, match="its columns are Step, val_loss"):
             read_run(self.EXPORT, "val_loss__MAX")
+
+
+class TestZeroBytes:
+    """A crash leaves blocks of them; a log that was cut off under its writer begins with one."""
+
+    TEXT = b"".join(b"epoch %d val_loss %.1f\n" % (at, 9 - at) for at in range(1, 7))
+
+    @pytest.mark.parametrize("place", [0, 44, len(TEXT)])
+    def test_blocks_are_passed_over(self, tmp_path: Path, place: int) -> None:
+        path = tmp_path / "train.log"
+        path.write_bytes(self.TEXT[:place] + bytes(4096) + self.TEXT[place:])
+        log = read_run(path, "val_loss")
+        assert log.values.tolist() == [8, 7, 6, 5, 4, 3]
+        assert any("zero bytes" in note for note in log.notes)
+
+    def test_while_it_grows(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.log"
+        follower = Follower(path)
+        lines = [b"epoch %d val_loss %.1f\n" % (at, 900 - at) for at in range(1, 801)]
+        counts = []
+        for text in (b"".join(lines[:600]), bytes(64), b"".join(lines[600:])):
+            with path.open("ab") as file:
+                file.write(text)
+            follower.update()
+            counts.append(len(follower.runs("val_loss")[0].values))
+        assert counts == [600, 600, 800]
+
+    def test_others_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "weights.bin"
+        path.write_bytes(b"epoch\0val_loss\0" * 20)
+        assert "zero bytes" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("compress", "command"), [(bz2.compress, "bzcat"), (lzma.compress, "xzcat")]
+)
+def test_other_archives_say_how_to_read_them(
+    tmp_path: Path, compress: Callable[[bytes], bytes], command: str
+) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(compress(b"epoch,val_loss\n1,0.5\n"))
+    assert f"{command} FILE | lcpfn" in refusal(path)

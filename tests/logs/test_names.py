@@ -13,14 +13,15 @@ LOWER = """
 loss val_loss train/loss_cls eval_loss error val_err error_rate merror rmse val_rmse MAE mse
 mean_squared_error perplexity ppl lm_loss_PPL nll neg_log_likelihood negative_log_likelihood wer
 CER fid logloss binary_logloss cross_entropy val/CrossEntropy bits_per_byte kl_divergence RMSE
-test/RMSE policy_gradient_loss regret accuracy_loss
+test/RMSE policy_gradient_loss regret accuracy_loss fid_score brier_score FID/score wer_score
+perplexity_score crps val_mase mpjpe
 """
 HIGHER = """
 accuracy val_acc eval_accuracy top1 accuracy/top1 Acc@1 metrics/mAP50(B) mAP_0.5 bbox/AP50 auc
 val_auc roc_auc aucpr f1 f1_score eval_f1 bleu sacrebleu rougeL mIoU IoU dice r2 pearson ndcg@10
 reward ep_rew_mean rollout/ep_rew_mean episode_reward_mean mean_return win_rate success_rate
 psnr ssim log_likelihood elbo precision recall exact_match neg_mean_squared_error
-explained_variance
+explained_variance f1_score score val_score nDCG@10 Top-1 Prec@1 top@5 cosine_similarity si_sdr
 """
 UNCLEAR = ("value", "x", "column 2", "epoch", "length", "grad_norm", "output")
 

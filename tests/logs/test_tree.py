@@ -74,6 +74,8 @@ def test_what_is_no_log_is_passed_over(tmp_path: Path) -> None:
         ".git/log.csv",
         "node_modules/a.json",
         "tokenizer.json",
+        "wandb/run-1/files/wandb-summary.json",
+        "wandb/run-1/logs/debug-internal.log",
         "model.pt",
         "run.log.1",
         "run.json.tmp",

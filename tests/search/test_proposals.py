@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import lcpfn
-from lcpfn.search.proposals import Contender, Proposal, propose
+from lcpfn.search.contender import Contender
+from lcpfn.search.proposals import Proposal, propose
 
 GENERATOR = np.random.default_rng(0)
 
@@ -329,6 +331,49 @@ def test_what_a_search_knows_of_its_runs_decides():
     assert search.propose().run == "bad"
     search.end("bad", "failed")
     assert search.propose() is None
+
+
+def searched_where_some_fail(fails: Callable[[float], bool]) -> list[float]:
+    """Sizes that a search of two numbers, of which one decides, has tried after its first runs."""
+    generator = np.random.default_rng(0)
+    search = lcpfn.Search(goal="maximize", horizon=20, startup=6)
+    sizes = []
+    for run in range(30):
+        drawn = generator.uniform(0, 1, (60, 2)).tolist()
+        proposal = search.propose([{"rate": rate, "size": size} for rate, size in drawn])
+        assert proposal is not None and proposal.config is not None
+        search.describe(run, proposal.config)
+        sizes.append(proposal.config["size"])
+        if fails(proposal.config["size"]):
+            search.end(run, "failed")
+            continue
+        for epoch in range(1, 21):
+            end = 0.9 - (proposal.config["rate"] - 0.3) ** 2
+            search.observe(run, epoch, end * (1 - 0.8**epoch))
+        search.end(run, "finished")
+    return sizes[12:]
+
+
+def test_a_search_keeps_away_from_where_runs_fail():
+    tried = searched_where_some_fail(lambda size: size > 0.6)
+    assert sum(size > 0.6 for size in tried) <= 4
+
+
+def test_runs_that_fail_do_not_count_as_begun_and_are_not_made_again():
+    search = lcpfn.Search(goal="maximize", horizon=20, startup=2)
+    for run in range(5):
+        search.describe(run, {"rate": run})
+        search.end(run, "failed")
+    proposal = search.propose([{"rate": 7}])
+    assert proposal is not None and proposal.reason == "run 1 of 2 that begin at random"
+    for run in (7, 8):
+        search.describe(run, {"rate": run})
+        for epoch in range(1, 21):
+            search.observe(run, epoch, 0.1 * run * (1 - 0.8**epoch))
+        search.end(run, "finished")
+    assert search.propose([{"rate": 3}]) is None
+    proposal = search.propose([{"rate": 3}, {"rate": 9}])
+    assert proposal is not None and proposal.config == {"rate": 9}
 
 
 def test_a_passing_record_is_to_be_beaten_where_the_best_one_counts():

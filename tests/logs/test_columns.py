@@ -1,0 +1,154 @@
+"""Which column is meant, in tables that have several that could be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lcpfn.errors import InputError
+from lcpfn.logs.run import RunLog, read_run
+
+LOSSES = [1.93, 1.42, 1.19, 1.06, 0.97, 0.92]
+
+
+def read_records(
+    folder: Path, records: list[dict[str, object]], metric: str, horizon: float | None = None
+) -> RunLog:
+    path = folder / "log.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return read_run(path, metric, None, horizon)
+
+
+def llama_factory() -> list[dict[str, object]]:
+    return [
+        {
+            "current_steps": 80 * number,
+            "total_steps": 1200,
+            "eval_loss": loss,
+            "epoch": number / 5,
+            "percentage": 100 * 80 * number / 1200,
+        }
+        for number, loss in enumerate(LOSSES, start=1)
+    ]
+
+
+@pytest.mark.parametrize("horizon", [None, 1200])
+def test_a_constant_length_of_the_run_counts_no_steps(
+    tmp_path: Path, horizon: float | None
+) -> None:
+    log = read_records(tmp_path, llama_factory(), "eval_loss", horizon)
+    assert log.steps_column == "current_steps"
+    assert log.model_steps.tolist() == [80, 160, 240, 320, 400, 480]
+    assert log.stated_horizon == 1200
+
+
+def test_lists_are_no_metric(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"training_iteration": at, "hist_stats": {"episode_reward": [1, 2]}, "reward_mean": at}
+        for at in range(1, 5)
+    ]
+    assert read_records(tmp_path, records, "reward").metric == "reward_mean"
+
+
+def ultralytics(folder: Path, tasks: str) -> Path:
+    path = folder / "results.csv"
+    names = [f"metrics/{name}({task})" for task in tasks for name in ("mAP50", "mAP50-95")]
+    rows = [
+        ",".join([str(at), *(f"0.{at}{place}" for place, _ in enumerate(names))]) for at in (1, 2)
+    ]
+    path.write_text("\n".join([",".join(["epoch", *names]), *rows, ""]))
+    return path
+
+
+@pytest.mark.parametrize("metric", ["mAP50", "mAP50-95", "map50-95"])
+def test_a_metric_of_boxes_needs_no_mention_of_them(tmp_path: Path, metric: str) -> None:
+    found = read_run(ultralytics(tmp_path, "B"), metric).metric
+    assert found.lower() == f"metrics/{metric.lower()}(b)"
+
+
+def test_boxes_and_masks_must_be_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name one of them"):
+        read_run(ultralytics(tmp_path, "BM"), "mAP50-95")
+
+
+def test_parts_of_a_plot_of_clearml_are_metrics_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "scalars.csv"
+    rows = [
+        f"loss,{part},{at},{loss + shift}"
+        for part, shift in (("train", 0), ("val", 1))
+        for at, loss in enumerate(LOSSES)
+    ]
+    path.write_text("\n".join(["metric,variant,iteration,value", *rows, ""]))
+    log = read_run(path, "val_loss")
+    assert log.values.tolist() == [loss + 1 for loss in LOSSES]
+    with pytest.raises(InputError, match="loss/train, loss/val"):
+        read_run(path, "loss")
+
+
+def test_thousandths_beside_semicolons_are_no_thousands(tmp_path: Path) -> None:
+    path = tmp_path / "verlauf.csv"
+    rows = [f"{at};{1 + loss:.3f}".replace(".", ",") for at, loss in enumerate(LOSSES, start=1)]
+    path.write_text("\n".join(["epoch;val_loss", *rows, ""]))
+    assert read_run(path, "val_loss").values == pytest.approx([1 + loss for loss in LOSSES])
+
+
+def test_the_best_so_far_is_no_record(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"step": at, "val/loss": loss, "best_val_loss": 0.1, "best_reward": 9, "test_reward": at}
+        for at, loss in enumerate(LOSSES, start=1)
+    ]
+    assert read_records(tmp_path, records, "val_loss").metric == "val/loss"
+    assert read_records(tmp_path, records, "reward").metric == "test_reward"
+    assert read_records(tmp_path, records, "best_val_loss").metric == "best_val_loss"
+    assert read_records(tmp_path, records, "best loss").metric == "best_val_loss"
+
+
+def test_epochs_that_are_keys(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    nested = {f"epoch_{at}": {"val": {"loss": loss}} for at, loss in enumerate(LOSSES, start=1)}
+    path.write_text(json.dumps(nested))
+    log = read_run(path, "val_loss")
+    assert (log.values.tolist(), log.steps_column) == (LOSSES, "epoch")
+
+
+@given(order=st.permutations(list(enumerate(LOSSES, start=1))))
+def test_any_order_of_the_records(
+    tmp_path_factory: pytest.TempPathFactory, order: list[tuple[int, float]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "newest_first.csv"
+    path.write_text("epoch,val_loss\n" + "".join(f"{at},{loss}\n" for at, loss in order))
+    log = read_run(path, "val_loss")
+    assert log.values.tolist() == LOSSES
+    assert log.model_steps.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_column_of_numbers_without_a_header_beside_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    rows = [f"2026-03-0{at},{at},{loss}" for at, loss in enumerate(LOSSES, start=1)]
+    path.write_text("\n".join([*rows, ""]))
+    log = read_run(path, "column 3")
+    assert log.values.tolist() == LOSSES
+
+
+def test_percents_with_decimal_commas(tmp_path: Path) -> None:
+    path = tmp_path / "verlauf.csv"
+    path.write_text("epoch;val_acc\n1;27,25 %\n2;43,5 %\n")
+    assert read_run(path, "val_acc").values.tolist() == [27.25, 43.5]
+
+
+def test_a_time_for_a_batch_counts_no_batches(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [{"loss": loss, "ms/batch": 12 + loss} for loss in LOSSES]
+    assert read_records(tmp_path, records, "loss").steps_column is None
+
+
+def test_a_horizon_of_steps_beside_shares_of_an_epoch_is_doubted(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"eval_loss": loss, "epoch": number / 5} for number, loss in enumerate(LOSSES, start=1)
+    ]
+    far = read_records(tmp_path, records, "eval_loss", 1500)
+    assert any("1,250 times the last epoch, 1.2" in note for note in far.notes)
+    assert not read_records(tmp_path, records, "eval_loss", 3).notes
