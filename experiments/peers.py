@@ -47,6 +47,7 @@ from experiments.support.peer_scores import (
     pooled,
     score,
     score_quantiles,
+    together,
 )
 from experiments.support.searches import (
     RecordedSearch,
@@ -62,6 +63,8 @@ from lcpfn.peer_weights import load_peer_network
 
 Array = NDArray[Any]
 COUNTS = (0, 1, 4, 16, 64)
+# Which task peers of others are of decides what they do, so that each run has several draws of it.
+FOREIGN_DRAWS = 4
 _BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 _TAIL = (0.01, 0.02, 0.05, 0.1)
 _RIVALS = {
@@ -129,9 +132,13 @@ def _by_count(
     found: dict[tuple[str, float, int], list[Scored]] = defaultdict(list)
     for table in made:
         others = _others(table, made, alien)
-        for count, case in cases(table, pool, COUNTS, kind, others, runs):
-            answers = corrections(case, pool, _network(table, networks), settings)
-            found[table.family, case.cutoff, count].append(score(case, answers))
+        scored: dict[tuple[float, int], list[Scored]] = defaultdict(list)
+        for draw in range(1 if alien is None else FOREIGN_DRAWS):
+            for count, case in cases(table, pool, COUNTS, kind, others, runs, draw):
+                answers = corrections(case, pool, _network(table, networks), settings)
+                scored[case.cutoff, count].append(score(case, answers))
+        for (cutoff, count), parts in scored.items():
+            found[table.family, cutoff, count].append(together(parts))
     rows = []
     for family in sorted({table.family for table in made}):
         for cutoff in CUTOFFS:

@@ -23,7 +23,14 @@ twice, with the mean of both:
 
     python experiments/train_peers.py train second.safetensors --start first.safetensors ...
     python experiments/train_peers.py train third.safetensors --start second.safetensors ...
-    python experiments/train_peers.py average peers.safetensors third.safetensors other.safetensors
+    python experiments/train_peers.py average mean.safetensors third.safetensors other.safetensors
+
+and at last a gate, that closes where peers are of other tasks, on as many questions with such as
+with peers of the run's own; nothing else of the network changes:
+
+    python experiments/train_peers.py gate peers.safetensors --network mean.safetensors ...
+
+where tables that are told four times are asked about four times as often: recorded ones were.
 
 All that was of a network that also heard a Gaussian process over the peers. It is worth nothing
 beside the lines through near ones, so it is left out, and what the network made of it and the heed
@@ -42,14 +49,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor
 
@@ -57,7 +65,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
-from experiments.support.peer_episodes import Episodes, Pool, draw
+from experiments.support.peer_episodes import Episodes, Mixture, Pool, draw
 from experiments.support.searches import (
     drawn_searches,
     fold_of,
@@ -67,7 +75,16 @@ from experiments.support.searches import (
     save_tables,
 )
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
-from lcpfn.network.peers import PeerConfig, PeerNetwork
+from lcpfn.network.gate import (
+    GATE,
+    KINSHIP,
+    USE,
+    fading,
+    gate_answer,
+    initial_gate,
+    seen_by_gate,
+)
+from lcpfn.network.peers import PeerConfig, PeerNetwork, agreed, mixed
 from lcpfn.peer_weights import load_peer_network, save_peer_network
 from lcpfn.priors.searches import SearchPrior
 
@@ -85,10 +102,21 @@ _WEIGHTS = {
 _BATCHES = (((1, 4), 320, 0.4), ((5, 16), 128, 0.35), ((17, 64), 40, 0.25))
 _WARMUP = 200
 _AVERAGED_OVER = 500
+_WEIGHT_DECAY = 0.2
 # The score in the metric's own unit counts this much beside the density's logarithm.
 _SCORE_WEIGHT = 2.0
 _MOST_SCORE = 5.0
 _FARTHEST = 20.0
+# Of the gate: as often peers of other tasks as of the own, half of them of the same family, as they
+# are recorded. The score counts by this power of the weight that it has above, and beside it the
+# logarithm of the density, and the classifier.
+_FOR_GATE = Mixture(
+    same=0.5, foreign=0.5, related=0.5, biased=0.0, disguised=0.0, finished=0.65, beside=0.2
+)
+_SCORE_POWER, _SURPRISE_WEIGHT, _KINSHIP_WEIGHT = 1.5, 0.3, 0.5
+_LEAST_SCALE = 0.1
+_LARGEST_FINAL = 1e6
+_GATE_BATCH, _GATE_RATE = 384, 3e-3
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
 Tables = Annotated[list[Path], typer.Option(help="made by `tables`; repeatable")]
@@ -142,49 +170,22 @@ def train(
     """Trains on questions about runs of searches and their peers."""
     torch.set_num_threads(1)
     begin = time.process_time()
-    loaded = [load_tables(path) for path in tables]
-    pools = [
-        Pool(
-            [
-                table
-                for table in made
-                if table.family in _WEIGHTS
-                and (table.family == "prior" or fold_of(table) != leave_out)
-            ]
-        )
-        for made in loaded
-    ]
     rng = np.random.default_rng(seed)
-    config, drawn = _begun(start, rng)
-    weights = {name: torch.tensor(weight, requires_grad=True) for name, weight in drawn.items()}
-    average = {name: weight.detach().clone() for name, weight in weights.items()}
-    network = PeerNetwork(config, weights)
-    optimiser = torch.optim.AdamW(weights.values(), rate, betas=(0.9, 0.98), weight_decay=0.2)
-    chances = [chance for _, _, chance in _BATCHES]
-    seen, told = 0, np.zeros(2)
-    for step in range(steps):
-        remaining = 1 - step / steps
-        for group in optimiser.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * remaining)
-        wanted, count, _ = _BATCHES[rng.choice(len(_BATCHES), p=chances)]
-        questions = draw(pools[rng.integers(len(pools))], _WEIGHTS, count, wanted, rng)
-        surprise, score = objective(network, questions)
+    config, weights = _begun(start, rng)
+    fitted = {name: weight for name, weight in weights.items() if name not in GATE}
+
+    pools = _pools(tables, leave_out)
+
+    def loss(tensors: Mapping[str, Tensor]) -> Tensor:
+        questions = _drawn(pools, Mixture(), rng)
+        network = PeerNetwork(config, tensors)
+        log_masses = mixed(*network.heard(*_tensors(questions)))
+        surprise, score = objective(log_masses, questions, questions.foreign)
         counts = 1 + (harm - 1) * torch.from_numpy(questions.foreign).float()
         weighted = score.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
-        loss = (counts * (surprise + _SCORE_WEIGHT * weighted)).mean()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
-        optimiser.step()
-        kept = min(1 - 1 / _AVERAGED_OVER, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for name, mean in average.items():
-                mean.lerp_(weights[name].detach(), 1 - kept)
-        seen += count
-        now = np.array([surprise.mean().item(), score.mean().item()])
-        told = now if step == 0 else 0.99 * told + 0.01 * now
-        if step % 200 == 199:
-            print(f"{step + 1} of {steps}: {told[0]:.3f} nats, score {told[1]:.3f}", flush=True)
+        return counts * (surprise + _SCORE_WEIGHT * weighted)
+
+    trained, seen = _fitted(fitted, loss, Steps(steps, rate))
     stage = {
         "steps": steps,
         "questions": seen,
@@ -196,10 +197,61 @@ def train(
         "processor_seconds": round(time.process_time() - begin),
     }
     before = [] if start is None else _stages(start)
-    card = _card([*before, stage])
     out.parent.mkdir(parents=True, exist_ok=True)
-    trained = PeerNetwork(config, {name: mean.numpy() for name, mean in average.items()})
-    save_peer_network(out, trained, card)
+    network = PeerNetwork(config, {**weights, **trained})
+    save_peer_network(out, network, _card([*before, stage]))
+
+
+@app.command()
+def gate(
+    out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
+    tables: Tables,
+    network: Annotated[Path, typer.Option(help="trained, whose gate is to be")],
+    leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
+    questions: Annotated[int, typer.Option(help="drawn once")] = 450_000,
+    steps: int = 5000,
+    harm: Annotated[
+        float, typer.Option(help="how much more it counts what peers of other tasks do")
+    ] = 3.0,
+    seed: int = 0,
+) -> None:
+    """Trains the gate of a network: when peers are let in."""
+    torch.set_num_threads(1)
+    begin = time.process_time()
+    rng = np.random.default_rng(seed)
+    known = load_peer_network(network)
+    asked = Heard.drawn(known, _pools(tables, leave_out), questions, rng)
+    placed = {"gate.centre": asked.seen.mean(0), "gate.scale": asked.seen.std(0) + _LEAST_SCALE}
+    places = {name: torch.from_numpy(place) for name, place in placed.items()}
+    learned = {name: weight for name, weight in initial_gate(rng).items() if name not in placed}
+
+    def loss(tensors: Mapping[str, Tensor]) -> Tensor:
+        rows = rng.integers(0, len(asked.seen), _GATE_BATCH)
+        told = gate_answer({**places, **tensors}, torch.from_numpy(asked.seen[rows]))
+        foreign = torch.from_numpy(asked.questions.foreign[rows]).float()
+        kinship = torch.nn.functional.binary_cross_entropy_with_logits(
+            told[:, KINSHIP], 1 - foreign, reduction="none"
+        )
+        # The classifier closes nothing here, see `lcpfn.network.gate`.
+        missed = asked.missed(rows, told[:, USE : USE + 1])
+        return (1 + (harm - 1) * foreign) * missed + _KINSHIP_WEIGHT * kinship
+
+    trained, _ = _fitted(learned, loss, Steps(steps, _GATE_RATE))
+    stage = {
+        "gate": "nothing else was trained",
+        "steps": steps,
+        "questions": questions,
+        "left_out": leave_out,
+        "seed": seed,
+        "learning_rate": _GATE_RATE,
+        "harm": harm,
+        "tables": [path.stem for path in tables],
+        "processor_seconds": round(time.process_time() - begin),
+    }
+    card = json.loads(network.with_suffix(".json").read_text())
+    kept = {name: card[name] for name in card if name not in ("format", "sha256", "parameters")}
+    gated = PeerNetwork(known.config, {**known.weights, **placed, **trained})
+    save_peer_network(out, gated, {**kept, **_card([*card["stages"], stage])})
 
 
 @app.command()
@@ -221,20 +273,24 @@ def average(
     save_peer_network(out, mixed, {**_card([*before, *lasts]), **note})
 
 
-def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor]:
+def objective(
+    log_masses: Tensor, questions: Episodes, unheard: NDArray[np.bool_]
+) -> tuple[Tensor, Tensor]:
     """How wrong the answers to questions are, (n,) each.
 
     Minus the log-density over that without peers, in nats, and the CRPS of the corrected forecast
-    over the width of the one without. Where all peers are of other tasks nothing can be learned
-    from them, and the answer is held against that: the expectations of both where the forecast
-    without peers is right.
+    over the width of the one without.
+
+    Args:
+        log_masses: (n, BINS) the answers.
+        questions: with what came.
+        unheard: (n,) where nothing can be learned from peers, as all are of other tasks, and the
+            answer is held against that: the expectations of both where the forecast without peers
+            is right.
     """
-    log_masses = network(
-        *(torch.from_numpy(part) for part in (questions.peers, questions.own, questions.present))
-    )
     edges, widths = torch.from_numpy(EDGES), torch.from_numpy(WIDTHS).float()
     met = torch.from_numpy(np.clip(questions.met, 0, 1))
-    foreign = torch.from_numpy(questions.foreign)
+    foreign = torch.from_numpy(unheard)
     gained = log_masses - torch.log(widths)
     bins = (torch.searchsorted(edges, met, right=True) - 1).clamp(0, BINS - 1)
     surprise = torch.where(foreign, -gained @ widths, -gained.gather(1, bins[:, None])[:, 0])
@@ -249,6 +305,153 @@ def objective(network: PeerNetwork, questions: Episodes) -> tuple[Tensor, Tensor
     return surprise, score.sum(1)
 
 
+@dataclass(frozen=True)
+class Steps:
+    """How long is trained.
+
+    Args:
+        count: of steps.
+        rate: peak learning rate.
+    """
+
+    count: int
+    rate: float
+
+
+def _fitted(
+    drawn: Mapping[str, Any], loss: Callable[[Mapping[str, Tensor]], Tensor], steps: Steps
+) -> tuple[dict[str, Any], int]:
+    """The running mean of weights that are trained, and how many questions they were asked.
+
+    Args:
+        drawn: to begin with.
+        loss: draws questions, and gives the loss of each.
+        steps: how long.
+    """
+    weights = {name: torch.tensor(weight, requires_grad=True) for name, weight in drawn.items()}
+    average = {name: weight.detach().clone() for name, weight in weights.items()}
+    optimiser = torch.optim.AdamW(
+        weights.values(), steps.rate, betas=(0.9, 0.98), weight_decay=_WEIGHT_DECAY
+    )
+    seen, told = 0, 0.0
+    for step in range(steps.count):
+        remaining = 1 - step / steps.count
+        for group in optimiser.param_groups:
+            group["lr"] = steps.rate * min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * remaining)
+        losses = loss(weights)
+        lost = losses.mean()
+        optimiser.zero_grad()
+        lost.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
+        optimiser.step()
+        kept = min(1 - 1 / _AVERAGED_OVER, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for name, mean in average.items():
+                mean.lerp_(weights[name].detach(), 1 - kept)
+        seen += len(losses)
+        told = lost.item() if step == 0 else 0.99 * told + 0.01 * lost.item()
+        if step % 200 == 199:
+            print(f"{step + 1} of {steps.count}: {told:.3f}", flush=True)
+    return {name: mean.numpy() for name, mean in average.items()}, seen
+
+
+def _drawn(pools: Sequence[Pool], mixture: Mixture, rng: np.random.Generator) -> Episodes:
+    """A batch of questions."""
+    chances = [chance for _, _, chance in _BATCHES]
+    wanted, count, _ = _BATCHES[rng.choice(len(_BATCHES), p=chances)]
+    return draw(pools[rng.integers(len(pools))], _WEIGHTS, count, wanted, rng, mixture)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a network answers to questions that its gate is trained with.
+
+    Args:
+        questions: (n,) without what peers are told as.
+        logits: (n, BINS) the density that it answers, with what the ends of all say.
+        seen: (n, inputs) what the gate reads, of which the last are log-odds that peers are of use.
+        usual: (n,) the mean score without peers of such runs.
+    """
+
+    questions: Episodes
+    logits: NDArray[np.float32]
+    seen: NDArray[np.float32]
+    usual: NDArray[np.float32]
+
+    @staticmethod
+    def drawn(
+        network: PeerNetwork, pools: Sequence[Pool], count: int, rng: np.random.Generator
+    ) -> Heard:
+        """Draws questions, and asks a network."""
+        parts, logits, seen = [], [], []
+        while sum(map(len, seen)) < count:
+            questions = _drawn(pools, _FOR_GATE, rng)
+            usable = questions.present.any(1) & (np.abs(questions.final) < _LARGEST_FINAL)
+            answer, helpful = network.heard(questions.peers, questions.own, questions.present)
+            parts.append(questions.without_peers().chosen(usable))
+            logits.append(agreed(answer, questions.consensus)[usable])
+            seen.append(seen_by_gate(questions.own, helpful)[usable])
+        asked = Episodes.together(parts)
+        alone = np.concatenate([_scores_alone(part) for part in parts])
+        usual = np.empty(len(alone), np.float32)
+        for family in set(asked.family):
+            of_it = asked.family == family
+            usual[of_it] = alone[of_it].mean()
+        return Heard(asked, np.concatenate(logits), np.concatenate(seen), usual)
+
+    def missed(self, rows: Any, use: Tensor) -> Tensor:
+        """How wrong the answers to some questions are, (n,), the scores over the usual ones.
+
+        Args:
+            rows: (n,) of the questions.
+            use: (n, 1) by how much likelier peers are to be of use.
+        """
+        asked, seen = self.questions.chosen(rows), torch.from_numpy(self.seen[rows])
+        odds = seen[:, -1:] + fading(seen) * use
+        log_widths = torch.from_numpy(np.log(WIDTHS)).float()
+        gained = mixed(torch.from_numpy(self.logits[rows]), odds) - log_widths
+        power = torch.from_numpy(asked.trust).float()[:, None]
+        answers = torch.log_softmax(power * gained + log_widths, 1)
+        surprise, score = objective(answers, asked, np.zeros(len(rows), bool))
+        usual = torch.from_numpy(self.usual[rows])
+        return _weighed(score, asked) / usual + _SURPRISE_WEIGHT * surprise
+
+
+def _scores_alone(questions: Episodes) -> NDArray[np.float32]:
+    """Weighed scores (n,) of the forecasts without peers."""
+    alone = torch.from_numpy(np.log(WIDTHS)).float().expand(len(questions.met), BINS)
+    _, score = objective(alone, questions, np.zeros(len(questions.met), bool))
+    return np.asarray(_weighed(score, questions))
+
+
+def _weighed(score: Tensor, questions: Episodes) -> Tensor:
+    weight = torch.from_numpy(questions.weight).float() ** _SCORE_POWER
+    return (score * weight).clamp(max=_MOST_SCORE)
+
+
+def _pools(tables: Sequence[Path], leave_out: int | None) -> list[Pool]:
+    """Questions are drawn from these, each as often as told, a half of the sources left out."""
+    pools = {
+        path: Pool(
+            [
+                table
+                for table in load_tables(path)
+                if table.family in _WEIGHTS
+                and (table.family == "prior" or fold_of(table) != leave_out)
+            ]
+        )
+        for path in set(tables)
+    }
+    return [pools[path] for path in tables]
+
+
+def _tensors(questions: Episodes) -> tuple[Tensor, Tensor, Tensor]:
+    peers, own, present = (
+        torch.from_numpy(part) for part in (questions.peers, questions.own, questions.present)
+    )
+    return peers, own, present
+
+
 def _begun(start: Path | None, rng: np.random.Generator) -> tuple[PeerConfig, dict[str, Any]]:
     """The shape and the weights to begin with.
 
@@ -261,9 +464,12 @@ def _begun(start: Path | None, rng: np.random.Generator) -> tuple[PeerConfig, di
     config, known = PeerConfig(**card["network"]), load_file(start)
     found = {}
     for name, shape in config.shapes().items():
+        if name in GATE:
+            continue
         found[name] = np.zeros(shape, np.float32)
         found[name][tuple(slice(size) for size in known[name].shape)] = known[name]
-    return config, found
+    # The gate of a network that goes on learning is trained anew.
+    return config, {**found, **initial_gate(rng)}
 
 
 def _stages(start: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.support.searches import SearchTable
+from lcpfn.forecast.grain import Grain, counted_otherwise
 from lcpfn.forecast.landmarks import END, HALF, REACHES, SHARES
-from lcpfn.network.comparison import Added, compared
+from lcpfn.network.comparison import compared
 from lcpfn.network.correction import EDGES
 from lcpfn.network.likeness import Unlikeness, unlikeness
 from lcpfn.network.peer_description import prepared, worths
@@ -33,12 +34,28 @@ _LEVELS = np.array(
         )
     ]
 )
-# Forecasts that are wrong in one way for a whole search; tasks of others that are told in the unit
-# of the search; and peers of the same task alone, of others alone.
-_BIASED, _DISGUISED = 0.35, 0.25
 _BIAS_FADES = 0.45
-_RELATED = 0.65
-_SAME, _FOREIGN = 0.55, 0.25
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What questions are drawn, shares of them.
+
+    Args:
+        same, foreign: whose peers are all of the same task, all of another; mixed in the others.
+        related: of other tasks, that are of the same family.
+        biased: in which forecasts are wrong in one way for a whole search.
+        disguised: in which other tasks are told in the unit and at the level of the search.
+        finished, beside: whose peers have all ended, or are all as far as the run.
+    """
+
+    same: float = 0.55
+    foreign: float = 0.25
+    related: float = 0.65
+    biased: float = 0.35
+    disguised: float = 0.25
+    finished: float = 0.4
+    beside: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -54,8 +71,9 @@ class Episodes:
         wide: (n,) width of the forecast.
         weight: (n,) of its score: more for runs of which less is known than of others.
         foreign: (n,) whether all peers are runs of other tasks.
-        added: to answers, but in training.
+        consensus: (n, 2) what the ends of all peers say, see `lcpfn.network.consensus`.
         trust: (n,) how far answers may be trusted.
+        family: (n,) of the runs.
     """
 
     peers: Array
@@ -67,8 +85,26 @@ class Episodes:
     wide: Array
     weight: Array
     foreign: Array
-    added: Added
+    consensus: Array
     trust: Array
+    family: Array
+
+    def chosen(self, rows: Array) -> Episodes:
+        """Some of the questions."""
+        return Episodes(*(getattr(self, field.name)[rows] for field in fields(Episodes)))
+
+    def without_peers(self) -> Episodes:
+        """The same, less what peers are told as."""
+        return replace(self, peers=self.peers[:, :0], present=self.present[:, :0])
+
+    @staticmethod
+    def together(parts: Sequence[Episodes]) -> Episodes:
+        """The questions of several; all have as many peers."""
+        joined = (
+            np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Episodes)
+        )
+        return Episodes(*joined)
 
 
 def _spread(finals: Array) -> float:
@@ -146,7 +182,7 @@ class Biases(NamedTuple):
     before: Bias
 
     @staticmethod
-    def drawn(share: Array, foreign: Array, rng: np.random.Generator) -> Biases:
+    def drawn(share: Array, foreign: Array, biased: float, rng: np.random.Generator) -> Biases:
         """Random ones, for runs of which a share (n,) has been seen.
 
         What is about to end is hardly forecast wrongly. And a forecast of a later record is wrong
@@ -154,9 +190,10 @@ class Biases(NamedTuple):
 
         Args:
             foreign: (n, k) which peers are of another task.
+            biased: how often there are any.
         """
         count = len(share)
-        size = np.where(rng.random(count) < _BIASED, (1 - share) ** _BIAS_FADES, 0.0)
+        size = np.where(rng.random(count) < biased, (1 - share) ** _BIAS_FADES, 0.0)
         own, alien, early, alien_early = (Bias.drawn(size, rng) for _ in range(4))
         along = rng.random(count)
         return Biases(
@@ -199,6 +236,9 @@ class Pool:
         self.spread = np.concatenate(
             [np.full(len(table.final), _spread(table.final)) for table in tables]
         )
+        self.records = [row for table in tables for row in table.records]
+        self.grains = [Grain.of(row) for row in self.records]
+        self.counts = together("counts")
         self.settings = np.full((self.begin[-1], _SETTINGS), np.nan)
         for table, begin in zip(tables, self.begin[:-1], strict=True):
             known = min(table.settings.shape[1], _SETTINGS)
@@ -253,6 +293,18 @@ class Pool:
         )
         return np.stack(found, axis=-1)
 
+    def _counted_otherwise(self, runs: Array, now: Array, peers: Array) -> Array:
+        """Which peers (n, k) were counted in other steps than runs (n,) at landmarks (n,)."""
+        seen = (
+            self.records[run][: self.counts[run, at]] for run, at in zip(runs, now, strict=True)
+        )
+        return np.array(
+            [
+                counted_otherwise(values, [self.grains[peer] for peer in row])
+                for values, row in zip(seen, peers.tolist(), strict=True)
+            ]
+        ).reshape(peers.shape)
+
     def episodes(
         self,
         runs: Array,
@@ -280,6 +332,7 @@ class Pool:
         looked = np.where(reach == END, END, reach - reach % 2)
         facts = self.facts(peers, landmark, looked, biases)
         present = present & ~np.isnan(facts[..., _MIDDLE]) & (reach >= 0)
+        present &= ~self._counted_otherwise(runs, now, peers)
         ends, edges = self.ends[runs, now], self.edges[runs, now]
         if biases is not None:
             ends, edges = biases.own.quartet(ends), biases.own.edges(edges)
@@ -315,8 +368,9 @@ class Pool:
             wide,
             np.clip(np.sqrt(wide / self.spread[runs]), 0.3, 3.0),
             (away | ~present).all(1),
-            seen.added,
+            seen.consensus,
             seen.trust,
+            self.families[home[:, 0] - 1],
         )
 
 
@@ -326,6 +380,7 @@ def draw(
     count: int,
     peers_wanted: tuple[int, int],
     rng: np.random.Generator,
+    mixture: Mixture = Mixture(),
 ) -> Episodes:
     """Random questions for training.
 
@@ -333,6 +388,7 @@ def draw(
         weights: how often each family is asked about.
         count: of questions.
         peers_wanted: ends of their number, log-uniform.
+        mixture: whose peers.
     """
     fewest, most = peers_wanted
     chance = np.array([weights.get(family, 0.0) for family in pool.families])
@@ -352,10 +408,10 @@ def draw(
     wanted = np.exp(rng.uniform(np.log(fewest), np.log(most + 1), count)).astype(int)
     # Peers of the same task, of others, or mixed.
     kind = rng.random(count)
-    some = np.where(kind < _SAME + _FOREIGN, 1.0, rng.random(count))
-    foreign_share = np.where(kind < _SAME, 0.0, some)
+    some = np.where(kind < mixture.same + mixture.foreign, 1.0, rng.random(count))
+    foreign_share = np.where(kind < mixture.same, 0.0, some)
     foreign = rng.random((count, most)) < foreign_share[:, None]
-    alien = _foreign(pool, search, rng)
+    alien = _foreign(pool, search, mixture.related, rng)
     others = np.where(foreign, alien[:, None], search[:, None])
     size = pool.count[others]
     peers = pool.begin[others] + _without_repeats(size, rng)
@@ -364,12 +420,12 @@ def draw(
     order = np.arange(most)
     present = (order < wanted[:, None]) & (peers != runs[:, None])
     present &= order < size
-    reach = _reaches(pool, peers, now, rng)
+    reach = _reaches(pool, peers, now, mixture, rng)
     told = (rng.random((count, 1)) < 0.55) & (
         rng.random((count, _SETTINGS)) < np.where(rng.random((count, 1)) < 0.7, 1.0, 0.5)
     )
-    biases = Biases.drawn(pool.shares[runs, now], foreign, rng)
-    disguise = _disguise(pool, search, alien, rng)
+    biases = Biases.drawn(pool.shares[runs, now], foreign, mixture.biased, rng)
+    disguise = _disguise(pool, search, alien, mixture.disguised, rng)
     unit = tuple(
         np.where(foreign, part[:, None], plain)
         for part, plain in zip(disguise, (0, 1), strict=True)
@@ -378,11 +434,11 @@ def draw(
 
 
 def _disguise(
-    pool: Pool, search: Array, alien: Array, rng: np.random.Generator
+    pool: Pool, search: Array, alien: Array, share: float, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Offsets and gains (n,) that give other tasks about the level and the range of a search.
 
-    Only half of them, so that neither the level tells all, nor nothing.
+    Only a share of them, so that neither the level tells all, nor nothing.
     """
     first, final = pool.typical[search].T
     other_first, other_final = pool.typical[alien].T
@@ -390,7 +446,7 @@ def _disguise(
         gain = np.abs((final - first) / (other_final - other_first))
     gain = gain * np.exp(rng.normal(0, 0.3, len(search)))
     away = rng.normal(0, 0.2, len(search)) * np.abs(final - first)
-    used = (rng.random(len(search)) < _DISGUISED) & (gain > 1e-6) & (gain < 1e6)
+    used = (rng.random(len(search)) < share) & (gain > 1e-6) & (gain < 1e6)
     offset = np.where(used, final + away - gain * other_final, 0.0)
     return offset, np.where(used, gain, 1.0)
 
@@ -405,10 +461,10 @@ def _without_repeats(size: Array, rng: np.random.Generator) -> Array:
     return (start + step * np.arange(most)) % size
 
 
-def _foreign(pool: Pool, search: Array, rng: np.random.Generator) -> Array:
-    """Another search for each, most from the same family."""
+def _foreign(pool: Pool, search: Array, related: float, rng: np.random.Generator) -> Array:
+    """Another search for each, a share of them from the same family."""
     other = (search + rng.integers(1, len(pool.count), len(search))) % len(pool.count)
-    for index in np.flatnonzero(rng.random(len(search)) < _RELATED):
+    for index in np.flatnonzero(rng.random(len(search)) < related):
         same = np.flatnonzero(pool.families == pool.families[search[index]])
         same = same[same != search[index]]
         if len(same):
@@ -416,7 +472,9 @@ def _foreign(pool: Pool, search: Array, rng: np.random.Generator) -> Array:
     return other
 
 
-def _reaches(pool: Pool, peers: Array, now: Array, rng: np.random.Generator) -> Array:
+def _reaches(
+    pool: Pool, peers: Array, now: Array, mixture: Mixture, rng: np.random.Generator
+) -> Array:
     """How far each peer has got: all to the end, all as far as the run, or anyhow.
 
     Of those that got anyhow far, in half of the searches the worse ones were stopped.
@@ -435,4 +493,5 @@ def _reaches(pool: Pool, peers: Array, now: Array, rng: np.random.Generator) -> 
     score = np.where(selected, (1 - noise) * worse + noise * score, score)
     partly = np.where(score.argsort(1).argsort(1) / most < share_finished, END, anyhow)
     beside = np.broadcast_to(now[:, None], peers.shape)
-    return np.where(kind < 0.4, END, np.where(kind < 0.65, beside, partly))
+    other = np.where(kind < mixture.finished + mixture.beside, beside, partly)
+    return np.where(kind < mixture.finished, END, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ Array = NDArray[Any]
 CUTOFFS = (0.1, 0.2, 0.4, 0.8)
 PROBABILITIES = np.linspace(0.02, 0.98, 49)
 _LARGEST = 1e6
+_DRAWS_APART = 1_000_000
 _RAGGED = ("world", "wild")
 _CAPS = {True: 5.0, False: 10.0}
 
@@ -78,6 +79,7 @@ def cases(
     kind: Peers = "finished",
     others: Sequence[str] = (),
     most_runs: int = 60,
+    draw: int = 0,
 ) -> Iterable[tuple[int, Case]]:
     """All cases of a search, with the number of peers that was asked for.
 
@@ -88,6 +90,7 @@ def cases(
         kind: how far the peers have got.
         others: names of searches that peers come from instead, one of them for each run.
         most_runs: judged.
+        draw: number of the draw of peers.
     """
     usable = np.isfinite(table.final) & (np.abs(table.final) < _LARGEST)
     seen = np.where(np.isnan(table.values), 0.0, np.abs(table.values)).max(1)
@@ -102,7 +105,7 @@ def cases(
         for count in counts:
             drawn = []
             for run in runs.tolist():
-                rng = np.random.default_rng(run)
+                rng = np.random.default_rng(run + _DRAWS_APART * draw)
                 if others:
                     other = pool.names.index(others[rng.integers(len(others))])
                     order = rng.permutation(pool.count[other])[:count]
@@ -123,7 +126,7 @@ def corrections(case: Case, pool: Pool, network: PeerNetwork, settings: bool) ->
     told = np.full((len(case.runs), pool.settings.shape[1]), settings)
     present = np.ones(case.peers.shape, dtype=bool)
     asked = pool.episodes(case.runs + case.begin, now, now, case.peers, present, case.reach, told)
-    answers = network(asked.peers, asked.own, asked.present, asked.added)
+    answers = network(asked.peers, asked.own, asked.present, asked.consensus)
     return np.log(tempered(answers.astype(np.float64), asked.trust))
 
 
@@ -146,6 +149,14 @@ class Scored:
     def inside(self) -> Array:
         """Whether the final value lay within the central 88 %."""
         return (self.place > 0.06) & (self.place < 0.94)
+
+
+def together(scored: Sequence[Scored]) -> Scored:
+    """The scores of several cases as those of one."""
+    parts = (
+        np.concatenate([getattr(one, field.name) for one in scored]) for field in fields(Scored)
+    )
+    return Scored(*parts)
 
 
 def score(case: Case, log_masses: Array) -> Scored:

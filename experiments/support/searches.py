@@ -188,6 +188,8 @@ class SearchTable:
         later: (runs, END, len(REACHES), 4) forecasts of later landmarks.
         edges: (runs, END, len(EDGES)) quantiles of the forecast of the end at EDGES.
         settings: (runs, k).
+        records: (runs, most) all values in the metric's own direction, NaN beyond the last.
+        counts: (runs, END) how many records there were by each landmark.
     """
 
     family: str
@@ -203,6 +205,8 @@ class SearchTable:
     later: Array
     edges: Array
     settings: Array
+    records: Array
+    counts: Array
 
 
 def make_table(model: LCPFN, search: RecordedSearch) -> SearchTable:
@@ -238,7 +242,17 @@ def make_table(model: LCPFN, search: RecordedSearch) -> SearchTable:
         later,
         edges,
         search.settings,
+        *_records(tracks),
     )
+
+
+def _records(tracks: Sequence[Track]) -> tuple[Array, Array]:
+    """All values of runs (runs, most), and how many of them there were by landmarks (runs, END)."""
+    lengths = [len(track.curve.values) for track in tracks]
+    records = np.full((len(tracks), max(lengths)), np.nan)
+    for row, track, length in zip(records, tracks, lengths, strict=True):
+        row[:length] = track.curve.values
+    return records, np.array([track.records[:END] for track in tracks])
 
 
 def bounds_of(search: RecordedSearch) -> BoundsLike:

@@ -24,6 +24,7 @@ from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, Predictor
+from lcpfn.forecast.grain import Grain, counted_otherwise
 from lcpfn.forecast.landmarks import END, HALF, expected, landmark_of, records_by
 from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.tracks import LEVELS, Track, learn
@@ -49,11 +50,13 @@ class Told:
         track: its records at landmarks, and the forecasts of it.
         config: its hyperparameters, None where unknown.
         mark: equal for peers with the same records.
+        grain: in which steps its values come.
     """
 
     track: Track
     config: Mapping[str, Any] | None
     mark: int
+    grain: Grain
 
 
 def told_of(curve: Curve, encoded: Encoded, config: Mapping[str, Any] | None) -> Told:
@@ -65,7 +68,7 @@ def told_of(curve: Curve, encoded: Encoded, config: Mapping[str, Any] | None) ->
         config: its hyperparameters.
     """
     mark = hash((curve.steps.tobytes(), curve.values.tobytes(), curve.horizon))
-    return Told(Track.of(curve, encoded), config, mark)
+    return Told(Track.of(curve, encoded), config, mark, Grain.of(curve.values))
 
 
 def chosen_peers(
@@ -139,6 +142,9 @@ def correction(
     landmark = landmark_of(float(share[-1]), expected(share[-2:].tolist()))
     if landmark < 0 or curve.finished:
         return None
+    # Those whose metric counts other examples are of another task.
+    otherwise = counted_otherwise(curve.values, [peer.grain for peer in peers])
+    peers = [peer for peer, apart in zip(peers, otherwise, strict=True) if not apart]
     told_of_each = _facts(network, [peer.track for peer in peers], landmark)
     heard = [peer for peer, facts in zip(peers, told_of_each, strict=True) if facts is not None]
     if not heard:
@@ -154,7 +160,7 @@ def correction(
         table, words = columns([config, *(peer.config for peer in heard)])
         unlike = unlikeness(table, np.append(quantiles[1], worths(every)), words)
     told = compared(share[-1], np.array(own), every, unlike)
-    answer = peer_network(told.peers, told.own, added=told.added)
+    answer = peer_network(told.peers, told.own, consensus=told.consensus)
     masses = tempered(answer.astype(np.float64), told.trust)
     return masses if rising else mirrored(masses)
 

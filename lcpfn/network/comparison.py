@@ -22,7 +22,7 @@ from lcpfn.network.peer_description import END_IN_WIDTHS, PLACED_BY, PREPARED, d
 from lcpfn.network.placement import MIDDLE, PLACEMENT, put_placement, regards
 from lcpfn.network.run_facts import SIZES, Pairs
 from lcpfn.network.scales import FAR_AWAY, LARGEST, logs, units
-from lcpfn.network.trust import openness, trust
+from lcpfn.network.trust import trust
 
 Array = NDArray[np.float64]
 
@@ -54,31 +54,19 @@ OWN = Columns(
 """What describes the run at hand."""
 
 
-class Added(NamedTuple):
-    """What is added to the answers of the network, which was trained without, float32.
-
-    Args:
-        consensus: (..., 2) what the ends of all peers say, see `lcpfn.network.consensus`.
-        openness: (...,) log-odds that peers are of use, see `lcpfn.network.trust`.
-    """
-
-    consensus: NDArray[np.float32]
-    openness: NDArray[np.float32]
-
-
 class Compared(NamedTuple):
     """What the network sees, float32.
 
     Args:
         peers: (..., n, len(PEER)).
         own: (..., len(OWN)).
-        added: to what it answers.
+        consensus: (..., 2) what the ends of all peers say, see `lcpfn.network.consensus`.
         trust: (...,) how far the answer may be trusted, see `lcpfn.network.trust`.
     """
 
     peers: NDArray[np.float32]
     own: NDArray[np.float32]
-    added: Added
+    consensus: NDArray[np.float32]
     trust: Array
 
 
@@ -132,7 +120,7 @@ def compared(
     return Compared(
         told,
         _clean(mine),
-        Added(consensus(scores, ended, share), openness(share, count)),
+        consensus(scores, ended, share),
         trust(share, finished.sum(-1), count),
     )
 

@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.network.arrays import AnyArray, ArrayModule, array_module, clipped
-from lcpfn.network.comparison import OWN, Added
+from lcpfn.network.comparison import OWN
 from lcpfn.network.correction import BINS, EDGES, WIDTHS
+from lcpfn.network.gate import GATE, gated, initial_gate
 from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
 from lcpfn.network.peer_description import PEER
 
@@ -83,12 +84,15 @@ class PeerConfig:
                 f"{layer}.expand_bias": (2 * width,),
                 f"{layer}.contract": (2 * width, width),
             }
-        return found | {"norm": (width,), "head": (width, _ANSWERS), "head_bias": (_ANSWERS,)}
+        found |= {"norm": (width,), "head": (width, _ANSWERS), "head_bias": (_ANSWERS,)}
+        return found | GATE
 
     def initialise(self, generator: np.random.Generator) -> dict[str, Any]:
         """Starting weights, float32: an untrained network corrects nothing."""
         found = {}
         for name, shape in self.shapes().items():
+            if name in GATE:
+                continue
             if "norm" in name:
                 drawn = np.ones(shape)
             elif "head" in name or "bias" in name:
@@ -98,7 +102,7 @@ class PeerConfig:
                 drawn = damping * shape[0] ** -0.5 * generator.normal(size=shape)
             found[name] = drawn.astype(np.float32)
         found["head_bias"][_HELPFUL] = _HELPFUL_AT_FIRST
-        return found
+        return found | initial_gate(generator)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class PeerNetwork:
         peers: AnyArray,
         own: AnyArray,
         present: AnyArray | None = None,
-        added: Added | None = None,
+        consensus: AnyArray | None = None,
     ) -> AnyArray:
         """Log-masses (..., BINS) of the bins of a correction.
 
@@ -126,7 +130,24 @@ class PeerNetwork:
             peers, own: (..., n, len(PEER)) and (..., len(OWN)), see
                 `lcpfn.network.comparison.compared`; float32.
             present: (..., n) which peers there are; None for all.
-            added: to what it answers; None of nothing, as it was trained.
+            consensus: (..., 2) what the ends of all peers say, see `lcpfn.network.consensus`; None
+                for nothing.
+        """
+        logits, helpful = self.heard(peers, own, present)
+        if consensus is not None:
+            logits = agreed(logits, consensus)
+        return mixed(logits, gated(self.weights, own, helpful))
+
+    def heard(
+        self, peers: AnyArray, own: AnyArray, present: AnyArray | None = None
+    ) -> tuple[AnyArray, AnyArray]:
+        """What is trained first, before the gate.
+
+        A density (..., BINS), as logarithms at the bins up to a constant, and the log-odds (..., 1)
+        that peers are of use.
+
+        Args:
+            peers, own, present: as above.
         """
         xp = array_module(peers)
         parts = self._numpy_parts if xp is np else self._parts(xp)
@@ -141,11 +162,7 @@ class PeerNetwork:
             x = self._block(xp, layer, x, told, mask)
         answer = _even(xp, x)[..., 0, :] @ parts.head + self.weights["head_bias"]
         natural, helpful = _heeded(xp, answer[..., _HEED], own), answer[..., _HELPFUL]
-        if added is not None:
-            natural, helpful = natural + added.consensus, helpful + added.openness[..., None]
-        # Products of densities: their natural parameters add up.
-        logits = answer[..., :BINS] + natural @ _constant(xp, _NATURAL, own)
-        return _mixed(xp, logits, helpful)
+        return agreed(answer[..., :BINS], natural), helpful
 
     def _block(
         self, xp: ArrayModule, layer: _Layer, x: AnyArray, told: AnyArray, mask: AnyArray | None
@@ -232,8 +249,24 @@ def _heeded(xp: ArrayModule, heed: AnyArray, own: AnyArray) -> AnyArray:
     return (heed[..., None, :] @ told)[..., 0, :2]
 
 
-def _mixed(xp: ArrayModule, logits: AnyArray, helpful: AnyArray) -> AnyArray:
-    """Log-masses of a correction and of none, mixed by the log-odds that peers help."""
+def agreed(logits: AnyArray, natural: AnyArray) -> AnyArray:
+    """The product of a density (..., BINS) and a normal one, whose natural parameters add up.
+
+    Args:
+        logits: its logarithm at the bins.
+        natural: (..., 2) of the normal density.
+    """
+    return logits + natural @ _constant(array_module(logits), _NATURAL, logits)
+
+
+def mixed(logits: AnyArray, helpful: AnyArray) -> AnyArray:
+    """Log-masses of a correction and of none, mixed by the log-odds that peers are of use.
+
+    Args:
+        logits: (..., BINS) logarithm of its density, up to a constant.
+        helpful: (..., 1) the log-odds.
+    """
+    xp = array_module(logits)
     log_widths = _constant(xp, _LOG_WIDTHS, logits)
     logits = logits + log_widths
     logits = logits - xp.max(logits, axis=-1)[..., None]

@@ -18,6 +18,7 @@ from experiments.support.searches import (
     save_tables,
 )
 from lcpfn.network.correction import BINS, EDGES
+from lcpfn.network.gate import GATE
 from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network, save_peer_network
@@ -89,6 +90,31 @@ def test_stages_are_averaged(made: Path, tmp_path: Path, monkeypatch):
     assert np.allclose(mean, (each[0] + each[1]) / 2, atol=1e-6)
     card = json.loads((tmp_path / "mean.json").read_text())
     assert [stage["seed"] for stage in card["stages"]] == [0, 1, 2]
+
+
+def test_a_gate_is_all_that_is_trained_of_a_network(made: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(train_peers, "_BATCHES", (((1, 4), 8, 0.5), ((5, 8), 4, 0.5)))
+    monkeypatch.setattr(train_peers, "_GATE_BATCH", 8)
+    begun, gated = tmp_path / "begun.safetensors", tmp_path / "gated.safetensors"
+    train_peers.train(begun, [made], steps=1)
+    train_peers.gate(gated, [made, made], network=begun, questions=30, steps=3)
+    before, after = load_peer_network(begun).weights, load_peer_network(gated).weights
+    assert all(np.array_equal(before[name], after[name]) for name in before if name not in GATE)
+    assert after["gate.out"].any()
+    assert not before["gate.out"].any()
+    card = json.loads(gated.with_suffix(".json").read_text())
+    assert [stage["questions"] for stage in card["stages"]][1:] == [30]
+
+
+def test_peers_of_other_tasks_are_drawn_anew_for_each_draw(made: Path):
+    tables = load_tables(made)
+    pool, others = Pool(tables), [table.name for table in tables[1:]]
+    first, again, other = (
+        [case.peers for _, case in cases(tables[0], pool, (2,), "finished", others, 60, number)]
+        for number in (0, 0, 1)
+    )
+    assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(first, other, strict=True))
 
 
 def test_tables_say_what_the_model_says():

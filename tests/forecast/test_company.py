@@ -213,6 +213,21 @@ def test_bounds_that_are_changed_in_place_are_read_again(model):
     assert len(listed[0].remembered) == 2
 
 
+def test_peers_whose_metric_counts_other_examples_are_not_heard(model):
+    def counted(values, examples: int) -> list[float]:
+        return (np.round(np.asarray(values) * examples) / examples).tolist()
+
+    def heard(examples: int) -> bool:
+        others = [
+            lcpfn.Peer(peer.steps, counted(peer.values, examples), peer.stopped) for peer in peers()
+        ]
+        post = model.extrapolate(counted(RUN, 285), **KEYWORDS, peers=others)
+        return not np.array_equal(post.median, post.alone.median)
+
+    assert heard(285)
+    assert not heard(89)
+
+
 def test_what_is_no_peer_is_named(model):
     with pytest.raises(InputError, match=r"peers\[0\] is \[0.1, 0.2\], but must be an lcpfn.Peer"):
         model.extrapolate(RUN, **KEYWORDS, peers=[[0.1, 0.2]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lcpfn.network.comparison import OWN, Added
+from lcpfn.network.comparison import OWN
 from lcpfn.network.correction import BINS, EDGES, WIDTHS, mirrored
 from lcpfn.network.likeness import unlikeness
 from lcpfn.network.peer_description import PEER
@@ -61,12 +61,14 @@ def test_what_all_ends_say_is_heard_as_far_as_peers_are():
     centre = 0.5 * (EDGES[1:] + EDGES[:-1])
     untrained, asked = network(trained=False), told(5)
 
-    def answer(mean: float, precision: float, openness: float = 0.0) -> np.ndarray:
-        added = Added(np.array([mean, precision], np.float32), np.array(openness, np.float32))
-        return np.exp(untrained(*asked, added=added))
+    def answer(mean: float, precision: float, odds: float = 0.0) -> np.ndarray:
+        bias = untrained.weights["head_bias"].copy()
+        bias[BINS] += odds
+        heard = PeerNetwork(untrained.config, {**untrained.weights, "head_bias": bias})
+        return np.exp(heard(*asked, consensus=np.array([mean, precision], np.float32)))
 
     assert answer(2, 0) @ centre > 0.6
-    assert 0.5 < answer(2, 0, openness=-3) @ centre < answer(2, 0) @ centre
+    assert 0.5 < answer(2, 0, odds=-3) @ centre < answer(2, 0) @ centre
     assert answer(0, 3) @ centre == pytest.approx(0.5, abs=1e-4)
     assert answer(0, 3) @ (centre - 0.5) ** 2 < WIDTHS @ (centre - 0.5) ** 2 - 0.005
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lcpfn.network.trust import openness, trust
+from lcpfn.network.trust import trust
 
 
 def test_peers_are_trusted_by_how_much_they_can_know():
@@ -11,12 +11,5 @@ def test_peers_are_trusted_by_how_much_they_can_know():
     assert trust(share, none, none) == 0
     assert 0 < trust(share, one, one) < trust(share, many, many) < 1
     assert trust(share, none, many) < trust(share, many, many)
-    assert trust(late, none, many) < 0.2 < 0.8 < trust(late, many, many)
+    assert trust(late, none, many) < 0.2 < 0.7 < trust(late, many, many)
     assert trust(late, one, one) < trust(share, one, one)
-
-
-def test_a_single_peer_early_in_a_run_is_given_a_chance():
-    early, late = np.array(0.1), np.array(0.8)
-    one, many = np.array(1.0), np.array(64.0)
-    assert openness(early, one) > openness(late, one) > 0
-    assert openness(early, one) > 20 * openness(early, many) > 0

@@ -1,0 +1,89 @@
+"""How far peers are let in: a second look at whether they are of use.
+
+The second network says how likely its peers are to be of any use, but it learned that beside all
+else that it answers, from peers most of whom were of the same task. What it is shown of the run
+among its peers tells more. So a small network of its own reads that and answers two log-odds: by
+how much peers are likelier to be of use than the second network says, which it learned from the
+scores of the forecasts that come out; and that they are of the run's own task, which it learned as
+a classifier does, and which only ever closes. They are not added up while they are learned, or the
+first would undo the second.
+
+Late in a run the second network knows by itself, and the gate fades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcpfn.network.arrays import AnyArray, array_module, clipped
+from lcpfn.network.comparison import OWN
+
+_HIDDEN = 64
+_INPUTS = len(OWN) + 1
+USE, KINSHIP = 0, 1
+"""What it answers: by how much likelier peers are to be of use, and that they are of the task."""
+GATE = {
+    "gate.centre": (_INPUTS,),
+    "gate.scale": (_INPUTS,),
+    "gate.in": (_INPUTS, _HIDDEN),
+    "gate.bias": (_HIDDEN,),
+    "gate.out": (_HIDDEN, 2),
+    "gate.out_bias": (2,),
+}
+"""Its parameters by name."""
+_FARTHEST = 8.0
+# How much the second closes, and how fast both fade as the run goes on. Set on sources left out of
+# training, see `experiments/peers.py`.
+_CLOSES, _FADES = 1.5, 2
+
+
+def initial_gate(generator: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+    """Starting weights, float32: an untrained gate changes nothing."""
+    found = {name: np.zeros(shape, np.float32) for name, shape in GATE.items()}
+    found["gate.scale"] += 1
+    drawn = _INPUTS**-0.5 * generator.normal(size=GATE["gate.in"])
+    return {**found, "gate.in": drawn.astype(np.float32)}
+
+
+def seen_by_gate(own: AnyArray, helpful: AnyArray) -> AnyArray:
+    """What the gate reads, (..., inputs).
+
+    Args:
+        own: (..., len(OWN)) what the second network is shown of the run.
+        helpful: (..., 1) log-odds with which it says that peers are of use.
+    """
+    return array_module(own).concat([own, helpful], axis=-1)
+
+
+def gate_answer(weights: Mapping[str, Any], seen: AnyArray) -> AnyArray:
+    """Both log-odds, (..., 2).
+
+    Args:
+        weights: by the names of `GATE`, numpy arrays or torch tensors.
+        seen: (..., inputs) see `seen_by_gate`.
+    """
+    placed = (seen - weights["gate.centre"]) / weights["gate.scale"]
+    placed = clipped(placed, -_FARTHEST, _FARTHEST)
+    hidden = clipped(placed @ weights["gate.in"] + weights["gate.bias"], 0.0)
+    return hidden @ weights["gate.out"] + weights["gate.out_bias"]
+
+
+def fading(own: AnyArray) -> AnyArray:
+    """How much the gate counts, (..., 1): all at the start of a run, nothing at its end."""
+    return (1 - own[..., OWN["share"], None]) ** _FADES
+
+
+def gated(weights: Mapping[str, Any], own: AnyArray, helpful: AnyArray) -> AnyArray:
+    """Log-odds that peers are of use, (..., 1), after the second look.
+
+    Args:
+        weights: by the names of `GATE`.
+        own, helpful: see `seen_by_gate`.
+    """
+    told = gate_answer(weights, seen_by_gate(own, helpful))
+    use, kinship = told[..., USE : USE + 1], told[..., KINSHIP : KINSHIP + 1]
+    return helpful + fading(own) * (use + _CLOSES * clipped(kinship, high=0.0))
