@@ -2,7 +2,8 @@
 
 A metric that counts examples, such as an accuracy, takes no values but multiples of a step, which
 is one example of those that are counted. It shows in the values of a finished run, and tells
-whether another run was counted on as many examples. Most metrics have none.
+whether another run was counted on as many examples. Most metrics have none. Values that were
+rounded when they were written down come in steps, too, of a power of ten: those say nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _FEWEST, _MOST_STEPS = 6, 30_000
 _ROUNDING, _OFF = 3e-6, 0.1
 # A step is so many times what values are known to.
 _CLEAR = 20.0
+# Values are looked at for having been rounded to up to so many decimals; a step is a power of ten
+# to within this share of it.
+_MOST_DECIMALS, _LIKE = 7, 1e-4
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,14 @@ class Grain:
 
     anchor: float
     step: float
+
+    @property
+    def counts(self) -> bool:
+        """Whether there is a step which is not what values are rounded to."""
+        if not self.step > 0:
+            return False
+        decimals = math.log10(self.step)
+        return abs(10.0 ** (round(decimals) - decimals) - 1) > _LIKE
 
     @staticmethod
     def of(values: Array) -> Grain:
@@ -72,13 +84,24 @@ def counted_otherwise(values: Array, grains: Sequence[Grain]) -> NDArray[np.bool
         grains: of the other runs.
     """
     found = np.zeros(len(grains), dtype=bool)
-    counted = [index for index, grain in enumerate(grains) if grain.step > 0]
+    counted = [index for index, grain in enumerate(grains) if grain.counts]
     known = values[np.isfinite(values)]
     if counted and len(known):
         anchors, steps = np.array([(grains[i].anchor, grains[i].step) for i in counted]).T
         places = (known - anchors[:, None]) / steps[:, None]
-        found[counted] = np.abs(places - np.round(places)).max(1) > _OFF
+        # A value that was rounded may lie half of its last digit beside its place.
+        off = _OFF + 0.5 * _last_digit(known) / steps
+        found[counted] = np.abs(places - np.round(places)).max(1) > off
         unknown = np.array([math.isnan(grain.step) for grain in grains])
         if found.sum() > 0.5 * (~unknown).sum():
             found |= unknown
     return found
+
+
+def _last_digit(values: Array) -> float:
+    """What the last decimal of values (n,) is worth, 0 where they have many."""
+    size = np.abs(values).max()
+    for decimals in range(_MOST_DECIMALS):
+        if np.abs(values - np.round(values, decimals)).max() <= 1e-9 * size:
+            return float(10.0**-decimals)
+    return 0.0

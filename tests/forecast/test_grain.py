@@ -44,3 +44,13 @@ def test_what_is_not_known_of_a_run_is_as_of_most_others():
 def test_nothing_is_said_of_a_run_without_values():
     assert not counted_otherwise(np.array([np.inf]), [Grain.of(counted(89))]).any()
     assert counted_otherwise(counted(89), []).tolist() == []
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+def test_rounding_is_not_counting(decimals: int):
+    generator = np.random.default_rng(0)
+    written = np.round(generator.uniform(0.5, 0.9, 60), decimals)
+    assert not counted_otherwise(generator.uniform(0.5, 0.9, 8), [Grain.of(written)]).any()
+    # The same run, written down with fewer digits than its peer.
+    rounded = np.round(counted(285, records=8, seed=2) / 100, decimals)
+    assert not counted_otherwise(rounded, [Grain.of(counted(285, seed=1) / 100)]).any()
