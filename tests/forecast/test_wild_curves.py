@@ -212,6 +212,7 @@ gaps = st.one_of(st.floats(1e-6, 1e6), st.just(1.0), st.floats(5e-324, 1e300))
 ends = st.one_of(st.none(), st.floats(-1e150, 1e150), st.sampled_from([0.0, 1.0]))
 
 
+@pytest.mark.filterwarnings("ignore::lcpfn.errors.GoalWarning")
 @settings(
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
