@@ -50,7 +50,7 @@ class Grain:
         if not self.step > 0:
             return False
         decimals = math.log10(self.step)
-        return abs(10.0 ** (round(decimals) - decimals) - 1) > _LIKE
+        return bool(abs(10.0 ** (round(decimals) - decimals) - 1) > _LIKE)
 
     @staticmethod
     def of(values: Array) -> Grain:
