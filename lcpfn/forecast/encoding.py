@@ -126,6 +126,16 @@ class Encoded(NamedTuple):
         seen, then = (self.axis.fractions(np.asarray(step)) for step in (last, asked))
         return Headroom.after(worst, best, seen, then, self.metric.limits(curve.bounds)[0])
 
+    def headroom_after(
+        self, curve: Curve, records: NDArray[Any], asked: Array | float
+    ) -> Headroom | None:
+        """As `headroom`, after the first `records` (m,) of the curve's own."""
+        if not self.draws_in:
+            return None
+        newest, values = records - 1, curve.values
+        so_far = np.minimum.accumulate(values)[newest], np.maximum.accumulate(values)[newest]
+        return self.headroom(curve, so_far, curve.steps[newest], asked)
+
     def headroom_to_horizon(self, curve: Curve) -> Headroom | None:
         """How far the run may come until its end."""
         return self.headroom(curve, curve.extremes, curve.steps[-1], curve.horizon)

@@ -555,7 +555,6 @@ class _Answers:
     @cached_property
     def _margins(self) -> BinnedDistribution:
         units, curve = self.units()[0], self.curve
-        values, steps = curve.values[: len(units.scale)], curve.steps[: len(units.scale)]
-        so_far = np.minimum.accumulate(values), np.maximum.accumulate(values)
-        headroom = self.encoded.headroom(curve, so_far, steps, curve.horizon)
+        records = np.arange(len(units.scale)) + 1
+        headroom = self.encoded.headroom_after(curve, records, curve.horizon)
         return to_metric(units, self.encoded.metric, curve.bounds, headroom)

@@ -93,7 +93,5 @@ def _pass(network: Engine, asked: Sequence[Asked]) -> list[BinnedDistribution]:
 
 
 def _in_metric(unit: BinnedDistribution, one: Asked) -> BinnedDistribution:
-    newest, values = one.records - 1, one.curve.values
-    so_far = np.minimum.accumulate(values)[newest], np.maximum.accumulate(values)[newest]
-    headroom = one.encoded.headroom(one.curve, so_far, one.curve.steps[newest], one.steps)
+    headroom = one.encoded.headroom_after(one.curve, one.records, one.steps)
     return to_metric(unit, one.encoded.metric, one.curve.bounds, headroom)

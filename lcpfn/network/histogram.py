@@ -188,17 +188,11 @@ class BinnedDistribution:
             inverse: gives which y the edges (..., bins - 1) of these come from.
             highest: (...,) what y holds beyond it is left out.
         """
-        came_from = inverse(location[..., None] + scale[..., None] * self.edges)
-        z = (came_from - self.location[..., None]) / self.scale[..., None]
-        edges, masses = self.edges, self._masses
-        bin_of = np.searchsorted(edges[1:-1], z)
-        inside = np.clip((z - edges[bin_of]) / (edges[bin_of + 1] - edges[bin_of]), 0.0, 1.0)
-        below = np.take_along_axis(masses.cumsum(-1), bin_of, -1)
-        below = below + inside * np.take_along_axis(masses, bin_of + 1, -1)
-        left = masses[..., :1] * np.expm1(np.minimum((z - edges[0]) / TAIL_SCALE, 0.0))
-        right = masses[..., -1:] * np.expm1(np.minimum((edges[-1] - z) / TAIL_SCALE, 0.0))
-        below = below + left - right
-        below = np.clip(below / self.cdf(highest)[..., None], 0.0, 1.0)
+        each = BinnedDistribution(
+            self.location[..., None], self.scale[..., None], self.log_masses[..., None, :]
+        )
+        below = each.cdf(inverse(location[..., None] + scale[..., None] * self.edges))
+        below = np.minimum(below / self.cdf(highest)[..., None], 1.0)
         ends = np.zeros_like(below[..., :1])
         found = np.diff(below, axis=-1, prepend=ends, append=ends + 1)
         return BinnedDistribution(location, scale, np.log(np.maximum(found, _LEAST_MASS)))
