@@ -74,8 +74,8 @@ def _of_tensors(data: Any) -> Array:
     if hasattr(data, "detach"):
         return np.asarray(data.detach().cpu().double().numpy(), dtype=np.float64)
     if isinstance(data, list | tuple) and any(hasattr(each, "detach") for each in data):
-        each_detached = [getattr(each, "detach", lambda each=each: each)() for each in data]
-        return np.array([float(each) for each in each_detached], dtype=np.float64)
+        detached = (each.detach() if hasattr(each, "detach") else each for each in data)
+        return np.array([float(each) for each in detached], dtype=np.float64)
     raise TypeError("no tensors")
 
 

@@ -16,6 +16,12 @@ _LEAST_RECORDS = 4
 _MOST_FALL, _FAR = 0.75, 0.2
 
 
+LIKE_A_LOSS = (
+    "as those of a loss do, but goal is 'maximize': say goal='minimize' if lower is better"
+)
+"""What is said of values that fall so."""
+
+
 def falls_like_a_loss(values: Array) -> bool:
     """Whether values (n,) fall fast, then slower, to well below the first, and are not negative.
 
@@ -59,10 +65,5 @@ def doubt_goal(values: Array, stacklevel: int) -> bool:
     """
     doubted = falls_like_a_loss(values)
     if doubted:
-        warnings.warn(
-            "the values fall as those of a loss do, but goal is 'maximize': say goal='minimize' "
-            "if lower is better",
-            GoalWarning,
-            stacklevel=stacklevel + 1,
-        )
+        warnings.warn(f"the values fall {LIKE_A_LOSS}", GoalWarning, stacklevel=stacklevel + 1)
     return doubted

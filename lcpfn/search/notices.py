@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from lcpfn.forecast.direction import falls_like_a_loss
+from lcpfn.forecast.direction import LIKE_A_LOSS, falls_like_a_loss
 
 # Where so many runs have ended and all of them broke down, something is wrong with all of them.
 _ALL_BROKEN = 3
@@ -111,11 +111,7 @@ class Notices:
             values: (n,) its records, as far as they are usable.
         """
         if "direction" not in self._told and falls_like_a_loss(np.asarray(values)):
-            self.tell(
-                "direction",
-                f"the values of run {run} fall as those of a loss do, but goal is 'maximize': say "
-                "goal='minimize' if lower is better",
-            )
+            self.tell("direction", f"the values of run {run} fall {LIKE_A_LOSS}")
 
     def passed_bounds(self, run: Hashable, bounds: str) -> None:
         """A run has passed stated bounds."""
