@@ -26,6 +26,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from rich.table import Table
 
+from experiments.support.means import mean_and_error
 from experiments.support.saved_results import SavedResults
 from experiments.support.score_tables import write
 from experiments.support.tiny_networks import DATA_SETS, EPOCHS, Training, read_examples, train
@@ -100,10 +101,10 @@ def table(name: str, found: dict[str, list[list[float]]]) -> Table:
     for method, rows in found.items():
         values = np.array(rows)
         better = (values[:, 0] < rival).sum() + 0.5 * (values[:, 0] == rival).sum()
-        error = values[:, 0].std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        mean, error = mean_and_error(values[:, 0])
         result.add_row(
             method,
-            f"{values[:, 0].mean():.4f} ± {error:.4f}",
+            f"{mean:.4f} ± {error:.4f}",
             "" if method == RIVAL else f"{better:g} of {len(values)}",
             f"{values[:, 1].mean():.4f}",
             f"{values[:, 2].mean():.0f}",

@@ -47,6 +47,7 @@ from experiments.searchers_hyperband import DEHBJobs, JobSearch, SMACJobs
 from experiments.searchers_lcpfn import Proposals
 from experiments.searchers_optuna import OptunaSearch, pruners
 from experiments.searchers_syne_tune import SyneTuneSearch
+from experiments.support.means import mean_and_error
 from experiments.support.saved_results import SavedResults
 from experiments.support.score_tables import write
 from lcpfn.forecast.best import Of
@@ -160,8 +161,8 @@ def _means(sets: Mapping[str, Regrets]) -> dict[str, Any]:
 def _pair(values: Any) -> str:
     if not np.isfinite(values).all():
         return ""
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{values.mean():.3f} ± {error:.3f}"
+    mean, error = mean_and_error(values)
+    return f"{mean:.3f} ± {error:.3f}"
 
 
 def draw(panels: Mapping[str, Mapping[str, Regrets]], budgets: Sequence[int]) -> Figure:
