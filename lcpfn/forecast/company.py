@@ -144,20 +144,21 @@ def correction(
         return None
     # Those whose metric counts other examples are of another task.
     otherwise = counted_otherwise(curve.values, [peer.grain for peer in peers])
-    peers = [peer for peer, apart in zip(peers, otherwise, strict=True) if not apart]
+    if otherwise.any():
+        peers = [peer for peer, apart in zip(peers, otherwise.tolist(), strict=True) if not apart]
     told_of_each = _facts(network, [peer.track for peer in peers], landmark)
-    heard = [peer for peer, facts in zip(peers, told_of_each, strict=True) if facts is not None]
-    if not heard:
+    told_of = [facts for facts in told_of_each if facts is not None]
+    if not told_of:
         return None
-    every = np.concatenate([facts for facts in told_of_each if facts is not None])
-    every = every.reshape(len(heard), -1)
+    every = np.concatenate(told_of).reshape(len(told_of), -1)
     rising = curve.goal == "maximize"
     sign = 1.0 if rising else -1.0
     quantiles = np.asarray(post.final.quantile(LEVELS if rising else 1 - LEVELS)) * sign
     own = _own_facts(sign * curve.values, share, landmark, quantiles)
-    unlike = Unlikeness(np.full((len(heard), 2), np.nan), None)
+    unlike = Unlikeness(np.full((len(every), 2), np.nan), None)
     if config:
-        table, words = columns([config, *(peer.config for peer in heard)])
+        pairs = zip(peers, told_of_each, strict=True)
+        table, words = columns([config, *(peer.config for peer, facts in pairs if facts is not None)])
         unlike = unlikeness(table, np.append(quantiles[1], worths(every)), words)
     told = compared(share[-1], np.array(own), every, unlike)
     answer = peer_network(told.peers, told.own, consensus=told.consensus)
@@ -198,9 +199,7 @@ def _facts(network: Engine, tracks: Sequence[Track], landmark: int) -> list[Arra
         of each (len(PREPARED),), None of those that had no record by then.
     """
     heard = []
-    for track in tracks:
-        if landmark in track.facts:
-            continue
+    for track in [track for track in tracks if landmark not in track.facts]:
         place = track.place(landmark)
         if place is None:
             track.facts[landmark] = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Grain:
     anchor: float
     step: float
 
-    @property
+    @cached_property
     def counts(self) -> bool:
         """Whether there is a step which is not what values are rounded to."""
         if not self.step > 0:

@@ -31,24 +31,43 @@ def straight(places: Array, outcomes: Array, known: Array, noise: Array) -> Arra
         (..., m, 2) means and variances.
     """
     near = np.exp(-0.5 * (places[..., 0] / _NEAR) ** 2)
-    weights = np.swapaxes(near[..., None] * known, -1, -2)
     table = np.empty((*places.shape[:-1], places.shape[-1] + 1))
     table[..., 0] = 1.0
     table[..., 1:] = places
-    weighted = weights[..., None] * table[..., None, :, :]
-    square = np.swapaxes(weighted, -1, -2) @ table[..., None, :, :]
+    first = known[..., 0]
+    if (known == first[..., None]).all():
+        # What is known of all kinds alike is solved for at once.
+        return _lines(table, near * first, outcomes, noise)
+    parts = [
+        _lines(table, near * known[..., kind], outcomes[..., kind : kind + 1], noise[kind])
+        for kind in range(len(noise))
+    ]
+    return np.concatenate(parts, axis=-2)
+
+
+def _lines(table: Array, weights: Array, outcomes: Array, noise: Array) -> Array:
+    """What lines say at zero, (..., m, 2) means and variances.
+
+    Args:
+        table: (..., n, 1 + k) of ones and the places.
+        weights: (..., n).
+        outcomes: (..., n, m) of several kinds.
+        noise: (m,) or (), variance that outcomes are believed to have about the lines.
+    """
+    kinds = outcomes.shape[-1]
+    weighted = np.swapaxes(weights[..., None] * table, -1, -2)
+    square = weighted @ table
     square += _ridge(table.shape[-1])
-    outcomes = np.swapaxes(outcomes, -1, -2)
-    both = np.zeros((*square.shape[:-1], 2))
-    both[..., 0] = (outcomes[..., None, :] @ weighted)[..., 0, :]
-    both[..., 0, 1] = 1.0
+    both = np.zeros((*square.shape[:-1], kinds + 1))
+    both[..., :kinds] = weighted @ outcomes
+    both[..., 0, kinds] = 1.0
     solved = np.linalg.solve(square, both)
-    off = outcomes - (table[..., None, :, :] @ solved[..., :1])[..., 0]
-    seen = (weights * off * off).sum(-1)
-    spread = (_BELIEVED * noise + seen) / (_BELIEVED + weights.sum(-1))
+    off = outcomes - table @ solved[..., :kinds]
+    seen = (weights[..., None, :] @ (off * off))[..., 0, :]
+    spread = (_BELIEVED * noise + seen) / (_BELIEVED + weights.sum(-1)[..., None])
     told = np.empty((*spread.shape, 2))
-    told[..., 0] = solved[..., 0, 0]
-    told[..., 1] = spread + noise * solved[..., 0, 1]
+    told[..., 0] = solved[..., 0, :kinds]
+    told[..., 1] = spread + noise * solved[..., 0, kinds:]
     return told
 
 
