@@ -47,6 +47,7 @@ from experiments.support.peer_scores import (
     pooled,
     score,
     score_quantiles,
+    singles,
     together,
 )
 from experiments.support.searches import (
@@ -62,7 +63,10 @@ from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network
 
 Array = NDArray[Any]
+ByCount = dict[tuple[str, float, int], list[Scored]]
 COUNTS = (0, 1, 4, 16, 64)
+# With how many peers single searches are looked at.
+_LOOKED_AT = 4
 # Which task peers of others are of decides what they do, so that each run has several draws of it.
 FOREIGN_DRAWS = 4
 _BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -86,18 +90,16 @@ def judge(tables: Tables, network: Networks, runs: Runs = 120, markdown: Markdow
     made = [table for table in load_tables(tables) if len(table.final) > 1]
     networks = [load_peer_network(path) for path in network]
     pool = Pool(made)
-    lines = _by_count("finished peers", made, pool, networks, runs=runs)
+    finished = _scores(made, pool, networks, runs)
+    lines = _by_count("finished peers", finished) + _by_search(finished)
     known = [table for table in made if table.settings.shape[1]]
-    lines += _by_count(
-        "finished peers, hyperparameters known", known, pool, networks, runs=runs, settings=True
-    )
-    lines += _by_count(
-        "unfinished peers, as far as the run", made, pool, networks, runs=runs, kind="beside"
-    )
+    told = _scores(known, pool, networks, runs, settings=True)
+    lines += _by_count("finished peers, hyperparameters known", told)
+    beside = _scores(made, pool, networks, runs, kind="beside")
+    lines += _by_count("unfinished peers, as far as the run", beside)
     for name, family in (("of the same benchmark", True), ("of any other", False)):
-        lines += _by_count(
-            f"finished peers of another task {name}", made, pool, networks, runs=runs, alien=family
-        )
+        foreign = _scores(made, pool, networks, runs, alien=family)
+        lines += _by_count(f"finished peers of another task {name}", foreign)
     lines += _reliability(made, pool, networks, runs)
     if markdown is not None:
         markdown.write_text("\n".join(lines) + "\n")
@@ -119,8 +121,7 @@ def _others(table: SearchTable, made: Sequence[SearchTable], alien: bool | None)
     return found or [other.name for other in made if other.source != table.source]
 
 
-def _by_count(
-    title: str,
+def _scores(
     made: Sequence[SearchTable],
     pool: Pool,
     networks: Sequence[PeerNetwork],
@@ -128,8 +129,9 @@ def _by_count(
     settings: bool = False,
     kind: Any = "finished",
     alien: bool | None = None,
-) -> list[str]:
-    found: dict[tuple[str, float, int], list[Scored]] = defaultdict(list)
+) -> ByCount:
+    """Scores of each search by family, cutoff and number of peers."""
+    found: ByCount = defaultdict(list)
     for table in made:
         others = _others(table, made, alien)
         scored: dict[tuple[float, int], list[Scored]] = defaultdict(list)
@@ -139,19 +141,40 @@ def _by_count(
                 scored[case.cutoff, count].append(score(case, answers))
         for (cutoff, count), parts in scored.items():
             found[table.family, cutoff, count].append(together(parts))
+    return found
+
+
+def _by_count(title: str, found: ByCount) -> list[str]:
     rows = []
-    for family in sorted({table.family for table in made}):
-        for cutoff in CUTOFFS:
-            alone = found[family, cutoff, 0]
-            if not alone:
-                continue
-            means = [
-                pooled(found[family, cutoff, count], alone, family == "wild") for count in COUNTS
-            ]
-            named = f"{family} ({len(alone)})"
-            rows.append([named, f"{cutoff:.0%}", *(_cell(mean) for mean in means)])
-    heading = ["", "after", "alone", *(f"{count}" for count in COUNTS[1:])]
-    return _table(title, heading, rows)
+    for family, cutoff, named in _judged(found):
+        alone = found[family, cutoff, 0]
+        means = [pooled(found[family, cutoff, count], alone, family == "wild") for count in COUNTS]
+        rows.append([named, f"{cutoff:.0%}", *(_cell(mean) for mean in means)])
+    return _table(title, ["", "after", "alone", *(f"{count}" for count in COUNTS[1:])], rows)
+
+
+def _by_search(found: ByCount) -> list[str]:
+    """Whether means go by single searches and runs."""
+    rows = []
+    for family, cutoff, named in _judged(found):
+        pairs = found[family, cutoff, _LOOKED_AT], found[family, cutoff, 0]
+        mean, single = (look(*pairs, family == "wild") for look in (pooled, singles))
+        shown = mean.change, single.median, single.worse, single.without_loser, single.without_both
+        rows.append([named, f"{cutoff:.0%}", *(f"{number:.2f}" for number in shown)])
+    heading = ["", "after", "mean", "median of searches", "share of searches worse"]
+    heading += ["without the run that loses most", "and the one that gains most"]
+    return _table(f"{_LOOKED_AT} finished peers, by single searches and runs", heading, rows)
+
+
+def _judged(found: ByCount) -> list[tuple[str, float, str]]:
+    """Families and cutoffs of which there are scores, and how the former are named."""
+    families = sorted({family for family, _, _ in found})
+    return [
+        (family, cutoff, f"{family} ({len(found[family, cutoff, 0])})")
+        for family in families
+        for cutoff in CUTOFFS
+        if found[family, cutoff, 0]
+    ]
 
 
 def _cell(mean: Mean) -> str:

@@ -259,3 +259,51 @@ def pooled(scored: Sequence[Scored], alone: Sequence[Scored], by_run: bool) -> M
         float(error),
         float(weights @ inside),
     )
+
+
+@dataclass(frozen=True)
+class Singles:
+    """Whether a family's mean change goes by a few of its searches and runs.
+
+    Args:
+        median: of the searches' changes.
+        worse: share of searches whose score is worse than alone.
+        without_loser: the change, as `Mean` has it, less the run that loses most.
+        without_both: the same, less the run that gains most, too.
+    """
+
+    median: float
+    worse: float
+    without_loser: float
+    without_both: float
+
+
+def singles(scored: Sequence[Scored], alone: Sequence[Scored], by_run: bool) -> Singles:
+    """Looks at single searches and runs; arguments as for `pooled`."""
+    changes = np.array(
+        [one.crps.mean() / other.crps.mean() for one, other in zip(scored, alone, strict=True)]
+    )
+    losses = [one.crps - other.crps for one, other in zip(scored, alone, strict=True)]
+
+    def change(*dropped: tuple[int, int]) -> float:
+        parts = [
+            [_without(one, [run for search, run in dropped if search == index]) for one in pair]
+            for index, pair in enumerate(zip(scored, alone, strict=True))
+        ]
+        kept = [pair for pair in parts if len(pair[0].crps)]
+        return pooled([ours for ours, _ in kept], [theirs for _, theirs in kept], by_run).change
+
+    most = int(np.argmax([loss.max() for loss in losses]))
+    least = int(np.argmin([loss.min() for loss in losses]))
+    loser, winner = (most, int(losses[most].argmax())), (least, int(losses[least].argmin()))
+    return Singles(
+        float(np.median(changes)),
+        float((changes > 1).mean()),
+        change(loser),
+        change(loser, winner),
+    )
+
+
+def _without(scored: Scored, runs: Sequence[int]) -> Scored:
+    parts = (np.delete(getattr(scored, field.name), runs) for field in fields(Scored))
+    return Scored(*parts)

@@ -158,7 +158,9 @@ def correction(
     unlike = Unlikeness(np.full((len(every), 2), np.nan), None)
     if config:
         pairs = zip(peers, told_of_each, strict=True)
-        table, words = columns([config, *(peer.config for peer, facts in pairs if facts is not None)])
+        table, words = columns(
+            [config, *(peer.config for peer, facts in pairs if facts is not None)]
+        )
         unlike = unlikeness(table, np.append(quantiles[1], worths(every)), words)
     told = compared(share[-1], np.array(own), every, unlike)
     answer = peer_network(told.peers, told.own, consensus=told.consensus)

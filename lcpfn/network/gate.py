@@ -8,7 +8,8 @@ scores of the forecasts that come out; and that they are of the run's own task, 
 a classifier does, and which only ever closes. They are not added up while they are learned, or the
 first would undo the second.
 
-Late in a run the second network knows by itself, and the gate fades.
+Late in a run the second network knows by itself how useful peers are, and the first fades. That
+they are of another task shows best then, and stays.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from lcpfn.network.comparison import OWN
 
 _HIDDEN = 64
 _INPUTS = len(OWN) + 1
+_SHARE, _ONE_IN = (slice(OWN[name], OWN[name] + 1) for name in ("share", "one_in"))
 USE, KINSHIP = 0, 1
 """What it answers: by how much likelier peers are to be of use, and that they are of the task."""
 GATE = {
@@ -36,9 +38,11 @@ GATE = {
 }
 """Its parameters by name."""
 _FARTHEST = 8.0
-# How much the second closes, and how fast both fade as the run goes on. Set on sources left out of
+# How much the second closes, and how much more where there is one peer alone, which shows little of
+# being of the task; and how fast each fades as the run goes on. Set on sources left out of
 # training, see `experiments/peers.py`.
-_CLOSES, _FADES = 1.5, 2
+_CLOSES, _CLOSES_ALONE = 1.5, 1.0
+_USE_FADES, _KINSHIP_FADES = 2.0, 0.5
 
 
 def initial_gate(generator: np.random.Generator) -> dict[str, NDArray[np.float32]]:
@@ -73,8 +77,8 @@ def gate_answer(weights: Mapping[str, Any], seen: AnyArray) -> AnyArray:
 
 
 def fading(own: AnyArray) -> AnyArray:
-    """How much the gate counts, (..., 1): all at the start of a run, nothing at its end."""
-    return (1 - own[..., OWN["share"], None]) ** _FADES
+    """How much its first answer counts, (..., 1): all at the start of a run, nothing at its end."""
+    return _to_come(own) ** _USE_FADES
 
 
 def gated(weights: Mapping[str, Any], own: AnyArray, helpful: AnyArray) -> AnyArray:
@@ -86,4 +90,10 @@ def gated(weights: Mapping[str, Any], own: AnyArray, helpful: AnyArray) -> AnyAr
     """
     told = gate_answer(weights, seen_by_gate(own, helpful))
     use, kinship = told[..., USE : USE + 1], told[..., KINSHIP : KINSHIP + 1]
-    return helpful + fading(own) * (use + _CLOSES * clipped(kinship, high=0.0))
+    closes = _to_come(own) ** _KINSHIP_FADES * (_CLOSES + _CLOSES_ALONE * own[..., _ONE_IN])
+    return helpful + fading(own) * use + closes * clipped(kinship, high=0.0)
+
+
+def _to_come(own: AnyArray) -> AnyArray:
+    """The share of the run that is to come, (..., 1)."""
+    return clipped(1 - own[..., _SHARE], 0.0)

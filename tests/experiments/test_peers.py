@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 import lcpfn
 from experiments import peers, train_peers
 from experiments.support.peer_episodes import Bias, Pool, draw
-from experiments.support.peer_scores import cases, corrections, cumulated, pooled, score
+from experiments.support.peer_scores import (
+    Scored,
+    cases,
+    corrections,
+    cumulated,
+    pooled,
+    score,
+    singles,
+)
 from experiments.support.searches import (
     bounds_of,
     drawn_searches,
@@ -46,6 +55,7 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     out = tmp_path / "peers.safetensors"
     monkeypatch.setattr(train_peers, "_BATCHES", (((1, 4), 4, 0.5), ((5, 8), 2, 0.5)))
     monkeypatch.setattr(peers, "COUNTS", (0, 2))
+    monkeypatch.setattr(peers, "_LOOKED_AT", 2)
     train_peers.train(out, [made], steps=3)
     network = load_peer_network(out)
     tables = load_tables(made)
@@ -61,6 +71,21 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     report = tmp_path / "peers.md"
     peers.judge(made, [out, out], runs=2, markdown=report)
     assert "finished peers" in report.read_text()
+
+
+def test_a_run_that_decides_a_mean_is_found():
+    alone = [
+        Scored(np.ones(count), np.ones(count), np.zeros(count), np.zeros(count))
+        for count in (4, 3, 3)
+    ]
+    ours = [replace(one, crps=0.9 * one.crps) for one in alone]
+    ours[1].crps[:2] = 9.0, 0.1
+    assert pooled(ours, alone, by_run=True).change > 1.5
+    found = singles(ours, alone, by_run=True)
+    assert found.median == pytest.approx(0.9)
+    assert found.worse == pytest.approx(1 / 3)
+    assert found.without_loser == pytest.approx((7 * 0.9 + 0.1 + 0.9) / 9)
+    assert found.without_both == pytest.approx(0.9)
 
 
 def test_training_goes_on_from_a_network_that_was_shown_less(made: Path, tmp_path: Path):

@@ -10,9 +10,10 @@ from lcpfn.network.gate import GATE, KINSHIP, USE, gated, initial_gate, seen_by_
 HELPFUL = np.array([[1.5], [1.5], [-2.0]], np.float32)
 
 
-def own(share: float = 0.1) -> np.ndarray:
+def own(share: float = 0.1, count: int = 8) -> np.ndarray:
     told = np.random.default_rng(1).normal(size=(3, len(OWN))).astype(np.float32)
     told[:, OWN["share"]] = share
+    told[:, OWN["one_in"]] = 1 / count
     return told
 
 
@@ -39,7 +40,18 @@ def test_peers_of_use_open_it_unless_they_are_of_another_task():
     assert (gated(answering(2.0, -5.0), own(), HELPFUL) < HELPFUL).all()
 
 
-def test_it_fades_as_the_run_goes_on():
+def test_a_single_peer_of_another_task_closes_it_more():
+    stranger = answering(0.0, -3.0)
+    assert (gated(stranger, own(count=1), HELPFUL) < gated(stranger, own(), HELPFUL) - 1).all()
+
+
+def test_peers_of_another_task_close_it_late_too():
+    early, late = (gated(answering(0.0, -3.0), own(share), HELPFUL) for share in (0.1, 0.8))
+    assert (early - HELPFUL < -4).all()
+    assert (late - HELPFUL < -2).all()
+
+
+def test_of_what_use_they_are_fades_as_the_run_goes_on():
     early, late, end = (gated(answering(2.0, 0.0), own(share), HELPFUL) for share in (0.1, 0.8, 1))
     assert (early - HELPFUL > 10 * (late - HELPFUL)).all()
     assert np.array_equal(end, HELPFUL)

@@ -61,3 +61,17 @@ def test_a_batch_is_as_one_by_one():
     together = straight(places, outcomes[..., None], known[..., None], NOISE)[:, 0]
     for index in range(4):
         assert np.allclose(together[index], lines(places[index], outcomes[index], known[index]))
+
+
+def test_kinds_are_told_apart_whether_or_not_they_are_known_alike():
+    rng = np.random.default_rng(3)
+    places, outcomes = rng.normal(size=(9, 3)), rng.normal(size=(9, 2))
+    noise = np.array([0.6, 0.4])
+    all_known, some_known = np.ones((9, 2)), rng.random((9, 2)) < 0.6
+    for known in (all_known, some_known):
+        both = straight(places, outcomes * known, known, noise)
+        each = [
+            straight(places, (outcomes * known)[:, [kind]], known[:, [kind]], noise[[kind]])[0]
+            for kind in (0, 1)
+        ]
+        assert np.allclose(both, each)
