@@ -82,9 +82,17 @@ from lcpfn.network.gate import (
     fading,
     gate_answer,
     initial_gate,
+    overstated,
     seen_by_gate,
 )
-from lcpfn.network.peers import PeerConfig, PeerNetwork, agreed, mixed
+from lcpfn.network.peers import (
+    PeerConfig,
+    PeerNetwork,
+    agreed,
+    claimed,
+    mixed,
+    normalised,
+)
 from lcpfn.peer_weights import load_peer_network, save_peer_network
 from lcpfn.priors.searches import SearchPrior
 
@@ -179,7 +187,8 @@ def train(
     def loss(tensors: Mapping[str, Tensor]) -> Tensor:
         questions = _drawn(pools, Mixture(), rng)
         network = PeerNetwork(config, tensors)
-        log_masses = mixed(*network.heard(*_tensors(questions)))
+        logits, helpful = network.heard(*_tensors(questions))
+        log_masses = mixed(normalised(logits), helpful)
         surprise, score = objective(log_masses, questions, questions.foreign)
         counts = 1 + (harm - 1) * torch.from_numpy(questions.foreign).float()
         weighted = score.clamp(max=_MOST_SCORE) * torch.from_numpy(questions.weight).float()
@@ -407,9 +416,10 @@ class Heard:
             use: (n, 1) by how much likelier peers are to be of use.
         """
         asked, seen = self.questions.chosen(rows), torch.from_numpy(self.seen[rows])
-        odds = seen[:, -1:] + fading(seen) * use
+        corrected = normalised(torch.from_numpy(self.logits[rows]))
+        odds = seen[:, -1:] + fading(seen) * use - overstated(seen, claimed(corrected))
         log_widths = torch.from_numpy(np.log(WIDTHS)).float()
-        gained = mixed(torch.from_numpy(self.logits[rows]), odds) - log_widths
+        gained = mixed(corrected, odds) - log_widths
         power = torch.from_numpy(asked.trust).float()[:, None]
         answers = torch.log_softmax(power * gained + log_widths, 1)
         surprise, score = objective(answers, asked, np.zeros(len(rows), bool))

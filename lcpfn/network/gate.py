@@ -10,6 +10,12 @@ first would undo the second.
 
 Late in a run the second network knows by itself how useful peers are, and the first fades. That
 they are of another task shows best then, and stays.
+
+And what a few peers say may be too much to be true. A forecast is seldom so wrong that a single
+other run could tell that nearly all of its probability belongs into one of its tails. Where peers
+say so, they mostly are of another task, and what that does to a forecast with long tails is the
+worst that they can do. So the gate closes by how many nats of information about the forecast are
+claimed beyond what so many peers can tell.
 """
 
 from __future__ import annotations
@@ -25,7 +31,9 @@ from lcpfn.network.comparison import OWN
 
 _HIDDEN = 64
 _INPUTS = len(OWN) + 1
-_SHARE, _ONE_IN = (slice(OWN[name], OWN[name] + 1) for name in ("share", "one_in"))
+_SHARE, _LOG_COUNT, _ONE_IN = (
+    slice(OWN[name], OWN[name] + 1) for name in ("share", "log_count", "one_in")
+)
 USE, KINSHIP = 0, 1
 """What it answers: by how much likelier peers are to be of use, and that they are of the task."""
 GATE = {
@@ -43,6 +51,9 @@ _FARTHEST = 8.0
 # training, see `experiments/peers.py`.
 _CLOSES, _CLOSES_ALONE = 1.5, 1.0
 _USE_FADES, _KINSHIP_FADES = 2.0, 0.5
+# So many nats are believed, so many more for the logarithm of one more than there are peers, and so
+# much closes the gate each nat beyond that.
+_NATS, _NATS_MORE, _OVERSTATED = 0.5, 0.22, 2.0
 
 
 def initial_gate(generator: np.random.Generator) -> dict[str, NDArray[np.float32]]:
@@ -81,17 +92,25 @@ def fading(own: AnyArray) -> AnyArray:
     return _to_come(own) ** _USE_FADES
 
 
-def gated(weights: Mapping[str, Any], own: AnyArray, helpful: AnyArray) -> AnyArray:
+def gated(weights: Mapping[str, Any], own: AnyArray, helpful: AnyArray, nats: AnyArray) -> AnyArray:
     """Log-odds that peers are of use, (..., 1), after the second look.
 
     Args:
         weights: by the names of `GATE`.
         own, helpful: see `seen_by_gate`.
+        nats: (..., 1) how much peers claim to know of where the run ends in its forecast.
     """
     told = gate_answer(weights, seen_by_gate(own, helpful))
     use, kinship = told[..., USE : USE + 1], told[..., KINSHIP : KINSHIP + 1]
     closes = _to_come(own) ** _KINSHIP_FADES * (_CLOSES + _CLOSES_ALONE * own[..., _ONE_IN])
-    return helpful + fading(own) * use + closes * clipped(kinship, high=0.0)
+    opened = helpful + fading(own) * use + closes * clipped(kinship, high=0.0)
+    return opened - overstated(own, nats)
+
+
+def overstated(own: AnyArray, nats: AnyArray) -> AnyArray:
+    """By how much the gate closes as peers claim more than so many can know, (..., 1)."""
+    believed = _NATS + 2 * _NATS_MORE * own[..., _LOG_COUNT]
+    return _OVERSTATED * clipped(nats - believed, 0.0)
 
 
 def _to_come(own: AnyArray) -> AnyArray:

@@ -136,7 +136,8 @@ class PeerNetwork:
         logits, helpful = self.heard(peers, own, present)
         if consensus is not None:
             logits = agreed(logits, consensus)
-        return mixed(logits, gated(self.weights, own, helpful))
+        corrected = normalised(logits)
+        return mixed(corrected, gated(self.weights, own, helpful, claimed(corrected)))
 
     def heard(
         self, peers: AnyArray, own: AnyArray, present: AnyArray | None = None
@@ -259,21 +260,37 @@ def agreed(logits: AnyArray, natural: AnyArray) -> AnyArray:
     return logits + natural @ _constant(array_module(logits), _NATURAL, logits)
 
 
-def mixed(logits: AnyArray, helpful: AnyArray) -> AnyArray:
+def normalised(logits: AnyArray) -> AnyArray:
+    """Log-masses (..., BINS) of a density whose logarithm at the bins is known up to a constant."""
+    xp = array_module(logits)
+    logits = logits + _constant(xp, _LOG_WIDTHS, logits)
+    logits = logits - xp.max(logits, axis=-1)[..., None]
+    return logits - xp.log(xp.sum(xp.exp(logits), axis=-1))[..., None]
+
+
+def claimed(corrected: AnyArray) -> AnyArray:
+    """How many nats a correction claims to know of where a run ends in its forecast, (..., 1).
+
+    Args:
+        corrected: (..., BINS) its log-masses.
+    """
+    xp = array_module(corrected)
+    gained = corrected - _constant(xp, _LOG_WIDTHS, corrected)
+    return xp.sum(xp.exp(corrected) * gained, axis=-1)[..., None]
+
+
+def mixed(corrected: AnyArray, helpful: AnyArray) -> AnyArray:
     """Log-masses of a correction and of none, mixed by the log-odds that peers are of use.
 
     Args:
-        logits: (..., BINS) logarithm of its density, up to a constant.
+        corrected: (..., BINS) log-masses of the correction.
         helpful: (..., 1) the log-odds.
     """
-    xp = array_module(logits)
-    log_widths = _constant(xp, _LOG_WIDTHS, logits)
-    logits = logits + log_widths
-    logits = logits - xp.max(logits, axis=-1)[..., None]
-    corrected = logits - xp.log(xp.sum(xp.exp(logits), axis=-1))[..., None]
+    xp = array_module(corrected)
     # Log-sigmoids of the odds and of their opposite.
     total = xp.logaddexp(helpful, 0 * helpful)
-    return xp.logaddexp(corrected + (helpful - total), log_widths - total)
+    nothing = _constant(xp, _LOG_WIDTHS, corrected)
+    return xp.logaddexp(corrected + (helpful - total), nothing - total)
 
 
 def _even(xp: ArrayModule, x: AnyArray) -> AnyArray:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 # By how much a single peer is trusted less than many, and how fast that fades with their number;
-# and how fast the news from peers under way fades as the run goes on.
+# and for how long the news from peers under way lasts as the run goes on, and how it fades then.
 _DOUBT, _DOUBT_UNDER_WAY, _DOUBT_FADES = 0.1, 0.5, 0.6
-_NEWS_FADES = 1.3
+_NEWS_LASTS, _NEWS_FADES = 1.5, 1.7
 # And by how much at the very end all are trusted less.
 _LATE, _LATE_FROM = 0.6, 4
 
@@ -30,5 +30,6 @@ def trust(share: Array, finished: Array, count: Array) -> Array:
     doubt = _DOUBT + (1 - _DOUBT) * share
     known = (finished > 0) * (1 - doubt * np.maximum(finished, 1) ** -_DOUBT_FADES)
     under_way = (count > 0) * (1 - _DOUBT_UNDER_WAY * np.maximum(count, 1) ** -_DOUBT_FADES)
-    found = np.maximum(known, (1 - share) ** _NEWS_FADES * under_way)
+    news = (1 - share**_NEWS_LASTS) ** _NEWS_FADES
+    found = np.maximum(known, news * under_way)
     return np.asarray(found * (1 - _LATE * share**_LATE_FROM))

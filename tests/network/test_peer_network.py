@@ -16,14 +16,16 @@ def network(trained: bool = True) -> PeerNetwork:
     config = PeerConfig(width=16, layers=2, heads=2)
     weights = config.initialise(rng)
     if trained:
-        weights["head"] = rng.normal(size=weights["head"].shape).astype(np.float32)
+        weights["head"] = 0.3 * rng.normal(size=weights["head"].shape).astype(np.float32)
     return PeerNetwork(config, weights)
 
 
 def told(*shape: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     peers = rng.normal(size=(*shape, len(PEER))).astype(np.float32)
-    return peers, rng.normal(size=(*shape[:-1], len(OWN))).astype(np.float32)
+    own = rng.normal(size=(*shape[:-1], len(OWN))).astype(np.float32)
+    own[..., OWN["log_count"]] = 0.5 * np.log1p(shape[-1])
+    return peers, own
 
 
 def test_bins_are_symmetric_and_fine_at_both_ends():
@@ -67,10 +69,20 @@ def test_what_all_ends_say_is_heard_as_far_as_peers_are():
         heard = PeerNetwork(untrained.config, {**untrained.weights, "head_bias": bias})
         return np.exp(heard(*asked, consensus=np.array([mean, precision], np.float32)))
 
-    assert answer(2, 0) @ centre > 0.6
-    assert 0.5 < answer(2, 0, odds=-3) @ centre < answer(2, 0) @ centre
+    assert answer(1, 0) @ centre > 0.6
+    assert 0.5 < answer(1, 0, odds=-3) @ centre < answer(1, 0) @ centre
     assert answer(0, 3) @ centre == pytest.approx(0.5, abs=1e-4)
     assert answer(0, 3) @ (centre - 0.5) ** 2 < WIDTHS @ (centre - 0.5) ** 2 - 0.005
+
+
+def test_peers_that_claim_to_know_more_than_they_can_are_heard_less():
+    centre = 0.5 * (EDGES[1:] + EDGES[:-1])
+    untrained, asked = network(trained=False), told(1)
+    some, too_much = (
+        np.exp(untrained(*asked, consensus=np.array([mean, 0.0], np.float32))) @ centre - 0.5
+        for mean in (1.0, 6.0)
+    )
+    assert some > 0.05 > abs(too_much)
 
 
 def test_peers_that_are_of_no_use_correct_nothing():
