@@ -82,14 +82,12 @@ from lcpfn.network.gate import (
     fading,
     gate_answer,
     initial_gate,
-    overstated,
     seen_by_gate,
 )
 from lcpfn.network.peers import (
     PeerConfig,
     PeerNetwork,
     agreed,
-    claimed,
     mixed,
     normalised,
 )
@@ -417,7 +415,7 @@ class Heard:
         """
         asked, seen = self.questions.chosen(rows), torch.from_numpy(self.seen[rows])
         corrected = normalised(torch.from_numpy(self.logits[rows]))
-        odds = seen[:, -1:] + fading(seen) * use - overstated(seen, claimed(corrected))
+        odds = seen[:, -1:] + fading(seen) * use
         log_widths = torch.from_numpy(np.log(WIDTHS)).float()
         gained = mixed(corrected, odds) - log_widths
         power = torch.from_numpy(asked.trust).float()[:, None]
