@@ -53,7 +53,7 @@ _CLOSES, _CLOSES_ALONE = 1.5, 1.0
 _USE_FADES, _KINSHIP_FADES = 2.0, 0.5
 # So many nats are believed, so many more for the logarithm of one more than there are peers, and so
 # much closes the gate each nat beyond that.
-_NATS, _NATS_MORE, _OVERSTATED = 0.5, 0.22, 2.0
+_NATS, _NATS_MORE, _OVERSTATED = 0.5, 0.22, 1.0
 
 
 def initial_gate(generator: np.random.Generator) -> dict[str, NDArray[np.float32]]:
