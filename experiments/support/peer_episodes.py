@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from experiments.support.searches import SearchTable
 from lcpfn.forecast.grain import Grain, counted_otherwise
 from lcpfn.forecast.landmarks import END, HALF, REACHES, SHARES
-from lcpfn.network.comparison import compared
+from lcpfn.network.comparison import compared, gathered
 from lcpfn.network.correction import EDGES
 from lcpfn.network.likeness import Unlikeness, unlikeness
 from lcpfn.network.peer_description import prepared, worths
@@ -354,7 +354,7 @@ class Pool:
             worth = np.concatenate([ends[rows, 1:2], worths(others[rows])], axis=1)
             unlike.distances[rows], moves[rows] = unlikeness(told, worth)
         shares = self.shares[runs, now]
-        seen = compared(shares, own, others, unlike, present)
+        seen = compared(shares, own, gathered(others, present), unlike)
         wide = np.maximum(ends[:, 2] - ends[:, 0], 1e-12 * np.abs(ends[:, 1]) + 1e-290)
         home = np.searchsorted(self.begin, runs, side="right")[:, None]
         away = np.searchsorted(self.begin, peers, side="right") != home

@@ -28,7 +28,7 @@ from lcpfn.forecast.grain import Grain, counted_otherwise
 from lcpfn.forecast.landmarks import END, HALF, expected, landmark_of, records_by
 from lcpfn.forecast.peer import Peer
 from lcpfn.forecast.tracks import LEVELS, Track, learn
-from lcpfn.network.comparison import compared
+from lcpfn.network.comparison import Gathered, compared, gathered
 from lcpfn.network.correction import mirrored, tempered
 from lcpfn.network.engine import Engine
 from lcpfn.network.likeness import Unlikeness, unlikeness
@@ -71,23 +71,27 @@ def told_of(curve: Curve, encoded: Encoded, config: Mapping[str, Any] | None) ->
     return Told(Track.of(curve, encoded), config, mark, Grain.of(curve.values))
 
 
+def distinct(peers: Sequence[Told]) -> list[Told]:
+    """Each of the peers once."""
+    return list({peer.mark: peer for peer in peers}.values())
+
+
 def chosen_peers(
     peers: Sequence[Told], config: Mapping[str, Any] | None, most: int = MOST_PEERS
-) -> list[Told]:
-    """The peers to listen to, each once: all, or the latest and the most alike.
+) -> Sequence[Told]:
+    """The peers to listen to: all, or the latest and the most alike.
 
     Args:
-        peers: the latest last.
+        peers: the latest last, none of them twice.
         config: hyperparameters of the run at hand.
         most: how many.
     """
-    once = list({peer.mark: peer for peer in peers}.values())
-    if len(once) <= most:
-        return once
+    if len(peers) <= most:
+        return peers
     if config is None:
-        return once[-most:]
-    latest = once[-(most // 2) :]
-    others = once[: -(most // 2)]
+        return peers[-most:]
+    latest = peers[-(most // 2) :]
+    others = peers[: -(most // 2)]
     table, words = columns([config, *(peer.config for peer in others)])
     nothing = np.zeros(len(others) + 1)
     far = unlikeness(table, nothing, words).distances[:, 0]
@@ -118,19 +122,69 @@ def columns(configs: Sequence[Mapping[str, Any] | None]) -> tuple[Array, Any]:
     return table, words
 
 
+@dataclass(frozen=True)
+class Roster:
+    """Peers at a landmark, side by side.
+
+    Args:
+        told: all of them.
+        heard: those that had a record by then.
+        grains: in which steps the values of all come, None where those of none do.
+        gathered: what is known of those that are heard, None where there are none.
+        worths: (n,) how well these do.
+    """
+
+    told: Sequence[Told]
+    heard: Sequence[Told]
+    grains: Sequence[Grain] | None
+    gathered: Gathered | None
+    worths: Array
+
+    @staticmethod
+    def of(network: Engine, told: Sequence[Told], landmark: int) -> Roster:
+        """The peers at a landmark.
+
+        Args:
+            network: makes those forecasts of them that have not been made.
+            told: the peers.
+            landmark: of the run at hand.
+        """
+        facts = _facts(network, [peer.track for peer in told], landmark)
+        pairs = [(peer, row) for peer, row in zip(told, facts, strict=True) if row is not None]
+        every = np.array([row for _, row in pairs]) if pairs else None
+        grains = [peer.grain for peer in told]
+        return Roster(
+            told,
+            [peer for peer, _ in pairs],
+            grains if any(grain.counts for grain in grains) else None,
+            None if every is None else gathered(every),
+            np.empty(0) if every is None else worths(every),
+        )
+
+    def counted_as(self, values: Array) -> Sequence[Told]:
+        """Those of the peers whose metric counts as many examples as values (n,) of a run do."""
+        if self.grains is None:
+            return self.told
+        otherwise = counted_otherwise(values, self.grains)
+        if not otherwise.any():
+            return self.told
+        pairs = zip(self.told, otherwise.tolist(), strict=True)
+        return [peer for peer, apart in pairs if not apart]
+
+
 def correction(
-    network: Engine,
     peer_network: PeerNetwork,
     post: Extrapolation,
+    roster_of: Callable[[Sequence[Told], int], Roster],
     peers: Sequence[Told],
     config: Mapping[str, Any] | None,
 ) -> Array | None:
     """What the peers say of where the end of a run lies in its own forecast.
 
     Args:
-        network: makes those forecasts of peers that have not been made.
-        peer_network: reads them.
+        peer_network: reads what is known of them.
         post: the run's own forecast.
+        roster_of: puts peers side by side at a landmark.
         peers: at most `MOST_PEERS`.
         config: the run's hyperparameters.
 
@@ -142,27 +196,22 @@ def correction(
     landmark = landmark_of(float(share[-1]), expected(share[-2:].tolist()))
     if landmark < 0 or curve.finished:
         return None
+    roster = roster_of(peers, landmark)
     # Those whose metric counts other examples are of another task.
-    otherwise = counted_otherwise(curve.values, [peer.grain for peer in peers])
-    if otherwise.any():
-        peers = [peer for peer, apart in zip(peers, otherwise.tolist(), strict=True) if not apart]
-    told_of_each = _facts(network, [peer.track for peer in peers], landmark)
-    told_of = [facts for facts in told_of_each if facts is not None]
-    if not told_of:
+    alike = roster.counted_as(curve.values)
+    if len(alike) < len(peers):
+        roster = roster_of(alike, landmark)
+    if roster.gathered is None:
         return None
-    every = np.concatenate(told_of).reshape(len(told_of), -1)
     rising = curve.goal == "maximize"
     sign = 1.0 if rising else -1.0
     quantiles = np.asarray(post.final.quantile(LEVELS if rising else 1 - LEVELS)) * sign
     own = _own_facts(sign * curve.values, share, landmark, quantiles)
-    unlike = Unlikeness(np.full((len(every), 2), np.nan), None)
+    unlike = Unlikeness(np.full((len(roster.heard), 2), np.nan), None)
     if config:
-        pairs = zip(peers, told_of_each, strict=True)
-        table, words = columns(
-            [config, *(peer.config for peer, facts in pairs if facts is not None)]
-        )
-        unlike = unlikeness(table, np.append(quantiles[1], worths(every)), words)
-    told = compared(share[-1], np.array(own), every, unlike)
+        table, words = columns([config, *(peer.config for peer in roster.heard)])
+        unlike = unlikeness(table, np.append(quantiles[1], roster.worths), words)
+    told = compared(share[-1], np.array(own), roster.gathered, unlike)
     answer = peer_network(told.peers, told.own, consensus=told.consensus)
     masses = tempered(answer.astype(np.float64), told.trust)
     return masses if rising else mirrored(masses)

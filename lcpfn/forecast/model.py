@@ -22,6 +22,7 @@ from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
 from lcpfn.forecast.headroom import Headroom
 from lcpfn.forecast.peer import Peer, check_peers, read_config
+from lcpfn.forecast.recent import Recent
 from lcpfn.forecast.scaling import (
     MAPS,
     MapOf,
@@ -37,7 +38,7 @@ from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.randomness import Generator, uniform_draws
 
 if TYPE_CHECKING:
-    from lcpfn.forecast.company import Told
+    from lcpfn.forecast.company import Roster, Told
     from lcpfn.network.peers import PeerNetwork
 
 Rates = TypeVar("Rates")
@@ -47,6 +48,8 @@ _CHUNK = 64
 # The forecast of a step already observed: its value, this sharp in relation to it.
 _KNOWN_SHARPNESS = 1e-9
 _LEAST_SCALE = 1e-290
+# So many sets of peers are kept as they were put side by side.
+_LATELY = 4
 
 
 class LCPFN:
@@ -78,6 +81,8 @@ class LCPFN:
         self._peer_network = peer_network
         # Peers remember by it what this model forecast of them; unlike an id, it is not used again.
         self._identity = object()
+        self._read: Recent[tuple[Sequence[Peer], Sequence[Told]]] = Recent(_LATELY)
+        self._rosters: Recent[Roster] = Recent(_LATELY)
 
     @property
     def name(self) -> str:
@@ -342,10 +347,15 @@ class LCPFN:
                 "lcpfn.load"
             )
         # Without peers nothing of this need be imported.
-        from lcpfn.forecast.company import chosen_peers, read_peers
+        from lcpfn.forecast.company import chosen_peers, distinct, lasting, read_peers
 
-        asked = (bounds, schedule, self.encode, self._identity)
-        told = read_peers(peers, post.curve, *asked)
+        def read() -> tuple[Sequence[Peer], Sequence[Told]]:
+            asked = (bounds, schedule, self.encode, self._identity)
+            return tuple(peers), distinct(read_peers(peers, post.curve, *asked))
+
+        read_for = post.curve.horizon, post.curve.goal, lasting(bounds), lasting(schedule)
+        # The peers are kept with what was read of them, so that no other object takes an id.
+        _, told = self._read.get((*read_for, *map(id, peers)), read)
         return self.in_company(post, chosen_peers(told, checked), checked)
 
     def in_company(
@@ -357,7 +367,15 @@ class LCPFN:
             return post
         from lcpfn.forecast.company import accompanied, correction
 
-        return accompanied(post, lambda: correction(self.network, hear(), post, told, config))
+        return accompanied(post, lambda: correction(hear(), post, self._roster, told, config))
+
+    def _roster(self, told: Sequence[Told], landmark: int) -> Roster:
+        """Peers side by side at a landmark."""
+        from lcpfn.forecast.company import Roster
+
+        # The roster keeps the peers, so that no other object takes an id.
+        key = landmark, *map(id, told)
+        return self._rosters.get(key, lambda: Roster.of(self.network, told, landmark))
 
     def forecast(self, curve: Curve, steps: Array, of: Of = "last") -> Distribution:
         """Marginal forecasts of a checked curve at `steps` (m,); see `Predictor`."""

@@ -15,13 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.network.columns import Columns
-from lcpfn.network.consensus import consensus
+from lcpfn.network.consensus import consensus, said_by_ends
 from lcpfn.network.likeness import Unlikeness
-from lcpfn.network.outcomes import COMPANY, EXPECTED, REGRESSIONS, put_company, put_expected
-from lcpfn.network.peer_description import END_IN_WIDTHS, PLACED_BY, PREPARED, described
-from lcpfn.network.placement import MIDDLE, PLACEMENT, put_placement, regards
+from lcpfn.network.outcomes import COMPANY, EXPECTED, REGRESSIONS, company, put_expected
+from lcpfn.network.peer_description import (
+    END_IN_WIDTHS,
+    PLACED_BY,
+    PREPARED,
+    described,
+)
+from lcpfn.network.placement import MIDDLE, PLACEMENT, Crowd, put_placement, regards
 from lcpfn.network.run_facts import SIZES, Pairs
-from lcpfn.network.scales import FAR_AWAY, LARGEST, logs, units
+from lcpfn.network.scales import LARGEST, logs, units
 from lcpfn.network.trust import trust
 
 Array = NDArray[np.float64]
@@ -54,6 +59,52 @@ OWN = Columns(
 """What describes the run at hand."""
 
 
+class Gathered(NamedTuple):
+    """Other runs side by side, and what is the same for every run that is compared with them.
+
+    Args:
+        peers: (..., n, len(PREPARED)) as `prepared` has them.
+        known, ended: (..., n) of which it is known what became of them, and their end.
+        finished: (...,) how many have ended.
+        crowd: where they are.
+        company: (..., len(COMPANY)) how their forecasts did.
+        said: (..., 2) what their ends say, see `lcpfn.network.consensus`.
+    """
+
+    peers: Array
+    known: NDArray[np.bool_]
+    ended: NDArray[np.bool_]
+    finished: Array
+    crowd: Crowd
+    company: Array
+    said: Array
+
+
+@np.errstate(all="ignore")
+def gathered(peers: Array, present: NDArray[np.bool_] | None = None) -> Gathered:
+    """Puts other runs side by side.
+
+    Args:
+        peers: (..., n, len(PREPARED)) as `prepared` has them.
+        present: (..., n) which there are; None for all.
+    """
+    known = peers[..., PREPARED["became_known"]] > 0
+    finished = peers[..., PREPARED["finished"]] > 0
+    if present is not None:
+        known, finished = known & present, finished & present
+    crowd = Crowd.of(peers[..., PREPARED["regards"]], present)
+    ended = known & finished
+    return Gathered(
+        peers,
+        known,
+        ended,
+        finished.sum(-1),
+        crowd,
+        company(peers[..., PREPARED["votes"]], present, crowd.count),
+        said_by_ends(peers[..., PREPARED["became_met"]], ended),
+    )
+
+
 class Compared(NamedTuple):
     """What the network sees, float32.
 
@@ -72,56 +123,41 @@ class Compared(NamedTuple):
 
 # Runs of another metric may be further away than numbers go; what is too far counts as far.
 @np.errstate(all="ignore")
-def compared(
-    share: Array,
-    own: Array,
-    peers: Array,
-    unlike: Unlikeness,
-    present: NDArray[np.bool_] | None = None,
-) -> Compared:
+def compared(share: Array, own: Array, others: Gathered, unlike: Unlikeness) -> Compared:
     """Describes a run and its peers.
 
     Args:
         share: (...,) of the run at hand that its newest record has seen.
         own: (..., FACTS) the run at hand at its last landmark, in the order of `RunFacts`.
-        peers: (..., n, len(PREPARED)) its peers at the same, or at the last that they have reached,
-            as `prepared` has them.
+        others: its peers at the same, or at the last that they have reached.
         unlike: how differently they are made.
-        present: (..., n) which peers there are; None for all.
     """
     own = own.clip(-LARGEST, LARGEST)
-    known = peers[..., PREPARED["became_known"]] > 0
-    finished = peers[..., PREPARED["finished"]] > 0
-    placed = peers[..., PREPARED["regards"]]
-    count = np.full(share.shape, float(peers.shape[-2]))
-    if present is not None:
-        known, finished = known & present, finished & present
-        placed = np.where(present[..., None], placed, FAR_AWAY)
-        count = present.sum(-1).astype(np.float64)
-    measures = units(own, placed[..., MIDDLE], count)
+    peers, crowd = others.peers, others.crowd
+    measures = units(own, crowd.places[..., MIDDLE], crowd.count)
     log_units = 0.5 * np.log(measures)
     told = _clean(described(share, own, peers, unlike.distances, measures, log_units))
     places = told[..., PLACED_BY]
     if unlike.moves is not None:
         places = np.concatenate([places, unlike.moves.astype(np.float32)], axis=-1)
-    mine = np.empty((*count.shape, len(OWN)))
-    _put_own(mine, own, measures, log_units, share, count)
-    put_placement(
-        mine[..., OWN["placement"]],
-        regards(own, np.log(measures[..., 0])),
-        placed,
-        measures[..., 0],
-        present,
-        count,
+    mine = np.empty((*crowd.count.shape, len(OWN)))
+    _put_own(mine, own, measures, log_units, share, crowd.count)
+    ours = regards(own, 2 * log_units[..., 0])
+    put_placement(mine[..., OWN["placement"]], ours, crowd, measures[..., 0])
+    mine[..., OWN["company"]] = others.company
+    put_expected(
+        mine[..., OWN["expected"]],
+        places,
+        peers[..., PREPARED["became_met"]],
+        told[..., END_IN_WIDTHS],
+        others.known,
+        others.ended,
     )
-    put_company(mine[..., OWN["company"]], peers[..., PREPARED["votes"]], present, count)
-    scores, ended = peers[..., PREPARED["became_met"]], known & finished
-    put_expected(mine[..., OWN["expected"]], places, scores, told[..., END_IN_WIDTHS], known, ended)
     return Compared(
         told,
         _clean(mine),
-        consensus(scores, ended, share),
-        trust(share, finished.sum(-1), count),
+        consensus(others.said, share),
+        trust(share, others.finished, crowd.count),
     )
 
 

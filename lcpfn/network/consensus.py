@@ -22,17 +22,16 @@ Array = NDArray[Any]
 _BELIEVED, _VARIANCE, _LARGEST_SCORE = 8.0, 0.75, 2.0
 
 
-def consensus(scores: Array, ended: NDArray[np.bool_], share: Array) -> NDArray[np.float32]:
+def said_by_ends(scores: Array, ended: NDArray[np.bool_]) -> Array:
     """What a normal distribution of the scores of ends adds to those of forecasts that are right.
 
     A conjugate normal model in all but that it takes one value for its mean and its variance
-    (Gelman et al. 2013, section 3.3), to the power of how much it is worth. The constants were set
-    on sources left out of training, see `experiments/peers.py`.
+    (Gelman et al. 2013, section 3.3). The constants were set on sources left out of training, see
+    `experiments/peers.py`.
 
     Args:
         scores: (..., n) at which the ends of peers lay in their forecasts.
         ended: (..., n) of which peers there is one.
-        share: (...,) of the run that has been seen.
 
     Returns:
         (..., 2) differences of its natural parameters, mean over variance and one over variance.
@@ -42,9 +41,15 @@ def consensus(scores: Array, ended: NDArray[np.bool_], share: Array) -> NDArray[
     mean = scores.sum(-1) / count
     off = (scores - mean[..., None]) * ended
     variance = (_BELIEVED * _VARIANCE + (off * off).sum(-1)) / count
+    return np.stack([mean / variance, 1 / variance - 1 / _VARIANCE], axis=-1)
+
+
+def consensus(said: Array, share: Array) -> NDArray[np.float32]:
+    """What ends say to the power of how much it is worth, (..., 2).
+
+    Args:
+        said: (..., 2) see `said_by_ends`.
+        share: (...,) of the run that has been seen.
+    """
     # What is worth much at the end is worth little before.
-    weight = share**2
-    found = np.empty((*mean.shape, 2), np.float32)
-    found[..., 0] = weight * mean / variance
-    found[..., 1] = weight * (1 / variance - 1 / _VARIANCE)
-    return found
+    return np.asarray((share * share)[..., None] * said, dtype=np.float32)

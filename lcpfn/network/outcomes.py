@@ -48,11 +48,10 @@ def votes(known: NDArray[np.bool_], scores: Array, reach: Array) -> Array:
     return np.concatenate([known, scores, scores**2, others], axis=-1)
 
 
-def put_company(out: Array, votes: Array, present: NDArray[np.bool_] | None, count: Array) -> None:
-    """Writes how the forecasts of peers did on the whole.
+def company(votes: Array, present: NDArray[np.bool_] | None, count: Array) -> Array:
+    """How the forecasts of peers did on the whole, (..., len(COMPANY)).
 
     Args:
-        out: (..., len(COMPANY)) to write to.
         votes: (..., n, len(VOTES)) of the peers.
         present: (..., n) which peers there are; None for all.
         count: (...,) how many.
@@ -62,11 +61,13 @@ def put_company(out: Array, votes: Array, present: NDArray[np.bool_] | None, cou
     some = np.maximum(number, 1.0)
     mean = total[..., VOTES["scores"]] / some
     variance = np.maximum(total[..., VOTES["squares"]] / some - mean * mean, 0.0)
+    out = np.empty((*count.shape, len(COMPANY)))
     out[..., COMPANY["means"]] = mean
     out[..., COMPANY["deviations"]] = np.sqrt(variance)
     out[..., COMPANY["certainties"]] = mean / np.sqrt(_VARIANCE + variance / some)
     out[..., COMPANY["known"]] = number / np.maximum(count, 1.0)[..., None]
     out[..., COMPANY["ends"]] = total[..., VOTES["ends"]] / some[..., 1:]
+    return out
 
 
 def put_expected(

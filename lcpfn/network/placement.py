@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,36 +48,55 @@ def regards(known: Array, log_width: Array) -> Array:
     )
 
 
-def put_placement(
-    out: Array,
-    ours: Array,
-    theirs: Array,
-    wide: Array,
-    present: NDArray[np.bool_] | None,
-    count: Array,
-) -> None:
+class Crowd(NamedTuple):
+    """Runs among which another is placed.
+
+    Args:
+        places: (..., n, len(REGARDS)), see `regards`; far away of those who are not there.
+        present: (..., n) which there are; None for all.
+        count: (...,) how many.
+        centre, spread: (..., len(REGARDS)) medians of the places, and of how far these lie off.
+    """
+
+    places: Array
+    present: NDArray[np.bool_] | None
+    count: Array
+    centre: Array
+    spread: Array
+
+    @staticmethod
+    def of(places: Array, present: NDArray[np.bool_] | None) -> Crowd:
+        """Runs at places (..., n, len(REGARDS)), of which those count that are present."""
+        if present is None:
+            count = np.full(places.shape[:-2], float(places.shape[-2]))
+        else:
+            places = np.where(present[..., None], places, FAR_AWAY)
+            count = present.sum(-1).astype(np.float64)
+        centre = median(places, count)
+        spread = median(np.abs(places - centre[..., None, :]), count)
+        return Crowd(places, present, count, centre, spread)
+
+
+def put_placement(out: Array, ours: Array, crowd: Crowd, wide: Array) -> None:
     """Writes where a run lies among its peers.
 
     Args:
         out: (..., len(PLACEMENT)) to write to.
-        ours, theirs: (..., len(REGARDS)) and (..., n, len(REGARDS)), see `regards`; far away of
-            those who are not there.
+        ours: (..., len(REGARDS)), see `regards`.
+        crowd: its peers.
         wide: (...,) width of the run's forecast.
-        present: (..., n) which peers there are; None for all.
-        count: (...,) how many.
     """
     wide = wide[..., None]
-    centre = median(theirs, count)
-    spread = median(np.abs(theirs - centre[..., None, :]), count)
     least = np.where(_IS_LEVEL, _LEAST_SPREAD * wide, _LEAST_LOG_SPREAD)
-    out[..., PLACEMENT["places"]] = np.arcsinh((ours - centre) / np.maximum(spread, least))
-    off = ours[..., None, :] - theirs
+    spread = np.maximum(crowd.spread, least)
+    out[..., PLACEMENT["places"]] = np.arcsinh((ours - crowd.centre) / spread)
+    off = ours[..., None, :] - crowd.places
     # Peers below count one, those alike a half.
     below = np.sign(off)
-    rank = (below if present is None else below * present[..., None]).sum(-2)
-    out[..., PLACEMENT["ranks"]] = rank / np.maximum(count, 1.0)[..., None]
+    rank = (below if crowd.present is None else below * crowd.present[..., None]).sum(-2)
+    out[..., PLACEMENT["ranks"]] = rank / np.maximum(crowd.count, 1.0)[..., None]
     apart = np.abs(off[..., _NEAR])
-    nearest = np.empty((*count.shape, len(_NEAR) + 1))
+    nearest = np.empty((*crowd.count.shape, len(_NEAR) + 1))
     nearest[..., :-1] = apart.min(-2)
     nearest[..., -1] = apart.max(-1).min(-1)
     near = np.minimum(nearest / wide, FAR_AWAY)

@@ -9,7 +9,14 @@ from typing import Any
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal
 from lcpfn.forecast.bounds import BoundsLike
-from lcpfn.forecast.company import MOST_PEERS, Told, chosen_peers, lasting, told_of
+from lcpfn.forecast.company import (
+    MOST_PEERS,
+    Told,
+    chosen_peers,
+    distinct,
+    lasting,
+    told_of,
+)
 from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.extrapolation import Extrapolation
 from lcpfn.forecast.landmarks import END, expected, landmark_of
@@ -83,7 +90,8 @@ class Company:
             for companion in companions[-_LOOKED_AT:]
             if (known := self._told(companion, bounds, schedule, kept_by)) is not None
         ]
-        return self._model.in_company(post, chosen_peers(told, config, MOST_PEERS), config)
+        chosen = chosen_peers(distinct(told), config, MOST_PEERS)
+        return self._model.in_company(post, chosen, config)
 
     def _told(
         self,

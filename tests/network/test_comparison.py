@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from lcpfn.network.comparison import OWN, compared
+from lcpfn.network.comparison import OWN, compared, gathered
 from lcpfn.network.likeness import Unlikeness
 from lcpfn.network.outcomes import EXPECTED
 from lcpfn.network.peer_description import PEER, PREPARED, prepared
@@ -38,7 +38,7 @@ def described(own: np.ndarray, peers: np.ndarray):
     count = len(peers)
     unlike = Unlikeness(np.full((count, 2), np.nan), None)
     share = np.array(0.2)
-    return compared(share, own, prepared(peers), unlike, np.ones(count, dtype=bool))
+    return compared(share, own, gathered(prepared(peers), np.ones(count, dtype=bool)), unlike)
 
 
 def test_shapes_are_as_said():
@@ -73,10 +73,10 @@ def test_who_is_not_there_does_not_count():
     rng = np.random.default_rng(0)
     far, moves = rng.uniform(size=(6, 2)), rng.normal(size=(6, 3))
     unlike = Unlikeness(far[None], moves[None])
-    some = compared(np.array([0.2]), own[None], prepared_peers[None], unlike, present[None])
+    others = gathered(prepared_peers[None], present[None])
+    some = compared(np.array([0.2]), own[None], others, unlike)
     unlike = Unlikeness(far[present], moves[present])
-    everyone = np.ones(4, dtype=bool)
-    fewer = compared(np.array(0.2), own, prepared_peers[present], unlike, everyone)
+    fewer = compared(np.array(0.2), own, gathered(prepared_peers[present]), unlike)
     assert np.allclose(some.own[0], fewer.own, atol=1e-6)
     assert np.allclose(some.peers[0][present], fewer.peers, atol=1e-6)
 

@@ -2,20 +2,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from lcpfn.network.consensus import consensus
+from lcpfn.network.consensus import consensus, said_by_ends
 
 LATE = np.array(0.8)
 
 
 def said(scores: list[float], share: np.ndarray = LATE) -> tuple[float, float]:
     told = np.array(scores)
-    mean, precision = consensus(told, np.ones(len(told), dtype=bool), share).tolist()
+    ends = said_by_ends(told, np.ones(len(told), dtype=bool))
+    mean, precision = consensus(ends, share).tolist()
     return mean, precision
 
 
 def test_nobody_says_nothing():
-    assert np.array_equal(consensus(np.zeros(0), np.zeros(0, dtype=bool), LATE), [0, 0])
-    assert np.array_equal(consensus(np.ones(3), np.zeros(3, dtype=bool), LATE), [0, 0])
+    assert np.array_equal(said_by_ends(np.zeros(0), np.zeros(0, dtype=bool)), [0, 0])
+    assert np.array_equal(said_by_ends(np.ones(3), np.zeros(3, dtype=bool)), [0, 0])
     assert said([1.0, 1.0], np.array(0.0)) == (0, 0)
 
 
@@ -43,7 +44,8 @@ def test_runs_are_told_side_by_side_what_they_are_told_alone():
     rng = np.random.default_rng(0)
     scores, ended = rng.normal(size=(4, 6)), rng.random((4, 6)) < 0.6
     share = rng.random(4)
-    together = consensus(scores, ended, share)
+    together = consensus(said_by_ends(scores, ended), share)
     for row in range(4):
-        alone = consensus(scores[row][ended[row]], np.ones(ended[row].sum(), bool), share[row])
+        ends = said_by_ends(scores[row][ended[row]], np.ones(ended[row].sum(), bool))
+        alone = consensus(ends, share[row])
         assert np.allclose(together[row], alone, atol=1e-6)
