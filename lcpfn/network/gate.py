@@ -51,9 +51,10 @@ _FARTHEST = 8.0
 # training, see `experiments/peers.py`.
 _CLOSES, _CLOSES_ALONE = 1.5, 1.0
 _USE_FADES, _KINSHIP_FADES = 2.0, 0.5
-# So many nats are believed, so many more for the logarithm of one more than there are peers, and so
-# much closes the gate each nat beyond that.
-_NATS, _NATS_MORE, _OVERSTATED = 0.5, 0.22, 1.0
+# So many nats are believed, so many more for the logarithm of one more than there are peers; and so
+# much closes the gate each nat beyond that, and so much more where there is one peer alone.
+_NATS, _NATS_MORE = 0.5, 0.22
+_OVERSTATED, _OVERSTATED_ALONE = 1.0, 1.0
 
 
 def initial_gate(generator: np.random.Generator) -> dict[str, NDArray[np.float32]]:
@@ -110,7 +111,8 @@ def gated(weights: Mapping[str, Any], own: AnyArray, helpful: AnyArray, nats: An
 def overstated(own: AnyArray, nats: AnyArray) -> AnyArray:
     """By how much the gate closes as peers claim more than so many can know, (..., 1)."""
     believed = _NATS + 2 * _NATS_MORE * own[..., _LOG_COUNT]
-    return _OVERSTATED * clipped(nats - believed, 0.0)
+    closes = _OVERSTATED + _OVERSTATED_ALONE * own[..., _ONE_IN]
+    return closes * clipped(nats - believed, 0.0)
 
 
 def _to_come(own: AnyArray) -> AnyArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,8 @@ def regards(known: Array, log_width: Array) -> Array:
     )
 
 
-class Crowd(NamedTuple):
+@dataclass(frozen=True)
+class Crowd:
     """Runs among which another is placed.
 
     Args:

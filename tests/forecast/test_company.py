@@ -192,6 +192,17 @@ def test_what_was_forecast_of_a_peer_is_kept(model, monkeypatch):
     assert len(learned) <= 1
 
 
+def test_peers_that_were_put_side_by_side_are_told_apart(model):
+    one, other = peers(4), peers(4, late=0.1)
+    sets = [one, other, one[:3], [*one, *other], one, other, one[1:]]
+    fresh = [lcpfn.load().extrapolate(RUN, **KEYWORDS, peers=told).median for told in sets]
+    again = [model.extrapolate(RUN, **KEYWORDS, peers=told).median for told in sets]
+    assert all(np.array_equal(*pair) for pair in zip(fresh, again, strict=True))
+    assert not np.array_equal(again[0], again[1])
+    later = model.extrapolate(curve(0.6)[:20], **KEYWORDS, peers=one)
+    assert not np.array_equal(later.median[-1], again[0][-1])
+
+
 def test_no_other_model_takes_over_what_is_kept_of_a_peer(model):
     listed = peers()
     told = [

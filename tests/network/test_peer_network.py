@@ -25,6 +25,7 @@ def told(*shape: int) -> tuple[np.ndarray, np.ndarray]:
     peers = rng.normal(size=(*shape, len(PEER))).astype(np.float32)
     own = rng.normal(size=(*shape[:-1], len(OWN))).astype(np.float32)
     own[..., OWN["log_count"]] = 0.5 * np.log1p(shape[-1])
+    own[..., OWN["one_in"]] = 1 / shape[-1]
     return peers, own
 
 
