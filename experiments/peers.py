@@ -10,8 +10,9 @@ made. The project's own curves that nothing is fitted on are judged by the first
 the final value over that of repeating the last value; in brackets over that of the same forecast
 alone, with its standard error over searches; then the share within the central 88 %. `rivals`
 scores what else could be learned from finished peers, `draw` draws one run forecast with more and
-more peers, `along` says how far a run's own earlier forecasts tell of its later ones, and `cost`
-what hearing peers costs.
+more peers, `along` says how far a run's own earlier forecasts tell of its later ones, `common` how
+much there is to be had from what all runs of a search have in common, `claims` what becomes of
+forecasts of which peers claim to know much, and `cost` what hearing peers costs.
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ from experiments.support.peer_scores import (
     Case,
     Mean,
     Scored,
+    by_all_ends,
     cases,
     chances,
     corrections,
+    nats_claimed,
     pooled,
     score,
     score_quantiles,
@@ -59,6 +62,7 @@ from experiments.support.searches import (
 )
 from lcpfn.forecast.landmarks import SHARES
 from lcpfn.network.blas import BlasThreads
+from lcpfn.network.correction import WIDTHS
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network
 
@@ -364,6 +368,61 @@ def along(
         rows.append([f"{family} ({len(found)})", f"{cutoff:.0%}", within, between])
     heading = ["", "after", "of runs within a search", "of the means of searches"]
     _table("Correlation of the last record's score and the end's", heading, rows)
+
+
+@app.command()
+def claims(tables: Tables, network: Networks, runs: Runs = 120) -> None:
+    """What becomes of forecasts, by how much peers claim to know: after a tenth of the run.
+
+    By nats of that, the share of runs and what it adds to the change of the mean CRPS; of peers of
+    the same task, and of others.
+    """
+    made = [table for table in load_tables(tables) if len(table.final) > 1]
+    networks, pool = [load_peer_network(path) for path in network], Pool(made)
+    rows = []
+    for name, alien in (("same task", None), ("same benchmark", True), ("any other", False)):
+        found: dict[tuple[str, int], list[tuple[Array, Array]]] = defaultdict(list)
+        for table in made:
+            others, hears = _others(table, made, alien), _network(table, networks)
+            for draw in range(1 if alien is None else FOREIGN_DRAWS):
+                for count, case in cases(table, pool, (1, 16), "finished", others, runs, draw):
+                    if case.cutoff == CUTOFFS[0]:
+                        ours = score(case, corrections(case, pool, hears, settings=False)).crps
+                        alone = score(case, corrections(_alone(case), pool, hears, False)).crps
+                        change = (ours - alone) / alone.mean()
+                        found[table.family, count].append((nats_claimed(case, pool, hears), change))
+        for (family, count), parts in sorted(found.items()):
+            nats, change = (np.concatenate(part) for part in zip(*parts, strict=True))
+            cells = [f"{family}, {name}", f"{count}"]
+            for low, high in pairwise((0.0, 0.5, 1.0, 1.5, np.inf)):
+                inside = (nats >= low) & (nats < high)
+                cells.append(f"{inside.mean():.2f}: {change[inside].sum() / len(nats):+.3f}")
+            rows.append(cells)
+    heading = ["", "peers", "up to 0.5", "to 1", "to 1.5", "more"]
+    _table("Share of runs and change of CRPS by nats claimed", heading, rows)
+
+
+@app.command()
+def common(tables: Tables, runs: Runs = 120) -> None:
+    """How much is to be had from what all runs of a search have in common.
+
+    CRPS over that of the forecast alone, of forecasts that are told the mean and the variance of
+    the scores of the ends of all other runs: an oracle, which peers under way cannot be.
+    """
+    made = [table for table in load_tables(tables) if len(table.final) > 1]
+    pool = Pool(made)
+    found: dict[tuple[str, float], list[tuple[Scored, Scored]]] = defaultdict(list)
+    for table in made:
+        for _, case in cases(table, pool, (0,), most_runs=runs):
+            alone = np.tile(np.log(WIDTHS), (len(case.runs), 1))
+            pair = score(case, by_all_ends(case)), score(case, alone)
+            found[table.family, case.cutoff].append(pair)
+    rows = []
+    for (family, cutoff), pairs in sorted(found.items()):
+        told, alone_scores = zip(*pairs, strict=True)
+        mean = pooled(told, alone_scores, family == "wild")
+        rows.append([f"{family} ({len(pairs)})", f"{cutoff:.0%}", _cell(mean)])
+    _table("Told the ends of all other runs together", ["", "after", "CRPS"], rows)
 
 
 @app.command()

@@ -25,12 +25,19 @@ twice, with the mean of both:
     python experiments/train_peers.py train third.safetensors --start second.safetensors ...
     python experiments/train_peers.py average mean.safetensors third.safetensors other.safetensors
 
+With a new default, they went on learning from forecasts of networks like it, and are the mean of
+before and after:
+
+    python experiments/train_peers.py train later.safetensors --start mean.safetensors ...
+    python experiments/train_peers.py average both.safetensors mean.safetensors later.safetensors
+
 and at last a gate, that closes where peers are of other tasks, on as many questions with such as
 with peers of the run's own; nothing else of the network changes:
 
-    python experiments/train_peers.py gate peers.safetensors --network mean.safetensors ...
+    python experiments/train_peers.py gate peers.safetensors --network both.safetensors ...
 
-where tables that are told four times are asked about four times as often: recorded ones were.
+where tables that are told three times are asked about three times as often: recorded ones of the
+present default were, beside those of the one before and drawn ones.
 
 All that was of a network that also heard a Gaussian process over the peers. It is worth nothing
 beside the lines through near ones, so it is left out, and what the network made of it and the heed

@@ -9,11 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.support.peer_episodes import Pool
+from experiments.support.peer_episodes import Episodes, Pool
 from experiments.support.searches import SearchTable
 from lcpfn.forecast.landmarks import END, SHARES
+from lcpfn.network.consensus import said_by_ends
 from lcpfn.network.correction import BINS, EDGES, WIDTHS, tempered
-from lcpfn.network.peers import PeerNetwork
+from lcpfn.network.peers import PeerNetwork, agreed, claimed, normalised
+from lcpfn.network.scales import scores
 
 Array = NDArray[Any]
 
@@ -122,12 +124,37 @@ def corrections(case: Case, pool: Pool, network: PeerNetwork, settings: bool) ->
     """(n, BINS) log-masses that the network answers; those of no correction without peers."""
     if not case.peers.shape[1]:
         return np.tile(np.log(WIDTHS), (len(case.runs), 1))
+    asked = _asked(case, pool, settings)
+    answers = network(asked.peers, asked.own, asked.present, asked.consensus)
+    return np.log(tempered(answers.astype(np.float64), asked.trust))
+
+
+def nats_claimed(case: Case, pool: Pool, network: PeerNetwork) -> Array:
+    """(n,) how much peers claim to know, see `lcpfn.network.gate`."""
+    asked = _asked(case, pool, settings=False)
+    logits, _ = network.heard(asked.peers, asked.own, asked.present)
+    return np.asarray(claimed(normalised(agreed(logits, asked.consensus)))[:, 0])
+
+
+def _asked(case: Case, pool: Pool, settings: bool) -> Episodes:
     now = np.full(len(case.runs), case.landmark)
     told = np.full((len(case.runs), pool.settings.shape[1]), settings)
     present = np.ones(case.peers.shape, dtype=bool)
-    asked = pool.episodes(case.runs + case.begin, now, now, case.peers, present, case.reach, told)
-    answers = network(asked.peers, asked.own, asked.present, asked.consensus)
-    return np.log(tempered(answers.astype(np.float64), asked.trust))
+    runs = case.runs + case.begin
+    return pool.episodes(runs, now, now, case.peers, present, case.reach, told)
+
+
+def by_all_ends(case: Case) -> Array:
+    """(n, BINS) log-masses by where the ends of all other runs of the search lay together.
+
+    What all runs have in common, from more runs than any forecast has.
+    """
+    met = case.table.ends[:, case.landmark, 3]
+    ended = np.tile(~np.isnan(met), (len(case.runs), 1))
+    ended[np.arange(len(case.runs)), case.runs] = False
+    ends = np.tile(np.nan_to_num(scores(met)), (len(case.runs), 1))
+    said = said_by_ends(ends, ended)
+    return np.asarray(normalised(agreed(np.zeros((len(said), BINS)), said)))
 
 
 @dataclass(frozen=True)
