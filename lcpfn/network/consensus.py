@@ -51,7 +51,7 @@ def consensus(said: Array, share: Array) -> NDArray[np.float32]:
         said: (..., 2) see `said_by_ends`.
         share: (...,) of the run that has been seen.
     """
-    # What is worth much at the end is worth little before; and what is answered late is trusted less
-    # and mixed with no correction, for which it makes up.
+    # What is worth much at the end is worth little before; and what is answered late is trusted
+    # less and mixed with no correction, for which it makes up.
     worth = share**2 + share**6
     return np.asarray(worth[..., None] * said, dtype=np.float32)
