@@ -41,8 +41,11 @@ def constant_like(table: NDArray[np.float64], like: AnyArray) -> AnyArray:
 
 @lru_cache(maxsize=64)
 def _constant_tensor(table: bytes, dtype: Any, device: Any) -> AnyArray:
-    # A copy to a GPU for every step would make it wait.
-    return _torch_module().asarray(np.frombuffer(table).copy()).to(device, dtype)
+    import torch
+
+    # A copy to a GPU for every step would make it wait. It may be kept by one that needs gradients.
+    with torch.inference_mode(False):
+        return torch.from_numpy(np.frombuffer(table).copy()).to(device, dtype)
 
 
 def clipped(x: AnyArray, low: float | None = None, high: float | None = None) -> AnyArray:

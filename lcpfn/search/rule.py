@@ -178,8 +178,8 @@ class StoppingRule:
         """The probability below which a run is stopped; 0 while it is too early to decide.
 
         >>> rule = StoppingRule(threshold=0.05)
-        >>> [rule.limit(4, None, 0.25), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
-        [0.0125, 0.078, 0.13]
+        >>> [rule.limit(4, None, 1.0), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
+        [0.05, 0.078, 0.13]
 
         Args:
             records: observed so far.
