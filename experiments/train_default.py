@@ -129,8 +129,7 @@ def fold_of(run: RecordedRun) -> int:
 
 def sixth_of(run: RecordedRun) -> int:
     """Which sixth of the sources a run belongs to; each lies in one half."""
-    by_name = fold_of(run) + FOLDS * (zlib.crc32(run.source.encode()) // FOLDS % (SIXTHS // FOLDS))
-    return SIXTH_OF_WORKLOAD.get(run.group, by_name)
+    return SIXTH_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % SIXTHS)
 
 
 def is_ragged(run: RecordedRun) -> bool:
