@@ -37,7 +37,7 @@ with peers of the run's own; nothing else of the network changes:
     python experiments/train_peers.py gate peers.safetensors --network both.safetensors ...
 
 where tables that are told three times are asked about three times as often: recorded ones of the
-present default were, beside those of the one before and drawn ones.
+newest default were, beside those of the ones before and drawn ones.
 
 All that was of a network that also heard a Gaussian process over the peers. It is worth nothing
 beside the lines through near ones, so it is left out, and what the network made of it and the heed
