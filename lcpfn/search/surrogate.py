@@ -104,8 +104,8 @@ class Surrogate:
 
     def heard(self) -> Array:
         """How far what is believed of a run follows its own forecast, (n,) from 0 to 1."""
-        followed = np.einsum("ij,ji->i", self._own, self._inverse)
-        return np.minimum(np.maximum(followed, 0.0), 1.0)
+        followed: Array = np.einsum("ij,ji->i", self._own, self._inverse).clip(0.0, 1.0)
+        return followed
 
     def at(self, settings: Array) -> tuple[Array, Array]:
         """Means and standard deviations of configurations not yet tried, (m, d)."""
