@@ -30,6 +30,7 @@ import lcpfn
 from experiments.early_stopping import Record, Widths, over_sets, search_source
 from experiments.replay import RecordedRuns, outcome, read_runs
 from experiments.replay_search import RunForecasts, forecast_all, through_search
+from experiments.support.recorded_runs import FOLDS, SIXTHS
 from experiments.support.searches import fold_of_source
 from lcpfn.search.settings import SearchSettings
 
@@ -146,7 +147,8 @@ def choose(folders: Iterable[Means], most_regret: float) -> str | None:
 def main(
     data: Annotated[list[Path], typer.Option(help="folder with one .npz per set")],
     model: Annotated[
-        list[str] | None, typer.Option(help="name or path; two, in order of the halves")
+        list[str] | None,
+        typer.Option(help="name or path; two in order of the halves, or six of the sixths"),
     ] = None,
     per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 100,
     orders: Annotated[int, typer.Option(help="searches in each data set", min=1)] = 1,
@@ -168,6 +170,10 @@ def main(
     widths = list(workers or WORKERS)
     torch.set_num_threads(1)
     models = [lcpfn.load(name) for name in model or ("default",)]
+    if len(models) not in (1, FOLDS, SIXTHS):
+        raise typer.BadParameter(
+            f"--model is given {len(models)} times, but must be once, {FOLDS} or {SIXTHS} times"
+        )
     settings = {
         "model": [one.card["sha256"] for one in models],
         "variants": list(compared),
@@ -181,7 +187,7 @@ def main(
         for number in seed or SEEDS:
             for runs in read_runs(folder, per_set, number):
                 drawn = runs.orders(orders, number)
-                loaded = models[fold_of_source(folder.name, runs.name) % len(models)]
+                loaded = models[fold_of_source(folder.name, runs.name, len(models))]
                 kept = record, f"{folder.name}/{runs.name}/{number}"
                 sets.append(score(runs, loaded, compared, widths, drawn, kept))
         if not sets:

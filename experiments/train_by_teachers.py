@@ -95,13 +95,15 @@ class Teacher:
         share: of the mixture of all teachers' forecasts.
         hears: whether it is asked where learning rates are told, if it was trained to hear of them.
         wider: by this share what its forecasts hold above their median is moved away from it in
-            the first tenth of a run; later by less, in proportion to one over the steps squared.
+            the first tenth of a run; later by less.
+        fading: how fast it gets less: in proportion to the steps to the power of minus this.
     """
 
     network: Network
     share: float
     hears: bool = True
     wider: float = 0.0
+    fading: float = 2.0
 
     def asked(self, examples: Examples) -> Tensor:
         """(curves, queries) the share, or 0 where a question is beyond the network."""
@@ -128,7 +130,7 @@ class Teacher:
             if self.wider:
                 seen = examples.observations.fractions.gather(1, examples.prefixes - 1)
                 middle = theirs.quantile(torch.full_like(levels[:1], 0.5))
-                further = self.wider * (_FIRST_RECORDS / seen).clamp(max=1.0) ** 2
+                further = self.wider * (_FIRST_RECORDS / seen).clamp(max=1.0) ** self.fading
                 drawn = drawn + further * (drawn - middle).clamp_min(0.0)
         missed = known - ours.expected_log_prob(drawn, width)
         found = missed.clamp(-_FURTHEST, _FURTHEST).mean(0)
@@ -201,7 +203,7 @@ def lessons(
     accuracies: int,
     own: float,
     resampled: int,
-    wider: float,
+    wider: tuple[float, float],
     outcomes: float,
     leave_out: int | None,
     data: Path,
@@ -214,7 +216,7 @@ def lessons(
         accuracies: of small networks, so many curves of a step.
         own: how many of these are the project's own recorded ones rather than drawn, as a share.
         resampled: so many curves of a step are benchmarks' runs, drawn at other lengths.
-        wider: of forecasts of all runs but small networks', see `Teacher`.
+        wider: of forecasts of all runs but small networks', and how it fades, see `Teacher`.
         outcomes: how much the outcomes teach of these, a share.
         leave_out: a half of the sources.
         data: folder with one folder for each family.
@@ -269,10 +271,10 @@ def _mixture(
     teachers: Sequence[Network],
     shares: Sequence[float],
     older_hears: bool = True,
-    wider: float = 0.0,
+    wider: tuple[float, float] = (0.0, 2.0),
 ) -> list[Teacher]:
     itself, specialist, older = (
-        Teacher(network, share, wider=wider)
+        Teacher(network, share, True, *wider)
         for network, share in zip(teachers, shares, strict=True)
     )
     return [itself, specialist, replace(older, hears=older_hears)]
@@ -339,6 +341,7 @@ def main(
     wider: Annotated[
         float, typer.Option(help="of early forecasts of all others, see Teacher, a share")
     ] = 0.0,
+    fading: Annotated[float, typer.Option(help="how fast --wider gets less, see Teacher")] = 2.0,
     outcomes: Annotated[
         float, typer.Option(help="how much the outcomes teach of all others, a share")
     ] = 0.0,
@@ -367,7 +370,9 @@ def main(
     teachers = [Network.of(each.network) for each in loaded]
     for teacher in teachers:
         teacher.requires_grad_(False)
-    taught = lessons(teachers, accuracies, own, resampled, wider, outcomes, leave_out, data)
+    taught = lessons(
+        teachers, accuracies, own, resampled, (wider, fading), outcomes, leave_out, data
+    )
     seconds = teach(network, taught, config, out / name)
     card = {
         **shared_card(begin.card),
@@ -379,6 +384,7 @@ def main(
                 "curves": [lesson.curves for lesson in taught],
                 "own": own,
                 "wider": wider,
+                "fading": fading,
                 "outcomes": outcomes,
                 "steps": steps,
                 "seconds": round(seconds),

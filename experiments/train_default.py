@@ -50,6 +50,8 @@ from experiments.real_runs import table
 from experiments.support.recorded_runs import (
     FOLD_OF_WORKLOAD,
     FOLDS,
+    SIXTH_OF_WORKLOAD,
+    SIXTHS,
     own_accuracies,
     read_even,
     read_ragged,
@@ -123,6 +125,11 @@ def recorded_runs(data: Path) -> list[RecordedRun]:
 def fold_of(run: RecordedRun) -> int:
     """Which half of the sources a run belongs to."""
     return FOLD_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % FOLDS)
+
+
+def sixth_of(run: RecordedRun) -> int:
+    """Which sixth of the sources a run belongs to; each lies in one half."""
+    return SIXTH_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % SIXTHS)
 
 
 def is_ragged(run: RecordedRun) -> bool:
@@ -310,7 +317,8 @@ def average(
 def judge(
     weights: Annotated[str, typer.Argument(help="name or path of the model trained on all")],
     folds: Annotated[
-        list[Path] | None, typer.Argument(help="models trained without a half, in order")
+        list[Path] | None,
+        typer.Argument(help="models trained without a half each, or without a sixth, in order"),
     ] = None,
     before: Annotated[str, typer.Option(help="name or path of another model")] = "reference",
     data: Data = _DATA,
@@ -320,15 +328,18 @@ def judge(
 ) -> None:
     """Scores forecasts of final values, source by source."""
     torch.set_num_threads(1)
-    if folds and len(folds) != FOLDS:
-        raise typer.BadParameter(f"there are {len(folds)} folds, but {FOLDS} are needed, or none")
+    if folds and len(folds) not in (FOLDS, SIXTHS):
+        raise typer.BadParameter(
+            f"there are {len(folds)} folds, but {FOLDS} or {SIXTHS} are needed, or none"
+        )
     sources = _sources(recorded_runs(data), per_source)
     found = {"before": _scored(lcpfn.load(before), sources)}
     found["trained on all"] = _scored(lcpfn.load(weights), sources)
     if folds:
         unseen: dict[tuple[str, str], RunScores] = {}
+        part_of = sixth_of if len(folds) == SIXTHS else fold_of
         for index, path in enumerate(folds):
-            left_out = {key: runs for key, runs in sources.items() if fold_of(runs[0]) == index}
+            left_out = {key: runs for key, runs in sources.items() if part_of(runs[0]) == index}
             unseen |= _scored(lcpfn.load(path), left_out)
         found["source left out"] = unseen
     lines: list[str] = []

@@ -25,6 +25,16 @@ FOLD_OF_WORKLOAD = {
     "world/fastmri": 1,
     "world/librispeech_deepspeech": 1,
 }
+SIXTHS = 6
+# Each workload by itself; an even sixth lies in the first half, an odd one in the second.
+SIXTH_OF_WORKLOAD = {
+    "world/imagenet_resnet": 0,
+    "world/wmt": 1,
+    "world/gpt": 2,
+    "world/fastmri": 3,
+    "world/rl": 4,
+    "world/librispeech_deepspeech": 5,
+}
 
 
 def read_ragged(folder: Path, only: str = "*.npz") -> Iterator[RecordedRun]:

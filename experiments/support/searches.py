@@ -13,7 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.benchmarks.folder import OWN_CURVES
-from experiments.support.recorded_runs import COUNTED, FOLD_OF_WORKLOAD, FOLDS
+from experiments.support.recorded_runs import (
+    COUNTED,
+    FOLD_OF_WORKLOAD,
+    FOLDS,
+    SIXTH_OF_WORKLOAD,
+    SIXTHS,
+)
 from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, finite_extremes
 from lcpfn.forecast.curve import read_curve
 from lcpfn.forecast.landmarks import END, HALF, REACHES
@@ -60,10 +66,10 @@ def fold_of(search: RecordedSearch | SearchTable) -> int:
     return FOLDS if search.family == UNSEEN else fold_of_source(search.family, search.source)
 
 
-def fold_of_source(family: str, source: str) -> int:
-    """Which half of the sources one belongs to."""
-    known = FOLD_OF_WORKLOAD.get(f"{family}/{source}")
-    return zlib.crc32(source.encode()) % FOLDS if known is None else known
+def fold_of_source(family: str, source: str, folds: int = FOLDS) -> int:
+    """Which part of the sources one belongs to, of halves, sixths, or all in one."""
+    by_hand = {FOLDS: FOLD_OF_WORKLOAD, SIXTHS: SIXTH_OF_WORKLOAD}.get(folds, {})
+    return by_hand.get(f"{family}/{source}", zlib.crc32(source.encode()) % folds)
 
 
 def recorded_searches(data: Path, per_set: int) -> Iterator[RecordedSearch]:

@@ -6,6 +6,7 @@ API standard defines, which numpy has itself. Nothing here imports torch before 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,16 @@ def constant_like(table: NDArray[np.float64], like: AnyArray) -> AnyArray:
     """A table in the kind and type of another array."""
     if isinstance(like, np.ndarray):
         return table.astype(like.dtype, copy=False)
-    return _torch_module().asarray(table).to(like)
+    return _constant_tensor(table.tobytes(), like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+def _constant_tensor(table: bytes, dtype: Any, device: Any) -> AnyArray:
+    import torch
+
+    # A copy to a GPU for every step would make it wait. It may be kept by one that needs gradients.
+    with torch.inference_mode(False):
+        return torch.from_numpy(np.frombuffer(table).copy()).to(device, dtype)
 
 
 def clipped(x: AnyArray, low: float | None = None, high: float | None = None) -> AnyArray:

@@ -125,7 +125,7 @@ class StoppingRule:
     patience: int = 1
     min_delta: float = 0.0
     keep_top: int = 1
-    early_caution: float = 1.0
+    early_caution: float = 0.8
     trust: float = 2.6
     unproven: float = 0.75
     full_trust: int = 5
@@ -178,8 +178,8 @@ class StoppingRule:
         """The probability below which a run is stopped; 0 while it is too early to decide.
 
         >>> rule = StoppingRule(threshold=0.05)
-        >>> [rule.limit(4, None, 0.25), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
-        [0.0125, 0.078, 0.13]
+        >>> [rule.limit(4, None, 1.0), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
+        [0.05, 0.078, 0.13]
 
         Args:
             records: observed so far.

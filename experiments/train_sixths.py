@@ -1,0 +1,394 @@
+r"""Trains the default model beside six networks that lack a sixth of the sources each.
+
+    python experiments/train_sixths.py runs/sixths --older BEFORE.safetensors \
+        --half LEFT0.safetensors --half LEFT1.safetensors --seconds 560 --samplers 14
+
+All learn from one stream of draws, in one step (`experiments/support/network_stack.py`); a network
+does not hear the recorded runs of its sixth. So each source, and each of the six workloads, can be
+scored by a network that knows five sixths of the others and is otherwise made as the default is.
+The default goes on from the bundled weights, the others from those that lack the half of the
+sources in which their sixth lies.
+
+Outcomes teach, and beside them the older model, which has seen no recorded run: most where runs are
+small networks', which it knows best.
+
+The training ends after a time, not after a number of curves: rates fall to zero as the time runs
+out. It cannot be resumed; the weights are written as they are every two minutes.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.multiprocessing as processes
+import typer
+from numpy.typing import NDArray
+
+# Also when run by its path.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import lcpfn
+from experiments.support.network_stack import TAUGHT_QUANTILES, NetworkStack
+from experiments.support.recorded_runs import SIXTHS
+from experiments.train_default import (
+    at_other_lengths,
+    benchmark_prior,
+    group_weights,
+    is_ragged,
+    recorded_runs,
+    shared_card,
+    sixth_of,
+)
+from lcpfn.network.config import NetworkConfig
+from lcpfn.network.inputs import UNKNOWN, Observations, Questions
+from lcpfn.network.transformer import Network
+from lcpfn.priors import AnnealedPrior, Augmentation, Prior, RealisticPrior, RecordedPrior
+from lcpfn.priors.recorded import RecordedRun
+from lcpfn.training.config import TrainingConfig
+from lcpfn.training.hardware import hardware
+from lcpfn.training.questions import Examples, draw_examples
+from lcpfn.weights import save_weights
+
+# Varied more than the defaults: bent, mixed and stretched most of the time.
+_STRONG = Augmentation(
+    bent_rate=0.6,
+    bent=(0.4, 2.5),
+    shifted_rate=0.3,
+    mixed_rate=0.4,
+    noisy_rate=0.3,
+    smooth_rate=0.15,
+    stretched_rate=0.6,
+    stretched=(0.65, 1.5),
+    cut_rate=0.25,
+    cut=(0.4, 1.0),
+)
+_CHUNK = 64
+# Curves of a step by the longest number of records: shapes are few, as each is recorded once.
+_SHAPES = {16: 512, 32: 512, 56: 512, 104: 256, 192: 128}
+_SLOTS = 48
+_WARM_UP = 0.03
+# The last steps are made as forecasts are: in single precision.
+_FULL_PRECISION = 0.92
+_SAVE_SECONDS = 120.0
+_LEAST_TAUGHT = 1e-6
+_TELL_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of draws in the stream.
+
+    Args:
+        name: of the kind.
+        prior: draws them.
+        share: of the curves in the stream.
+        outcome, older: how much the outcomes and the older model teach.
+        older_hears: whether the older model is asked where the learning rates of the whole run are
+            told. What it makes of these holds for small networks.
+        asked: how often one draw is asked about.
+        sixth: of the sources; -1 for draws of priors.
+    """
+
+    name: str
+    prior: Prior
+    share: float
+    outcome: float
+    older: float
+    older_hears: bool = True
+    asked: int = 2
+    sixth: int = -1
+
+
+def stream_of(runs: Sequence[RecordedRun]) -> list[Part]:
+    """The parts of the stream."""
+    even = [run for run in runs if not is_ragged(run)]
+    ragged = [run for run in runs if is_ragged(run)]
+    own = [run for run in runs if run.group == "own"]
+    parts = [
+        Part("annealed", AnnealedPrior(), 0.16, 0.9, 0.1, older_hears=False),
+        Part("realistic", RealisticPrior(accuracy_rate=0.0), 0.14, 0.45, 0.55, asked=4),
+        Part(
+            "accuracies",
+            RealisticPrior(accuracy_rate=1.0, rounded_rate=0.5),
+            0.1,
+            0.1,
+            0.9,
+            asked=4,
+        ),
+    ]
+    for sixth, chosen, weights, share in _in_sixths(even):
+        prior = benchmark_prior(chosen, weights)
+        parts.append(Part("benchmarks", prior, 0.15 * share, 0.75, 0.25, sixth=sixth))
+        longer = replace(at_other_lengths(chosen), weights=weights)
+        parts.append(Part("resampled", longer, 0.11 * share, 0.6, 0.4, sixth=sixth))
+    for sixth, chosen, weights, share in _in_sixths(ragged):
+        strong = RecordedPrior(chosen, weights, augmentation=_STRONG)
+        parts.append(Part("ragged", strong, 0.26 * share, 0.9, 0.1, False, sixth=sixth))
+    for sixth, chosen, _, share in _in_sixths(own):
+        for prior in (RecordedPrior(chosen), at_other_lengths(chosen)):
+            parts.append(Part("own accuracies", prior, 0.04 * share, 0.1, 0.9, sixth=sixth))
+    return parts
+
+
+def _in_sixths(
+    runs: Sequence[RecordedRun],
+) -> Iterator[tuple[int, list[RecordedRun], dict[str, float], float]]:
+    """Sixths with their runs, how often each group is drawn there, and its share of all draws.
+
+    Each source of a group is drawn as often as any other of it.
+    """
+    sources = defaultdict(set)
+    for run in runs:
+        sources[run.group].add((run.source, sixth_of(run)))
+    weights = group_weights(runs)
+    total = sum(weights.values())
+    for sixth in range(SIXTHS):
+        chosen = [run for run in runs if sixth_of(run) == sixth]
+        within = {
+            group: weights[group] / total * sum(of == sixth for _, of in members) / len(members)
+            for group, members in sources.items()
+        }
+        share = sum(within.values())
+        if chosen:
+            yield sixth, chosen, {g: w for g, w in within.items() if w}, share
+
+
+class _Slots:
+    """Places in shared memory for batches of one shape."""
+
+    def __init__(self, observed: int, curves: int, config: NetworkConfig, queries: int, nets: int):
+        view = config.view
+        shapes = {
+            "tokens": (curves, observed, view.context_features),
+            "asked": (curves, queries, view.query_features),
+            "last": (curves, queries),
+            "value": (curves, queries),
+            "unit": (curves, queries),
+            "averages": (curves, queries, 7),
+            "clean": (curves, queries),
+            "noise": (curves, queries),
+            "outcome": (curves, queries),
+            "taught": (curves, queries),
+            "levels": (TAUGHT_QUANTILES, curves, queries),
+            "heard": (nets, curves),
+        }
+        self.batches = []
+        for _ in range(_SLOTS // len(_SHAPES)):
+            batch: dict[str, NDArray[Any]] = {}
+            for name, shape in shapes.items():
+                kind = np.int64 if name == "last" else np.float32
+                size = int(np.prod(shape)) * np.dtype(kind).itemsize
+                batch[name] = np.frombuffer(mmap.mmap(-1, size), kind).reshape(shape)
+            self.batches.append(batch)
+
+
+def _sample(
+    parts: Sequence[Part],
+    slots: dict[int, _Slots],
+    free: dict[int, Any],
+    ready: Any,
+    config: NetworkConfig,
+    left_out: Sequence[int],
+    queries: int,
+    seed: int,
+) -> None:
+    """Draws batches for ever."""
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(seed)
+    shares = torch.tensor([part.share / part.asked for part in parts])
+    waiting: dict[int, list[dict[str, NDArray[Any]]]] = {shape: [] for shape in _SHAPES}
+    while True:
+        part = parts[int(torch.multinomial(shares, 1, generator=generator))]
+        curves = part.prior.sample(_CHUNK, generator)
+        for _ in range(part.asked):
+            examples = draw_examples(curves, queries, generator)
+            chunk = chunk_of(part, examples, config, left_out, generator)
+            shape = min(s for s in _SHAPES if s >= chunk["tokens"].shape[1])
+            waiting[shape].append(chunk)
+            if len(waiting[shape]) * _CHUNK == _SHAPES[shape]:
+                number = free[shape].get()
+                _fill(slots[shape].batches[number], waiting[shape])
+                waiting[shape].clear()
+                ready.put((shape, number))
+
+
+def chunk_of(
+    part: Part,
+    examples: Examples,
+    config: NetworkConfig,
+    left_out: Sequence[int],
+    generator: torch.Generator,
+) -> dict[str, NDArray[Any]]:
+    """Some curves of a batch as arrays."""
+
+    def array(tensor: torch.Tensor | None) -> Any:
+        return None if tensor is None else tensor.numpy()
+
+    known, asked = examples.observations, examples.questions
+    observations = Observations(
+        np.ascontiguousarray(known.fractions.numpy()),
+        *(array(each) for each in (known.values, known.limits, known.schedule, known.rates)),
+    )
+    questions = Questions(*(array(each) for each in (asked.fractions, asked.schedule, asked.best)))
+    last = examples.prefixes.numpy() - 1
+    view = config.view
+    context = view.observe(observations)
+    there = context.coordinates.at(last)
+    share = part.older * (questions.best == 0)
+    if observations.rates is not None:
+        share = share * (observations.rates < 0).all(1, keepdims=True)
+    if observations.schedule is not None and not part.older_hears:
+        share = share * (observations.schedule == UNKNOWN).all((1, 2))[:, None]
+    # Nobody answers some questions: they count for nothing.
+    total = np.maximum(part.outcome + share, _LEAST_TAUGHT)
+    heard = [np.full(len(last), float(part.sixth < 0 or part.sixth != s)) for s in left_out]
+    levels = torch.rand((TAUGHT_QUANTILES, *last.shape), generator=generator).numpy()
+    levels = (levels + np.arange(TAUGHT_QUANTILES)[:, None, None]) / TAUGHT_QUANTILES
+    return {
+        "tokens": context.tokens,
+        "asked": view.ask(observations.at(last), questions),
+        "last": last,
+        "value": there.last,
+        "unit": there.unit,
+        "averages": there.averages,
+        "clean": examples.clean.numpy(),
+        "noise": examples.noise.numpy(),
+        "outcome": part.outcome / total,
+        "taught": share / total,
+        "levels": levels,
+        "heard": np.stack(heard),
+    }
+
+
+def _fill(batch: dict[str, NDArray[Any]], chunks: Sequence[dict[str, NDArray[Any]]]) -> None:
+    for index, chunk in enumerate(chunks):
+        rows = slice(index * _CHUNK, (index + 1) * _CHUNK)
+        for name, place in batch.items():
+            if name == "tokens":
+                observed = chunk[name].shape[1]
+                place[rows, :observed] = chunk[name]
+                place[rows, observed:] = 0.0
+            elif name in ("levels", "heard"):
+                place[:, rows] = chunk[name]
+            else:
+                place[rows] = chunk[name]
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="folder for the weights")],
+    older: Annotated[Path, typer.Option(help="weights that saw no recorded run; they teach")],
+    half: Annotated[list[Path], typer.Option(help="weights that lack a half, twice, in order")],
+    start: Annotated[str, typer.Option(help="weights for the network that hears all")] = "default",
+    seconds: Annotated[float, typer.Option(help="time for all")] = 560.0,
+    samplers: Annotated[int, typer.Option(help="processes that draw")] = 14,
+    queries: Annotated[int, typer.Option(help="questions a curve")] = 24,
+    rate: Annotated[float, typer.Option(help="peak learning rate")] = 1e-3,
+    seed: int = 23,
+    data: Annotated[Path, typer.Option(help="one folder a family")] = Path("../shared/data"),
+) -> None:
+    """Trains on all sources, and six times without one sixth of them."""
+    if len(half) != 2:
+        raise typer.BadParameter(f"--half is given {len(half)} times, but is needed twice")
+    until = time.monotonic() + seconds
+    torch.set_num_threads(1)
+    out.mkdir(parents=True, exist_ok=True)
+    parts = stream_of(recorded_runs(data))
+    begins = [lcpfn.load(start), *(lcpfn.load(half[sixth % 2]) for sixth in range(SIXTHS))]
+    names = ["default", *(f"sixth{sixth}" for sixth in range(SIXTHS))]
+    left_out = [-2, *range(SIXTHS)]
+    shape = begins[0].network.config
+    slots = {n: _Slots(n, curves, shape, queries, len(names)) for n, curves in _SHAPES.items()}
+    context = processes.get_context("fork")
+    ready = context.Queue()
+    free = {n: context.Queue() for n in slots}
+    for n, of in slots.items():
+        for number in range(len(of.batches)):
+            free[n].put(number)
+    drawing = [
+        context.Process(
+            target=_sample,
+            args=(parts, slots, free, ready, shape, left_out, queries, seed * 1009 + index),
+            daemon=True,
+        )
+        for index in range(samplers)
+    ]
+    for process in drawing:
+        process.start()
+    config = TrainingConfig(queries=queries, learning_rate=rate, seed=seed, network=shape)
+    teacher = Network(shape).take_over(Network.of(lcpfn.load(older).network))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    stack = NetworkStack([Network.of(b.network) for b in begins], teacher, config, device)
+    made: dict[str, Any] = {
+        "script": "experiments/train_sixths.py",
+        "older": lcpfn.load(older).card["sha256"],
+        "learning_rate": rate,
+        "seed": seed,
+        "queries": queries,
+        "hardware": hardware(device) + "; shared by seven networks",
+    }
+
+    def save(finished: dict[str, Any]) -> None:
+        for name, network, begin in zip(names, stack.unstacked(), begins, strict=True):
+            done = {"started_from": begin.card["sha256"], **made, **finished}
+            taught = [*begin.card.get("taught", []), done]
+            card = {**shared_card(begin.card), "headroom": True, "taught": taught}
+            save_weights(out, name, network.engine(), card)
+
+    steps, curves = _learn(stack, slots, free, ready, config, until, save)
+    for process in drawing:
+        process.terminate()
+    save({"steps": steps, "curves": curves, "seconds": round(seconds)})
+
+
+def _learn(
+    stack: NetworkStack,
+    slots: dict[int, _Slots],
+    free: dict[int, Any],
+    ready: Any,
+    config: TrainingConfig,
+    until: float,
+    save: Any,
+) -> tuple[int, int]:
+    """Trains up to a moment of the monotonic clock; gives the steps and the curves."""
+    began = saved = time.monotonic()
+    steps = curves = 0
+    waited = 0.0
+    while (now := time.monotonic()) < until:
+        share = (now - began) / (until - began)
+        if now - saved > _SAVE_SECONDS:
+            save({"unfinished": steps})
+            saved = now
+        n, number = ready.get()
+        waited += time.monotonic() - now
+        warm = min(1.0, share / _WARM_UP)
+        rate = config.learning_rate * warm * (1 + math.cos(math.pi * share)) / 2
+        stack.step(slots[n].batches[number], rate, half=share < _FULL_PRECISION)
+        if stack.device.type == "cuda":
+            torch.cuda.current_stream().synchronize()
+        free[n].put(number)
+        steps += 1
+        curves += _SHAPES[n]
+        if steps % _TELL_EVERY == 0 or steps == 20:
+            told = " ".join(f"{float(loss):.3f}" for loss in stack.losses / _TELL_EVERY)
+            stack.losses.zero_()
+            passed = now - began
+            print(
+                f"{share:.0%} {steps} steps, {curves} curves ({passed / steps * 1e3:.0f} ms, "
+                f"{waited / passed:.0%} waiting): {told}",
+                flush=True,
+            )
+    return steps, curves
+
+
+if __name__ == "__main__":
+    typer.run(main)
