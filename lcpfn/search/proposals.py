@@ -4,10 +4,11 @@ A run that waits and a configuration not yet tried are weighed by the same quest
 it to end better than the best that is as good as reached, by a margin that is drawn at random each
 time (after ifBO, Rakotoarison et al. 2024)? Small margins go on with what is nearly best, large
 ones look for what may be much better, elsewhere; the more has been spent, the smaller they may be.
-Where several work side by side, many runs go on at a time, and the chance to beat a margin alone
-would put those first of which little is known: late in a search, the runs that are believed to end
-best go on instead. What runs will reach is forecast; what configurations would reach is learned
-from those forecasts and their uncertainty (`lcpfn.search.surrogate`).
+Where several work side by side, many runs go on at a time, none gets more epochs than its share of
+them, and the chance to beat a margin alone would put those first of which little is known: so half
+of the workers go on with the runs that are believed to end best, without a pause. What runs will
+reach is forecast; what configurations would reach is learned from those forecasts and their
+uncertainty (`lcpfn.search.surrogate`).
 """
 
 from __future__ import annotations
@@ -35,10 +36,9 @@ _PROMISING, _OTHERS = 180, 80
 # share over the full runs that have been spent.
 _LARGEST, _SMALLEST = 1.0, (0.1, 0.01)
 _SHRINKS = 0.2
-# Where others are at work: the probability to beat the best by the smallest margin of all which
-# makes a run count as promising, and by how many of its standard deviations its end may be hoped to
-# be better than believed. The first eight runs by hope end better than the first eight by chance.
-_MAY, _HOPE = 0.1, 1.0
+# Where others are at work: the share of workers that go on with the runs believed to end best, and
+# the probability to beat the best by the smallest margin of all that a run needs for it.
+_LEAD, _MAY = 0.5, 0.1
 # Below the middle run a difference counts the less the further down it is, from about here on.
 _SOFT = 0.5
 # Where a run that diverged counts to end, below the middle one. One that failed may have done so
@@ -189,6 +189,7 @@ class _Learned:
     Args:
         known: (n,) the runs that something is known of, as far as they are looked at.
         means, spreads: (n,) of their ends, on the scale of `_View`.
+        rises: (n,) how far their ends may lie above `means`, as a standard deviation.
         unheard: the best that is expected of runs which have reported nothing yet, -infinity
             without such.
         surrogate: what configurations would reach, those runs taken for done.
@@ -199,6 +200,7 @@ class _Learned:
     known: list[Contender]
     means: Array
     spreads: Array
+    rises: Array
     unheard: float
     surrogate: Surrogate
     asked: Array
@@ -224,13 +226,14 @@ class _Learned:
         taught, others, asked = np.split(settings, [len(known), len(configs)])
         evidence = _evidence(view, known, taught)
         parameters = fit(evidence)
-        surrogate = Surrogate(evidence, parameters)
-        means, spreads = surrogate.runs()
+        surrogate = of_runs = Surrogate(evidence, parameters)
         says_less = configs != whole or names - {name for each in whole for name in each}
         if says_less and any(contender.waits for contender in known):
             # It does tell runs apart; what is believed of them must not hang on who is a candidate.
             alone = _evidence(view, known, encode(whole, space)[: len(known)])
-            means, spreads = Surrogate(alone, fit(alone)).runs()
+            of_runs = Surrogate(alone, fit(alone))
+        means, spreads = of_runs.runs()
+        rises = np.hypot(spreads, of_runs.heard() * _skew(view, known, evidence))
         expected = -math.inf
         if unheard:
             believed = surrogate.at(others)[0]
@@ -238,7 +241,7 @@ class _Learned:
             surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
         made = {row.tobytes() for row in settings[: len(configs)]}
         tried = np.array([row.tobytes() in made for row in asked], dtype=np.bool_)
-        return _Learned(known, means, spreads, expected, surrogate, asked, tried)
+        return _Learned(known, means, spreads, rises, expected, surrogate, asked, tried)
 
 
 def _weigh(
@@ -265,11 +268,11 @@ def _weigh(
     chances = np.where(waits, _beyond(means, spreads, target), -1.0)
     resumed = int(chances.argmax()) if waits.any() else None
     likeliest = chances.max(initial=-1.0)
-    what = f"the highest of {int(waits.sum())} runs that wait"
-    if any(each.busy for each in contenders) and generator.uniform() > smallest / _SMALLEST[0]:
-        promising = _most_promising(view, learned, waits, generator)
-        if promising is not None:
-            resumed, what = promising, f"the most promising of {int(waits.sum())} runs that wait"
+    leading = _leading(view, learned, 1 + sum(each.busy for each in contenders))
+    if leading is not None:
+        what = f"believed to end best of {int(waits.sum())} runs that wait"
+        told = view.told(means[leading], chances[leading], target, what)
+        return Proposal("resume", run=known[leading].run, **told)
     if candidates:
         means_asked, spreads_asked = learned.surrogate.at(learned.asked)
         chances_asked = np.where(learned.tried, -1.0, _beyond(means_asked, spreads_asked, target))
@@ -283,27 +286,37 @@ def _weigh(
     if resumed is None:
         waiting = next(contender for contender in contenders if contender.waits)
         return Proposal("resume", _UNKNOWN, run=waiting.run)
+    what = f"the highest of {int(waits.sum())} runs that wait"
     told = view.told(means[resumed], chances[resumed], target, what)
     return Proposal("resume", run=known[resumed].run, **told)
 
 
-def _most_promising(
-    view: _View, learned: _Learned, waits: NDArray[np.bool_], generator: np.random.Generator
-) -> int | None:
-    """The waiting run that goes on where others are at work: the one believed to end best.
+def _leading(view: _View, learned: _Learned, workers: int) -> int | None:
+    """The waiting run that goes on because it is among those believed to end best.
 
-    Within the band of its own forecast, and with up to so many standard deviations to its credit,
-    drawn at random.
+    Of the runs that wait or are worked on, and that may beat the best at all, those are as many as
+    half of the workers. What is believed of a run stays within the band of its own forecast.
+
+    Args:
+        view: the scale.
+        learned: what is believed.
+        workers: how many are at work, the free one among them.
 
     Returns:
-        its place among the runs known; None where none may beat the best at all.
+        its place among the runs known; None for a single worker, and where all of those runs are
+        worked on.
     """
-    means, spreads = learned.means, learned.spreads
-    may = waits & (_beyond(means, spreads, view.best + _SMALLEST[1]) >= _MAY)
-    if not may.any():
+    if workers < 2:
         return None
-    hopes = view.within(learned.known, means) + _HOPE * generator.uniform() * spreads
-    return int(np.where(may, hopes, -np.inf).argmax())
+    may = _beyond(learned.means, learned.rises, view.best + _SMALLEST[1]) >= _MAY
+    believed = view.within(learned.known, learned.means)
+    active = [
+        place
+        for place in np.argsort(-believed, kind="stable").tolist()
+        if may[place] and (learned.known[place].waits or learned.known[place].busy)
+    ]
+    best = active[: math.ceil(_LEAD * workers)]
+    return next((place for place in best if learned.known[place].waits), None)
 
 
 def _smallest(spent: float) -> float:
@@ -348,6 +361,21 @@ def _evidence(view: _View, known: Sequence[Contender], settings: Array) -> Evide
     spreads = np.where(failed, _FAILED, spreads)
     progress = np.array([min(1.0, max(contender.progress, 1e-6)) for contender in known])
     return Evidence(settings, median, np.maximum(spreads, _LEAST_SPREAD), progress)
+
+
+def _skew(view: _View, known: Sequence[Contender], evidence: Evidence) -> Array:
+    """How much further than it may fall a run may rise, (n,), as a standard deviation.
+
+    A run that has gone some way hardly falls below what it has shown. By how far it may fall, a
+    quarter of those that will beat the best are said to have no chance; but few rise as far as
+    their own forecasts allow. So the geometric mean of the two is taken.
+    """
+    ends = np.array([(each.median, each.high) for each in known], dtype=np.float64)
+    median, high = view.place(ends).T
+    rises = np.nan_to_num(high - median) / _BAND
+    spreads = evidence.spreads
+    skew: Array = np.sqrt(np.maximum(spreads * rises - spreads**2, 0.0))
+    return skew
 
 
 def _beyond(means: Array, spreads: Array, target: float) -> Array:

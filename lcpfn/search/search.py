@@ -380,8 +380,8 @@ class Search:
         the forecasts of all runs say about their hyperparameters is learned. So runs should be
         described, and candidates be many, some of them random draws from the whole space. Runs that
         were described and have no record yet count as under way elsewhere: what is next to them is
-        passed over until more is known. While others are at work, the later in a search the more
-        often goes on, of the runs that may beat the best at all, the one believed to end best.
+        passed over until more is known. Where several are at work, half of them go on with the runs
+        that are believed to end best, of those that may beat the best at all.
 
         >>> import lcpfn
         >>> search = lcpfn.Search(goal="maximize", horizon=50, startup=3)

@@ -102,8 +102,13 @@ class Surrogate:
         variance = own.diagonal() - np.einsum("ij,ji->i", own @ self._inverse, own)
         return mean, np.sqrt(np.maximum(variance, _JITTER))
 
+    def heard(self) -> Array:
+        """How far what is believed of a run follows its own forecast, (n,) from 0 to 1."""
+        followed: Array = np.einsum("ij,ji->i", self._own, self._inverse).clip(0.0, 1.0)
+        return followed
+
     def at(self, settings: Array) -> tuple[Array, Array]:
-        """The same of configurations not yet tried, (m, d)."""
+        """Means and standard deviations of configurations not yet tried, (m, d)."""
         lengths, spread, own, *_ = _read(self._parameters, settings.shape[1])
         known = self._evidence.settings
         distance = _ROOT * np.sqrt(_squares(settings / lengths, known / lengths))

@@ -22,7 +22,7 @@ def level(rate: float) -> float:
     return 0.9 - 0.1 * (math.log10(rate) + 2) ** 2
 
 
-def contender(number: int, rate: float, spread: float = 0.02, **changes: Any) -> Contender:
+def contender(number: Any, rate: float, spread: float = 0.02, **changes: Any) -> Contender:
     middle = level(rate)
     known: dict[str, Any] = {
         "run": number,
@@ -253,6 +253,50 @@ def test_side_by_side_the_most_promising_goes_on_and_not_that_of_which_least_is_
     assert share("unknown", []) > 0.2 > 0.1 > share("unknown", [busy])
     # Whatever its neighbours reach, a run ends within its own forecast.
     assert share("stuck", [busy]) == 0
+
+
+def test_half_of_those_at_work_go_on_with_the_runs_believed_to_end_best():
+    done = [
+        contender(number, rate, 0.01, waits=False, progress=1.0, secured=level(rate) - 0.05)
+        for number, rate in enumerate(RATES)
+    ]
+    first = contender("first", 0.011, secured=None, waits=False, busy=True)
+    second, third = (contender(run, rate, secured=None) for run, rate in (("2", 0.02), ("3", 0.03)))
+    elsewhere = [contender(f"busy {n}", 0.5, waits=False, busy=True) for n in range(4)]
+
+    def resumed(others: list[Contender]) -> set[Any]:
+        runs = [*done, second, third, *others]
+        drawn = [
+            propose(runs, CANDIDATES, "maximize", 5, np.random.default_rng(seed))
+            for seed in range(12)
+        ]
+        return {None if each is None else each.run for each in drawn}
+
+    assert resumed(elsewhere[:1]) == {"2"}
+    # One of two leads already; of four, two are to.
+    assert None in resumed([first])
+    assert resumed([first, *elsewhere[:2]]) == {"2"}
+    leading = [first, contender("4", 0.012, secured=None, waits=False, busy=True)]
+    assert resumed([*leading, *elsewhere[:3]]) == {"2"}
+    assert None in resumed([*leading, *elsewhere[:1]])
+
+
+def test_side_by_side_a_run_that_hardly_falls_goes_on_as_long_as_it_may_rise():
+    done = [
+        contender(number, rate, 0.01, waits=False, progress=1.0, secured=level(rate))
+        for number, rate in enumerate(RATES)
+    ]
+    busy = contender("busy", 0.5, waits=False, busy=True)
+
+    def goes_on(high: float) -> bool:
+        run = contender("run", 0.012, low=0.898, median=0.899, high=high, progress=0.4)
+        proposals = [
+            propose([*done, run, busy], CANDIDATES, "maximize", 5, np.random.default_rng(seed))
+            for seed in range(12)
+        ]
+        return all(each is not None and each.run == "run" for each in proposals)
+
+    assert goes_on(1.2) and not goes_on(0.9)
 
 
 def replayed(seed: int, epochs: int) -> tuple[lcpfn.Search, int]:

@@ -84,6 +84,15 @@ def test_doubtful_forecasts_are_drawn_towards_their_neighbours():
     assert means[1:] == pytest.approx(known.ends[1:], abs=0.1)
 
 
+def test_the_surer_a_forecast_is_the_more_it_is_followed():
+    known = evidence(25)
+    spreads = np.where(np.arange(25) % 2, 0.01, 2.0)
+    mixed = Evidence(known.settings, known.ends, spreads, known.progress)
+    heard = Surrogate(mixed, fit(mixed)).heard()
+    assert (heard >= 0).all() and (heard <= 1).all()
+    assert heard[1::2].min() > 0.8 > 0.2 > heard[::2].max()
+
+
 def test_what_others_run_is_not_worth_asking_again():
     known = evidence(20)
     parameters = fit(known)
