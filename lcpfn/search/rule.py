@@ -126,7 +126,7 @@ class StoppingRule:
     min_delta: float = 0.0
     keep_top: int = 1
     early_caution: float = 0.8
-    trust: float = 2.6
+    trust: float = 1.8
     unproven: float = 0.75
     full_trust: int = 5
     leading: float = 0.1
