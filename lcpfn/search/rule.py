@@ -177,9 +177,9 @@ class StoppingRule:
     ) -> float:
         """The probability below which a run is stopped; 0 while it is too early to decide.
 
-        >>> rule = StoppingRule(threshold=0.05)
+        >>> rule = StoppingRule(threshold=0.05, trust=2)
         >>> [rule.limit(4, None, 1.0), rule.limit(3, standing=0.5), rule.limit(12, standing=0.3)]
-        [0.05, 0.078, 0.13]
+        [0.05, 0.06, 0.1]
 
         Args:
             records: observed so far.

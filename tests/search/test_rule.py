@@ -83,12 +83,12 @@ def test_patience_without_kept_decisions_says_the_same(reference: lcpfn.LCPFN) -
 def test_the_limit_follows_the_standing() -> None:
     rule = StoppingRule()
     limits = [rule.limit(20, standing, 0.5) for standing in (0.0, 0.02, 0.05, 0.1, 0.4, 1.0)]
-    assert limits == pytest.approx([0, 0.13 * 0.2**1.5, 0.13 * 0.5**1.5, 0.13, 0.13, 0.13])
+    assert limits == pytest.approx([0, 0.09 * 0.2**1.5, 0.09 * 0.5**1.5, 0.09, 0.09, 0.09])
     early, late = (rule.limit(20, 0.05, progress) for progress in (0.1, 0.99))
-    assert early < 1e-4 and late == pytest.approx(0.13, rel=0.02)
+    assert early < 1e-4 and late == pytest.approx(0.09, rel=0.02)
     assert rule.limit(20, 0.05) == 0, "nothing is known of the run's length"
     growing = [rule.limit(records, 0.4, 0.2) for records in (3, 4, 5, 6)]
-    assert growing == pytest.approx([0.078, 0.104, 0.13, 0.13])
+    assert growing == pytest.approx([0.054, 0.072, 0.09, 0.09])
     assert rule.limit(4) == rule.limit(40) == 0, "nothing is known of the run's length"
     unknown = [rule.limit(20, None, progress) for progress in (0.1, 0.5, 1.0)]
     risked = [0.05 * share**0.8 for share in (0.1, 0.5, 1.0)]
@@ -144,7 +144,7 @@ def test_a_run_that_will_rather_win_is_not_stopped(threshold: float) -> None:
     rule = StoppingRule(threshold)
     limits = [rule.limit(n, s / 10, n / 50) for n in range(1, 50) for s in range(11)]
     assert max(limits) == pytest.approx(
-        max(0.5, threshold) if threshold > 0.19 else 2.6 * threshold
+        max(0.5, threshold) if threshold > 0.27 else 1.8 * threshold
     )
 
 
@@ -220,8 +220,8 @@ def test_a_run_that_leads_is_kept_and_one_that_trails_is_not(post: lcpfn.Extrapo
     decisions = {place: rule.decide(post, incumbent, (), place) for place in (None, 0.05, 0.9)}
     assert decisions[None].prob_better == pytest.approx(0.055, abs=1e-3)
     assert [decision.stop for decision in decisions.values()] == [False, False, True]
-    assert "behind 90% of its peers; below 0.13" in decisions[0.9].reason
-    assert decisions[0.9].limit == pytest.approx(0.13) and decisions[0.9].standing == 0.9
+    assert "behind 90% of its peers; below 0.09" in decisions[0.9].reason
+    assert decisions[0.9].limit == pytest.approx(0.09) and decisions[0.9].standing == 0.9
     hopeless = rule.decide(post, 0.95, (), 0.0)
     assert not hopeless.stop and hopeless.prob_better < 0.01
     assert "behind 0% of its peers; not below 0" in hopeless.reason
@@ -231,7 +231,7 @@ def test_patience_goes_by_the_limit_of_each_decision(post: lcpfn.Extrapolation) 
     rule = StoppingRule(patience=2)
     incumbent = float(post.quantile(0.945)[-1])
     trailed = rule.decide(post, incumbent, (), 0.9)
-    assert "below 0.13 in 1 of 2 decisions in a row" in trailed.reason
+    assert "below 0.09 in 1 of 2 decisions in a row" in trailed.reason
     assert rule.decide(post, incumbent, [trailed], 0.9).stop
     assert not rule.decide(post, incumbent, [trailed], 0.05).stop
     assert not rule.decide(post, incumbent, [rule.decide(post, incumbent, (), 0.05)], 0.9).stop

@@ -117,9 +117,9 @@ def test_the_limit_is_lower_for_what_nobody_has_reached() -> None:
     search = Search("maximize", EPOCHS)
     levels = (0.9, 0.85, 0.8, 0.75, 0.3)
     together(search, levels, 12)
-    assert search.judge(0.3).limit == pytest.approx(0.75 * 0.13)
+    assert search.judge(0.3).limit == pytest.approx(0.75 * 0.09)
     search.end("long ago", "finished", 0.95)
-    assert search.judge(0.3).limit == pytest.approx(0.13)
+    assert search.judge(0.3).limit == pytest.approx(0.09)
 
 
 def test_nobody_is_stopped_for_a_run_that_was_itself_stopped() -> None:
