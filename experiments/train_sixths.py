@@ -23,7 +23,7 @@ import mmap
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,7 +81,7 @@ _WARM_UP = 0.03
 _FULL_PRECISION = 0.92
 _SAVE_SECONDS = 120.0
 _LEAST_TAUGHT = 1e-6
-_TELL_EVERY = 500
+_TELL_EVERY, _FIRST_TOLD = 500, 20
 
 
 @dataclass(frozen=True)
@@ -357,11 +357,11 @@ def _learn(
     ready: Any,
     config: TrainingConfig,
     until: float,
-    save: Any,
+    save: Callable[[dict[str, Any]], None],
 ) -> tuple[int, int]:
     """Trains up to a moment of the monotonic clock; gives the steps and the curves."""
     began = saved = time.monotonic()
-    steps = curves = 0
+    steps = curves = told_at = 0
     waited = 0.0
     while (now := time.monotonic()) < until:
         share = (now - began) / (until - began)
@@ -378,9 +378,10 @@ def _learn(
         free[n].put(number)
         steps += 1
         curves += _SHAPES[n]
-        if steps % _TELL_EVERY == 0 or steps == 20:
-            told = " ".join(f"{float(loss):.3f}" for loss in stack.losses / _TELL_EVERY)
+        if steps % _TELL_EVERY == 0 or steps == _FIRST_TOLD:
+            told = " ".join(f"{float(loss):.3f}" for loss in stack.losses / (steps - told_at))
             stack.losses.zero_()
+            told_at = steps
             passed = now - began
             print(
                 f"{share:.0%} {steps} steps, {curves} curves ({passed / steps * 1e3:.0f} ms, "
