@@ -36,6 +36,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
+from experiments.support.taught_quantiles import draw_levels, taught_quantiles
 from experiments.train_default import (
     at_other_lengths,
     is_ragged,
@@ -73,11 +74,8 @@ _SHARES = ((0.1, 0.0, 0.9), (0.3, 0.45, 0.25), (0.3, 0.6, 0.1))
 _AT_OTHER_LENGTHS = (0.6, 0.4)
 # Many accuracies count few examples.
 _ROUNDED = 0.5
-# A teacher's forecast is shown by so many of its quantiles, each as wide as this part of its
-# spread: a histogram has no gradient inside a bin.
-_QUANTILES, _WIDTH = 6, 0.15
-_SPREAD = (0.16, 0.84)
-_LEAST_WIDTH = 1e-6
+# A teacher's forecast is shown by so many of its quantiles.
+_QUANTILES = 6
 # The share of a run in which forecasts of logs of any kind are taken to be too narrow.
 _FIRST_RECORDS = 0.1
 # One forecast that misses by far must not outweigh a batch.
@@ -123,9 +121,7 @@ class Teacher:
         """(curves, queries), from quantiles of the forecasts at `levels` (k, curves, queries)."""
         with torch.no_grad():
             theirs = _answers(self.network, examples)
-            drawn = theirs.quantile(levels.clamp(1e-4, 1 - 1e-4))
-            low, high = (theirs.quantile(torch.full_like(levels[:1], level)) for level in _SPREAD)
-            width = (_WIDTH * (high - low) / 2).clamp_min(_LEAST_WIDTH).expand_as(drawn)
+            drawn, width = taught_quantiles(theirs, levels)
             known = theirs.expected_log_prob(drawn, width)
             if self.wider:
                 seen = examples.observations.fractions.gather(1, examples.prefixes - 1)
@@ -180,8 +176,7 @@ class Lesson:
         ours = _answers(network, examples)
         total, shares = torch.zeros(()), torch.zeros(())
         for teacher in self.teachers:
-            levels = torch.rand((_QUANTILES, *examples.prefixes.shape), generator=generator)
-            levels = (levels + torch.arange(_QUANTILES)[:, None, None]) / _QUANTILES
+            levels = draw_levels(_QUANTILES, examples.prefixes.shape, generator)
             share = teacher.asked(examples)
             total = total + share * teacher.divergence(ours, examples, levels)
             shares = shares + share

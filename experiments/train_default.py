@@ -48,11 +48,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import lcpfn
 from experiments.real_runs import table
 from experiments.support.recorded_runs import (
-    FOLD_OF_WORKLOAD,
     FOLDS,
-    SIXTH_OF_WORKLOAD,
     SIXTHS,
     own_accuracies,
+    part_of,
     read_even,
     read_ragged,
 )
@@ -97,6 +96,19 @@ _MILD = Augmentation(
     unbounded_rate=0.1,
 )
 
+# Varied more than the defaults.
+_STRONG = Augmentation(
+    bent_rate=0.6,
+    bent=(0.4, 2.5),
+    shifted_rate=0.3,
+    mixed_rate=0.4,
+    noisy_rate=0.3,
+    smooth_rate=0.15,
+    stretched_rate=0.6,
+    stretched=(0.65, 1.5),
+    cut_rate=0.25,
+    cut=(0.4, 1.0),
+)
 # Tables hold runs of 50 to 52 records; real ones have any number.
 _OTHER_LENGTHS = (12, 14, 17, 20, 24, 28, 32, 36, 40, 45, 50, 56, 64, 72, 80, 90, 100, 120, 150)
 
@@ -122,14 +134,9 @@ def recorded_runs(data: Path) -> list[RecordedRun]:
     return [*runs, *own_accuracies()]
 
 
-def fold_of(run: RecordedRun) -> int:
-    """Which half of the sources a run belongs to."""
-    return FOLD_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % FOLDS)
-
-
-def sixth_of(run: RecordedRun) -> int:
-    """Which sixth of the sources a run belongs to; each lies in one half."""
-    return SIXTH_OF_WORKLOAD.get(run.group, zlib.crc32(run.source.encode()) % SIXTHS)
+def fold_of(run: RecordedRun, folds: int = FOLDS) -> int:
+    """Which half of the sources a run belongs to, or which sixth; each of these lies in a half."""
+    return part_of(run.group, run.source, folds)
 
 
 def is_ragged(run: RecordedRun) -> bool:
@@ -147,6 +154,27 @@ def group_weights(runs: Iterable[RecordedRun]) -> dict[str, float]:
         for family, members in groups.items()
         for group in members
     }
+
+
+def weights_by_fold(runs: Sequence[RecordedRun], folds: int) -> list[dict[str, float]]:
+    """How often each group is drawn by way of each fold: as many of its sources lie there."""
+    sources = defaultdict(set)
+    for run in runs:
+        sources[run.group].add((run.source, fold_of(run, folds)))
+    weights = group_weights(runs)
+    total = sum(weights.values())
+    found: list[dict[str, float]] = [{} for _ in range(folds)]
+    for group, members in sources.items():
+        for fold in range(folds):
+            count = sum(of == fold for _, of in members)
+            if count:
+                found[fold][group] = weights[group] / total * count / len(members)
+    return found
+
+
+def strongly_varied(runs: Sequence[RecordedRun], weights: dict[str, float]) -> RecordedPrior:
+    """Draws of ragged runs, bent, mixed and stretched most of the time."""
+    return RecordedPrior(runs, weights, augmentation=_STRONG)
 
 
 def benchmark_prior(runs: Sequence[RecordedRun], weights: dict[str, float]) -> RecordedPrior:
@@ -337,9 +365,10 @@ def judge(
     found["trained on all"] = _scored(lcpfn.load(weights), sources)
     if folds:
         unseen: dict[tuple[str, str], RunScores] = {}
-        part_of = sixth_of if len(folds) == SIXTHS else fold_of
         for index, path in enumerate(folds):
-            left_out = {key: runs for key, runs in sources.items() if part_of(runs[0]) == index}
+            left_out = {
+                key: runs for key, runs in sources.items() if fold_of(runs[0], len(folds)) == index
+            }
             unseen |= _scored(lcpfn.load(path), left_out)
         found["source left out"] = unseen
     lines: list[str] = []

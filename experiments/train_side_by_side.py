@@ -13,7 +13,6 @@ out. It cannot be resumed; the weights are written as they are every two minutes
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections import defaultdict
@@ -35,18 +34,20 @@ from experiments.train_default import (
     FOLDS,
     benchmark_prior,
     fold_of,
-    group_weights,
     is_ragged,
     recorded_runs,
+    strongly_varied,
+    weights_by_fold,
 )
 from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network
-from lcpfn.priors import AnnealedPrior, Augmentation, Prior, RealisticPrior, RecordedPrior
+from lcpfn.priors import AnnealedPrior, Prior, RealisticPrior
 from lcpfn.priors.recorded import RecordedRun
 from lcpfn.training.ascent import Ascent
 from lcpfn.training.config import TrainingConfig
 from lcpfn.training.hardware import half_precision_pays, hardware
 from lcpfn.training.objective import Objective
+from lcpfn.training.optimisers import timed_learning_rate
 from lcpfn.training.questions import Examples, draw_examples
 from lcpfn.weights import save_weights
 
@@ -56,19 +57,6 @@ _WARM_UP = 0.03
 _TELL_EVERY = 500
 # The last steps are made as forecasts are: in single precision.
 _FULL_PRECISION = 0.9
-# Varied more than the defaults: bent, mixed and stretched most of the time.
-_STRONG = Augmentation(
-    bent_rate=0.6,
-    bent=(0.4, 2.5),
-    shifted_rate=0.3,
-    mixed_rate=0.4,
-    noisy_rate=0.3,
-    smooth_rate=0.15,
-    stretched_rate=0.6,
-    stretched=(0.65, 1.5),
-    cut_rate=0.25,
-    cut=(0.4, 1.0),
-)
 # Of annealed and realistic draws, of benchmarks and of ragged recordings.
 _SHARES = (0.16, 0.38, 0.26, 0.2)
 # A draw of the realistic prior takes ten times as long as any other: it is asked about twice.
@@ -108,13 +96,11 @@ def stream_of(runs: list[RecordedRun]) -> tuple[list[Part], list[Pupil]]:
     for ragged in (False, True):
         members = [run for run in runs if is_ragged(run) == ragged]
         share = _SHARES[2 + ragged]
-        for half, weights in enumerate(_half_weights(members)):
+        for half, weights in enumerate(weights_by_fold(members, FOLDS)):
             name = f"{'ragged' if ragged else 'benchmarks'} {half}"
             chosen = [run for run in members if fold_of(run) == half]
             parts[name] = (
-                RecordedPrior(chosen, weights, augmentation=_STRONG)
-                if ragged
-                else benchmark_prior(chosen, weights)
+                strongly_varied(chosen, weights) if ragged else benchmark_prior(chosen, weights)
             )
             everything[name] = share * sum(weights.values())
             halves[half][name] = share
@@ -124,22 +110,6 @@ def stream_of(runs: list[RecordedRun]) -> tuple[list[Part], list[Pupil]]:
         pupils.append(Pupil(f"fold{left_out}", {**plain, **heard[0]}, "untainted"))
     most = {name: max(pupil.shares.get(name, 0.0) for pupil in pupils) for name in parts}
     return [Part(name, prior, most[name]) for name, prior in parts.items()], pupils
-
-
-def _half_weights(runs: list[RecordedRun]) -> list[dict[str, float]]:
-    """How often each group is drawn by way of each half: as many of its sources lie there."""
-    sources = defaultdict(set)
-    for run in runs:
-        sources[run.group].add((run.source, fold_of(run)))
-    weights = group_weights(runs)
-    total = sum(weights.values())
-    halves: list[dict[str, float]] = [{} for _ in range(FOLDS)]
-    for group, members in sources.items():
-        for half in range(FOLDS):
-            count = sum(of == half for _, of in members)
-            if count:
-                halves[half][group] = weights[group] / total * count / len(members)
-    return halves
 
 
 def _sample(
@@ -238,9 +208,7 @@ def _learn(
         name, packed = inbox.get()
         waited += time.monotonic() - now
         examples = _unpacked(packed, device)
-        rate = (
-            config.learning_rate * min(1.0, share / _WARM_UP) * (1 + math.cos(math.pi * share)) / 2
-        )
+        rate = timed_learning_rate(config, share)
         context = network.view.observe(examples.observations)
         with torch.autocast(device.type, torch.bfloat16, enabled=half and share < _FULL_PRECISION):
             score = objective(context, examples)
@@ -306,7 +274,12 @@ def main(
     ]
     network = replace(lcpfn.load(start).network.config, rates=True, best=True)
     config = TrainingConfig(
-        batch=batch, queries=queries, learning_rate=rate, seed=seed, network=network
+        batch=batch,
+        queries=queries,
+        learning_rate=rate,
+        warmup=_WARM_UP,
+        seed=seed,
+        network=network,
     )
     starts = {"default": start, "untainted": str(untainted)}
     learning = [

@@ -18,11 +18,9 @@ out. It cannot be resumed; the weights are written as they are every two minutes
 
 from __future__ import annotations
 
-import math
 import mmap
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,39 +37,33 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
 from experiments.support.network_stack import TAUGHT_QUANTILES, NetworkStack
-from experiments.support.recorded_runs import SIXTHS
+from experiments.support.recorded_runs import FOLDS, SIXTHS
+from experiments.support.taught_quantiles import draw_levels
+from experiments.train_by_teachers import Teacher
 from experiments.train_default import (
     at_other_lengths,
     benchmark_prior,
-    group_weights,
+    fold_of,
     is_ragged,
     recorded_runs,
     shared_card,
-    sixth_of,
+    strongly_varied,
+    weights_by_fold,
 )
 from lcpfn.network.config import NetworkConfig
-from lcpfn.network.inputs import UNKNOWN, Observations, Questions
+from lcpfn.network.features import AVERAGES
+from lcpfn.network.inputs import Observations, Questions
 from lcpfn.network.transformer import Network
-from lcpfn.priors import AnnealedPrior, Augmentation, Prior, RealisticPrior, RecordedPrior
+from lcpfn.priors import AnnealedPrior, Prior, RealisticPrior, RecordedPrior
 from lcpfn.priors.recorded import RecordedRun
 from lcpfn.training.config import TrainingConfig
 from lcpfn.training.hardware import hardware
+from lcpfn.training.optimisers import timed_learning_rate
 from lcpfn.training.questions import Examples, draw_examples
 from lcpfn.weights import save_weights
 
-# Varied more than the defaults: bent, mixed and stretched most of the time.
-_STRONG = Augmentation(
-    bent_rate=0.6,
-    bent=(0.4, 2.5),
-    shifted_rate=0.3,
-    mixed_rate=0.4,
-    noisy_rate=0.3,
-    smooth_rate=0.15,
-    stretched_rate=0.6,
-    stretched=(0.65, 1.5),
-    cut_rate=0.25,
-    cut=(0.4, 1.0),
-)
+Batch = dict[str, NDArray[Any]]
+
 _CHUNK = 64
 # Curves of a step by the longest number of records: shapes are few, as each is recorded once.
 _SHAPES = {16: 512, 32: 512, 56: 512, 104: 256, 192: 128}
@@ -92,9 +84,8 @@ class Part:
         name: of the kind.
         prior: draws them.
         share: of the curves in the stream.
-        outcome, older: how much the outcomes and the older model teach.
-        older_hears: whether the older model is asked where the learning rates of the whole run are
-            told. What it makes of these holds for small networks.
+        outcome: how much the outcomes teach.
+        older: the older model, and how much it teaches.
         asked: how often one draw is asked about.
         sixth: of the sources; -1 for draws of priors.
     """
@@ -103,40 +94,46 @@ class Part:
     prior: Prior
     share: float
     outcome: float
-    older: float
-    older_hears: bool = True
+    older: Teacher
     asked: int = 2
     sixth: int = -1
 
 
-def stream_of(runs: Sequence[RecordedRun]) -> list[Part]:
+def stream_of(runs: Sequence[RecordedRun], older: Network) -> list[Part]:
     """The parts of the stream."""
+
+    def taught(share: float, hears: bool = True) -> Teacher:
+        # What it makes of whole schedules holds for small networks.
+        return Teacher(older, share, hears)
+
     even = [run for run in runs if not is_ragged(run)]
     ragged = [run for run in runs if is_ragged(run)]
     own = [run for run in runs if run.group == "own"]
     parts = [
-        Part("annealed", AnnealedPrior(), 0.16, 0.9, 0.1, older_hears=False),
-        Part("realistic", RealisticPrior(accuracy_rate=0.0), 0.14, 0.45, 0.55, asked=4),
+        Part("annealed", AnnealedPrior(), 0.16, 0.9, taught(0.1, hears=False)),
+        Part("realistic", RealisticPrior(accuracy_rate=0.0), 0.14, 0.45, taught(0.55), asked=4),
         Part(
             "accuracies",
             RealisticPrior(accuracy_rate=1.0, rounded_rate=0.5),
             0.1,
             0.1,
-            0.9,
+            taught(0.9),
             asked=4,
         ),
     ]
     for sixth, chosen, weights, share in _in_sixths(even):
         prior = benchmark_prior(chosen, weights)
-        parts.append(Part("benchmarks", prior, 0.15 * share, 0.75, 0.25, sixth=sixth))
+        parts.append(Part("benchmarks", prior, 0.15 * share, 0.75, taught(0.25), sixth=sixth))
         longer = replace(at_other_lengths(chosen), weights=weights)
-        parts.append(Part("resampled", longer, 0.11 * share, 0.6, 0.4, sixth=sixth))
+        parts.append(Part("resampled", longer, 0.11 * share, 0.6, taught(0.4), sixth=sixth))
     for sixth, chosen, weights, share in _in_sixths(ragged):
-        strong = RecordedPrior(chosen, weights, augmentation=_STRONG)
-        parts.append(Part("ragged", strong, 0.26 * share, 0.9, 0.1, False, sixth=sixth))
+        prior = strongly_varied(chosen, weights)
+        parts.append(
+            Part("ragged", prior, 0.26 * share, 0.9, taught(0.1, hears=False), sixth=sixth)
+        )
     for sixth, chosen, _, share in _in_sixths(own):
         for prior in (RecordedPrior(chosen), at_other_lengths(chosen)):
-            parts.append(Part("own accuracies", prior, 0.04 * share, 0.1, 0.9, sixth=sixth))
+            parts.append(Part("own accuracies", prior, 0.04 * share, 0.1, taught(0.9), sixth=sixth))
     return parts
 
 
@@ -147,54 +144,45 @@ def _in_sixths(
 
     Each source of a group is drawn as often as any other of it.
     """
-    sources = defaultdict(set)
-    for run in runs:
-        sources[run.group].add((run.source, sixth_of(run)))
-    weights = group_weights(runs)
-    total = sum(weights.values())
-    for sixth in range(SIXTHS):
-        chosen = [run for run in runs if sixth_of(run) == sixth]
-        within = {
-            group: weights[group] / total * sum(of == sixth for _, of in members) / len(members)
-            for group, members in sources.items()
-        }
-        share = sum(within.values())
+    for sixth, weights in enumerate(weights_by_fold(runs, SIXTHS)):
+        chosen = [run for run in runs if fold_of(run, SIXTHS) == sixth]
         if chosen:
-            yield sixth, chosen, {g: w for g, w in within.items() if w}, share
+            yield sixth, chosen, weights, sum(weights.values())
 
 
-class _Slots:
+def _places(
+    observed: int, curves: int, config: NetworkConfig, queries: int, networks: int
+) -> list[Batch]:
     """Places in shared memory for batches of one shape."""
-
-    def __init__(self, observed: int, curves: int, config: NetworkConfig, queries: int, nets: int):
-        view = config.view
-        shapes = {
-            "tokens": (curves, observed, view.context_features),
-            "asked": (curves, queries, view.query_features),
-            "last": (curves, queries),
-            "value": (curves, queries),
-            "unit": (curves, queries),
-            "averages": (curves, queries, 7),
-            "clean": (curves, queries),
-            "noise": (curves, queries),
-            "outcome": (curves, queries),
-            "taught": (curves, queries),
-            "levels": (TAUGHT_QUANTILES, curves, queries),
-            "heard": (nets, curves),
-        }
-        self.batches = []
-        for _ in range(_SLOTS // len(_SHAPES)):
-            batch: dict[str, NDArray[Any]] = {}
-            for name, shape in shapes.items():
-                kind = np.int64 if name == "last" else np.float32
-                size = int(np.prod(shape)) * np.dtype(kind).itemsize
-                batch[name] = np.frombuffer(mmap.mmap(-1, size), kind).reshape(shape)
-            self.batches.append(batch)
+    view = config.view
+    shapes = {
+        "tokens": (curves, observed, view.context_features),
+        "asked": (curves, queries, view.query_features),
+        "last": (curves, queries),
+        "value": (curves, queries),
+        "unit": (curves, queries),
+        "averages": (curves, queries, AVERAGES),
+        "clean": (curves, queries),
+        "noise": (curves, queries),
+        "outcome": (curves, queries),
+        "taught": (curves, queries),
+        "levels": (TAUGHT_QUANTILES, curves, queries),
+        "heard": (networks, curves),
+    }
+    found = []
+    for _ in range(_SLOTS // len(_SHAPES)):
+        batch: Batch = {}
+        for name, shape in shapes.items():
+            kind = np.int64 if name == "last" else np.float32
+            size = int(np.prod(shape)) * np.dtype(kind).itemsize
+            batch[name] = np.frombuffer(mmap.mmap(-1, size), kind).reshape(shape)
+        found.append(batch)
+    return found
 
 
 def _sample(
     parts: Sequence[Part],
-    slots: dict[int, _Slots],
+    places: dict[int, list[Batch]],
     free: dict[int, Any],
     ready: Any,
     config: NetworkConfig,
@@ -206,7 +194,7 @@ def _sample(
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(seed)
     shares = torch.tensor([part.share / part.asked for part in parts])
-    waiting: dict[int, list[dict[str, NDArray[Any]]]] = {shape: [] for shape in _SHAPES}
+    waiting: dict[int, list[Batch]] = {shape: [] for shape in _SHAPES}
     while True:
         part = parts[int(torch.multinomial(shares, 1, generator=generator))]
         curves = part.prior.sample(_CHUNK, generator)
@@ -217,7 +205,7 @@ def _sample(
             waiting[shape].append(chunk)
             if len(waiting[shape]) * _CHUNK == _SHAPES[shape]:
                 number = free[shape].get()
-                _fill(slots[shape].batches[number], waiting[shape])
+                _fill(places[shape][number], waiting[shape])
                 waiting[shape].clear()
                 ready.put((shape, number))
 
@@ -228,7 +216,7 @@ def chunk_of(
     config: NetworkConfig,
     left_out: Sequence[int],
     generator: torch.Generator,
-) -> dict[str, NDArray[Any]]:
+) -> Batch:
     """Some curves of a batch as arrays."""
 
     def array(tensor: torch.Tensor | None) -> Any:
@@ -244,16 +232,10 @@ def chunk_of(
     view = config.view
     context = view.observe(observations)
     there = context.coordinates.at(last)
-    share = part.older * (questions.best == 0)
-    if observations.rates is not None:
-        share = share * (observations.rates < 0).all(1, keepdims=True)
-    if observations.schedule is not None and not part.older_hears:
-        share = share * (observations.schedule == UNKNOWN).all((1, 2))[:, None]
+    share = part.older.asked(examples).numpy()
     # Nobody answers some questions: they count for nothing.
     total = np.maximum(part.outcome + share, _LEAST_TAUGHT)
     heard = [np.full(len(last), float(part.sixth < 0 or part.sixth != s)) for s in left_out]
-    levels = torch.rand((TAUGHT_QUANTILES, *last.shape), generator=generator).numpy()
-    levels = (levels + np.arange(TAUGHT_QUANTILES)[:, None, None]) / TAUGHT_QUANTILES
     return {
         "tokens": context.tokens,
         "asked": view.ask(observations.at(last), questions),
@@ -265,12 +247,12 @@ def chunk_of(
         "noise": examples.noise.numpy(),
         "outcome": part.outcome / total,
         "taught": share / total,
-        "levels": levels,
+        "levels": draw_levels(TAUGHT_QUANTILES, examples.prefixes.shape, generator).numpy(),
         "heard": np.stack(heard),
     }
 
 
-def _fill(batch: dict[str, NDArray[Any]], chunks: Sequence[dict[str, NDArray[Any]]]) -> None:
+def _fill(batch: Batch, chunks: Sequence[Batch]) -> None:
     for index, chunk in enumerate(chunks):
         rows = slice(index * _CHUNK, (index + 1) * _CHUNK)
         for name, place in batch.items():
@@ -297,40 +279,44 @@ def main(
     data: Annotated[Path, typer.Option(help="one folder a family")] = Path("../shared/data"),
 ) -> None:
     """Trains on all sources, and six times without one sixth of them."""
-    if len(half) != 2:
+    if len(half) != FOLDS:
         raise typer.BadParameter(f"--half is given {len(half)} times, but is needed twice")
     until = time.monotonic() + seconds
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    parts = stream_of(recorded_runs(data))
-    begins = [lcpfn.load(start), *(lcpfn.load(half[sixth % 2]) for sixth in range(SIXTHS))]
+    taught_by = lcpfn.load(older)
+    teaches = Network.of(taught_by.network)
+    parts = stream_of(recorded_runs(data), teaches)
+    begins = [lcpfn.load(start), *(lcpfn.load(half[sixth % FOLDS]) for sixth in range(SIXTHS))]
     names = ["default", *(f"sixth{sixth}" for sixth in range(SIXTHS))]
     left_out = [-2, *range(SIXTHS)]
     shape = begins[0].network.config
-    slots = {n: _Slots(n, curves, shape, queries, len(names)) for n, curves in _SHAPES.items()}
+    places = {n: _places(n, curves, shape, queries, len(names)) for n, curves in _SHAPES.items()}
     context = processes.get_context("fork")
     ready = context.Queue()
-    free = {n: context.Queue() for n in slots}
-    for n, of in slots.items():
-        for number in range(len(of.batches)):
+    free = {n: context.Queue() for n in places}
+    for n, of in places.items():
+        for number in range(len(of)):
             free[n].put(number)
     drawing = [
         context.Process(
             target=_sample,
-            args=(parts, slots, free, ready, shape, left_out, queries, seed * 1009 + index),
+            args=(parts, places, free, ready, shape, left_out, queries, seed * 1009 + index),
             daemon=True,
         )
         for index in range(samplers)
     ]
     for process in drawing:
         process.start()
-    config = TrainingConfig(queries=queries, learning_rate=rate, seed=seed, network=shape)
-    teacher = Network(shape).take_over(Network.of(lcpfn.load(older).network))
+    config = TrainingConfig(
+        queries=queries, learning_rate=rate, warmup=_WARM_UP, seed=seed, network=shape
+    )
+    teacher = Network(shape).take_over(teaches)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     stack = NetworkStack([Network.of(b.network) for b in begins], teacher, config, device)
     made: dict[str, Any] = {
         "script": "experiments/train_sixths.py",
-        "older": lcpfn.load(older).card["sha256"],
+        "older": taught_by.card["sha256"],
         "learning_rate": rate,
         "seed": seed,
         "queries": queries,
@@ -344,7 +330,7 @@ def main(
             card = {**shared_card(begin.card), "headroom": True, "taught": taught}
             save_weights(out, name, network.engine(), card)
 
-    steps, curves = _learn(stack, slots, free, ready, config, until, save)
+    steps, curves = _learn(stack, places, free, ready, config, until, save)
     for process in drawing:
         process.terminate()
     save({"steps": steps, "curves": curves, "seconds": round(seconds)})
@@ -352,7 +338,7 @@ def main(
 
 def _learn(
     stack: NetworkStack,
-    slots: dict[int, _Slots],
+    places: dict[int, list[Batch]],
     free: dict[int, Any],
     ready: Any,
     config: TrainingConfig,
@@ -370,9 +356,8 @@ def _learn(
             saved = now
         n, number = ready.get()
         waited += time.monotonic() - now
-        warm = min(1.0, share / _WARM_UP)
-        rate = config.learning_rate * warm * (1 + math.cos(math.pi * share)) / 2
-        stack.step(slots[n].batches[number], rate, half=share < _FULL_PRECISION)
+        rate = timed_learning_rate(config, share)
+        stack.step(places[n][number], rate, half=share < _FULL_PRECISION)
         if stack.device.type == "cuda":
             torch.cuda.current_stream().synchronize()
         free[n].put(number)

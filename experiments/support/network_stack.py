@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from experiments.support.taught_quantiles import taught_quantiles
 from lcpfn.network.config import NetworkConfig
 from lcpfn.network.features import Coordinates
 from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
@@ -25,13 +26,8 @@ from lcpfn.network.transformer import Network
 from lcpfn.training.config import TrainingConfig
 from lcpfn.training.objective import FAR_MISS, logarithmic_beyond
 
-# A teacher's forecast is shown by some of its quantiles, each as wide as this part of its spread: a
-# histogram has no gradient inside a bin.
+# A teacher's forecast is shown by so many of its quantiles.
 TAUGHT_QUANTILES = 2
-_WIDTH = 0.15
-_SPREAD = (0.16, 0.84)
-_LEAST_WIDTH = 1e-6
-_FURTHEST_QUANTILE = 1e-4
 # A teacher that is wrong by far knows less of its own forecast than a pupil does.
 _FURTHEST_HIT = 20.0
 # Of Muon (Jordan et al. 2024) and of AdamW.
@@ -93,9 +89,8 @@ def forecasts(
         x = x + _product(hidden * hidden, of["contract.weight"])
     out = _product(_normed(x, weights["norm.weight"], weights["norm.bias"]), weights["head.weight"])
     out = out.float() + _row(weights["head.bias"], 2)
-    start = torch.as_tensor(weights["start"])
     coordinates = Coordinates(batch["value"], batch["averages"], batch["unit"])
-    return interpret(out, coordinates, start)
+    return interpret(out, coordinates, weights["start"])
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
@@ -200,14 +195,18 @@ class NetworkStack:
         places, graph = self._recorded[key]
         for name, place in places.items():
             place.copy_(tensors[name], non_blocking=True)
-        self._rate.fill_(rate)
         graph.replay()
 
     def _record(
         self, tensors: Mapping[str, Tensor], half: bool
     ) -> tuple[dict[str, Tensor], torch.cuda.CUDAGraph]:
         places = {name: tensor.to(self.device) for name, tensor in tensors.items()}
-        kept = [self._steps, self.losses, *(m for pair in self._moments.values() for m in pair)]
+        kept = [
+            self._rate,
+            self._steps,
+            self.losses,
+            *(m for pair in self._moments.values() for m in pair),
+        ]
         before = [tensor.clone() for tensor in kept]
         self._rate.fill_(0.0)
         stream = torch.cuda.Stream()
@@ -269,13 +268,10 @@ def _losses(
         -ours.expected_log_prob(batch["clean"], batch["noise"]), FAR_MISS
     )
     with torch.no_grad():
-        levels = batch["levels"].clamp(_FURTHEST_QUANTILE, 1 - _FURTHEST_QUANTILE)
-        drawn = theirs.quantile(levels)
-        low, high = (theirs.quantile(torch.full_like(levels[:1], at)) for at in _SPREAD)
-        width = (_WIDTH * (high - low) / 2).clamp_min(_LEAST_WIDTH)
-        certain = torch.stack([theirs.expected_log_prob(each, width)[0] for each in drawn[:, None]])
-    for values, known in zip(drawn, certain, strict=True):
-        missed = known - ours.expected_log_prob(values, width[0])
+        drawn, widths = taught_quantiles(theirs, batch["levels"])
+        certain = theirs.expected_log_prob(drawn, widths)
+    for values, width, known in zip(drawn, widths, certain, strict=True):
+        missed = known - ours.expected_log_prob(values, width)
         missed = torch.where(torch.isfinite(missed), missed, 0.0).clamp_min(-_FURTHEST_HIT)
         total = total + taught / TAUGHT_QUANTILES * logarithmic_beyond(missed, FAR_MISS)
     counted = heard[..., None] * (outcome + taught)

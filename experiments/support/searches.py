@@ -13,13 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.benchmarks.folder import OWN_CURVES
-from experiments.support.recorded_runs import (
-    COUNTED,
-    FOLD_OF_WORKLOAD,
-    FOLDS,
-    SIXTH_OF_WORKLOAD,
-    SIXTHS,
-)
+from experiments.support.recorded_runs import COUNTED, FOLDS, part_of
 from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, finite_extremes
 from lcpfn.forecast.curve import read_curve
 from lcpfn.forecast.landmarks import END, HALF, REACHES
@@ -68,8 +62,7 @@ def fold_of(search: RecordedSearch | SearchTable) -> int:
 
 def fold_of_source(family: str, source: str, folds: int = FOLDS) -> int:
     """Which part of the sources one belongs to, of halves, sixths, or all in one."""
-    by_hand = {FOLDS: FOLD_OF_WORKLOAD, SIXTHS: SIXTH_OF_WORKLOAD}.get(folds, {})
-    return by_hand.get(f"{family}/{source}", zlib.crc32(source.encode()) % folds)
+    return part_of(f"{family}/{source}", source, folds)
 
 
 def recorded_searches(data: Path, per_set: int) -> Iterator[RecordedSearch]:

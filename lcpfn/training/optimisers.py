@@ -14,8 +14,16 @@ from lcpfn.training.config import TrainingConfig
 def learning_rate(config: TrainingConfig, step: int) -> float:
     """The rate of a step, counted from 0: linear warm-up, then cosine decay to zero."""
     warmup = max(1, round(config.warmup * config.steps))
-    decay = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
-    return config.learning_rate * min(1.0, (step + 1) / warmup) * decay
+    return config.learning_rate * min(1.0, (step + 1) / warmup) * _decayed(step / config.steps)
+
+
+def timed_learning_rate(config: TrainingConfig, share: float) -> float:
+    """The same, by the share of a training that ends after a time."""
+    return config.learning_rate * min(1.0, share / config.warmup) * _decayed(share)
+
+
+def _decayed(share: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
 def build_optimisers(network: Network, config: TrainingConfig) -> list[torch.optim.Optimizer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.support.network_stack import NetworkStack, forecasts
+from experiments.train_by_teachers import Teacher
 from experiments.train_sixths import Part, chunk_of
 from lcpfn.network.config import NetworkConfig
 from lcpfn.network.transformer import Network
@@ -19,46 +20,36 @@ from lcpfn.training.ascent import Ascent
 from lcpfn.training.config import TrainingConfig
 from lcpfn.training.objective import Objective
 from lcpfn.training.questions import Examples, draw_examples
+from tests.experiments.drawn_networks import drawn_network
 
 SHAPE = NetworkConfig(
     width=16, layers=2, heads=2, bins=16, frame="relative", schedule=True, rates=True, best=True
 )
 PRIOR = AnnealedPrior(AnnealedConfig(lengths=(13,), length_weights=(1.0,)))
+# It has not heard of the best value, nor of rates at the records.
+OLDER = drawn_network(9, replace(SHAPE, rates=False, best=False))
 CONFIG = TrainingConfig(batch=64, queries=4, learning_rate=1e-3, network=SHAPE)
 
 Batch = dict[str, NDArray[np.generic]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
-
-
-def drawn_network(seed: int) -> Network:
-    """A network that says something of its own."""
-    network = Network(SHAPE).initialise(torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        network.head.weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(seed))
-    return network
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def drawn(outcome: float, older: float, sixth: int = -1, seed: int = 0) -> tuple[Examples, Batch]:
     """Questions, and the same as a batch for two networks, of which the second lacks sixth 0."""
     generator = torch.Generator().manual_seed(seed)
     examples = draw_examples(PRIOR.sample(64, generator), 4, generator)
-    part = Part("drawn", PRIOR, 1.0, outcome, older, sixth=sixth)
+    part = Part("drawn", PRIOR, 1.0, outcome, Teacher(OLDER, older), sixth=sixth)
     return examples, chunk_of(part, examples, SHAPE, [-2, 0], generator)
 
 
 def stack_of(*networks: Network) -> NetworkStack:
-    return NetworkStack(networks, drawn_network(9), CONFIG, torch.device("cpu"))
+    return NetworkStack(networks, drawn_network(9, SHAPE), CONFIG, torch.device("cpu"))
 
 
 def test_stacked_networks_answer_as_each_does_alone() -> None:
-    networks = [drawn_network(1), drawn_network(2)]
+    networks = [drawn_network(1, SHAPE), drawn_network(2, SHAPE)]
     examples, batch = drawn(1.0, 0.0)
     # Padding behind the records changes nothing.
     tokens = batch["tokens"]
@@ -76,10 +67,10 @@ def test_stacked_networks_answer_as_each_does_alone() -> None:
 
 
 def test_steps_lead_where_training_alone_leads() -> None:
-    networks = [drawn_network(1), drawn_network(2)]
+    networks = [drawn_network(1, SHAPE), drawn_network(2, SHAPE)]
     examples, batch = drawn(1.0, 0.0)
     stack = stack_of(*networks)
-    alone = copy.deepcopy(networks[1]).train()
+    alone = copy.deepcopy(networks[1]).requires_grad_(True).train()
     ascent, objective = Ascent(alone, CONFIG), Objective(alone, 0.0)
     context = alone.view.observe(examples.observations)
     score = 0.0
@@ -95,7 +86,7 @@ def test_steps_lead_where_training_alone_leads() -> None:
 
 
 def test_a_network_is_not_moved_by_what_it_may_not_hear() -> None:
-    networks = [drawn_network(1), drawn_network(2)]
+    networks = [drawn_network(1, SHAPE), drawn_network(2, SHAPE)]
     stack = stack_of(*networks)
     stack.step(drawn(1.0, 0.0, sixth=0)[1], 1e-3, half=False)
     first, second = stack.unstacked()
@@ -105,7 +96,7 @@ def test_a_network_is_not_moved_by_what_it_may_not_hear() -> None:
 
 
 def test_the_older_network_is_learned_where_it_teaches() -> None:
-    stack = stack_of(drawn_network(1), drawn_network(2))
+    stack = stack_of(drawn_network(1, SHAPE), drawn_network(2, SHAPE))
     _, batch = drawn(0.0, 1.0)
     stack.step(batch, 1e-3, half=False)
     before = stack.losses.clone()
@@ -114,7 +105,9 @@ def test_the_older_network_is_learned_where_it_teaches() -> None:
         stack.step(batch, 1e-3, half=False)
     assert (stack.losses < 0.5 * before).all()
     # The teacher itself has nothing to learn.
-    taught = NetworkStack([drawn_network(9)], drawn_network(9), CONFIG, torch.device("cpu"))
+    taught = NetworkStack(
+        [drawn_network(9, SHAPE)], drawn_network(9, SHAPE), CONFIG, torch.device("cpu")
+    )
     batch["heard"] = batch["heard"][:1]
     taught.step(batch, 1e-3, half=False)
     assert abs(float(taught.losses[0])) < 1e-4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,26 +16,13 @@ from lcpfn.priors import AnnealedPrior, BroadConfig, BroadPrior
 from lcpfn.training import TrainingConfig
 from lcpfn.training.objective import Objective
 from lcpfn.training.questions import draw_examples
+from tests.experiments.drawn_networks import drawn_network
 
 SMALL = NetworkConfig(width=16, layers=1, heads=2, bins=16)
 PRIOR = BroadPrior(BroadConfig(lengths=(13,), length_weights=(1.0,)))
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small a network is slower on several threads."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
-
-
-def drawn_network(seed: int, shape: NetworkConfig = SMALL) -> Network:
-    """A network that says something of its own."""
-    network = Network(shape).initialise(torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        network.head.weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(seed))
-    return network.requires_grad_(False)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def taught_by(*teachers: Network) -> Lesson:
@@ -56,7 +42,7 @@ def divergence(lesson: Lesson, network: Network) -> float:
 
 
 def test_what_a_teacher_says_is_learned(tmp_path: Path) -> None:
-    teacher, pupil = drawn_network(1), drawn_network(2).requires_grad_(True)
+    teacher, pupil = drawn_network(1, SMALL), drawn_network(2, SMALL).requires_grad_(True)
     lesson = taught_by(teacher)
     before = divergence(lesson, pupil)
     assert teach(pupil, [lesson], config(25), tmp_path) > 0
@@ -64,20 +50,20 @@ def test_what_a_teacher_says_is_learned(tmp_path: Path) -> None:
 
 
 def test_nothing_is_to_be_learned_from_oneself() -> None:
-    network = drawn_network(1)
+    network = drawn_network(1, SMALL)
     assert divergence(taught_by(network), network) == pytest.approx(0, abs=1e-6)
 
 
 def test_teachers_count_by_their_shares() -> None:
-    network, other = drawn_network(1), drawn_network(2)
+    network, other = drawn_network(1, SMALL), drawn_network(2, SMALL)
     alone = divergence(taught_by(other), network)
     lesson = Lesson(PRIOR, 16, [Teacher(network, 3.0), Teacher(other, 1.0)])
     assert divergence(lesson, network) == pytest.approx(alone / 4, rel=0.05)
 
 
 def test_a_wider_teacher_widens_what_is_better_and_early_alone(tmp_path: Path) -> None:
-    network = drawn_network(1)
-    pupil = drawn_network(1).requires_grad_(True)
+    network = drawn_network(1, SMALL)
+    pupil = drawn_network(1, SMALL).requires_grad_(True)
     lesson = Lesson(PRIOR, 16, [Teacher(network, 1.0, wider=1.0)])
     assert divergence(lesson, network) > 1e-3
     teach(pupil, [lesson], config(25), tmp_path)
@@ -133,7 +119,7 @@ def test_a_teacher_is_not_asked_what_it_never_heard_of() -> None:
 
 def test_outcomes_teach_what_training_on_draws_does(tmp_path: Path) -> None:
     lesson = Lesson(PRIOR, 16, [Outcomes(1.0)])
-    pupil = drawn_network(2).requires_grad_(True)
+    pupil = drawn_network(2, SMALL).requires_grad_(True)
     before = divergence(lesson, pupil)
     generator = torch.Generator().manual_seed(9)
     examples = draw_examples(PRIOR.sample(256, generator), 4, generator)
@@ -146,9 +132,9 @@ def test_outcomes_teach_what_training_on_draws_does(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
-    teacher = drawn_network(1)
+    teacher = drawn_network(1, SMALL)
     lesson = taught_by(teacher)
-    whole, halves = (drawn_network(2).requires_grad_(True) for _ in range(2))
+    whole, halves = (drawn_network(2, SMALL).requires_grad_(True) for _ in range(2))
     teach(whole, [lesson], config(6), tmp_path / "whole")
 
     class KilledError(Exception):
@@ -167,7 +153,7 @@ def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
 
     with pytest.raises(KilledError):
         teach(halves, [replace(lesson, prior=Fragile())], config(6), tmp_path, saved_every=0.0)
-    again = drawn_network(2).requires_grad_(True)
+    again = drawn_network(2, SMALL).requires_grad_(True)
     teach(again, [lesson], config(6), tmp_path)
     for name, weight in whole.weights.items():
         np.testing.assert_array_equal(weight, again.weights[name])
