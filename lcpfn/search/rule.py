@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import Array, Goal, read_count, read_goal, read_number
+from lcpfn.forecast.arguments import (
+    Array,
+    Goal,
+    read_count,
+    read_goal,
+    read_number,
+    read_vector,
+    shortened,
+)
 from lcpfn.forecast.bounds import Bounds
 from lcpfn.search.evidence import evidence
 
@@ -162,9 +170,10 @@ class StoppingRule:
             have finished. A NaN does not count.
 
         Raises:
-            InputError: `goal` is neither "maximize" nor "minimize".
+            InputError: `goal` is neither "maximize" nor "minimize", or a value no number.
         """
-        known = [final for final in finals if not math.isnan(final)]
+        numbers = read_vector("finals", finals).tolist()
+        known = [final for final in numbers if not math.isnan(final)]
         ordered = sorted(known, reverse=read_goal(goal) == "maximize")
         return ordered[self.keep_top - 1] if len(ordered) >= self.keep_top else None
 
@@ -186,8 +195,12 @@ class StoppingRule:
             standing: share of the run's peers that were better at its step; None where unknown.
             progress: share of the run that has been observed.
             proven: whether a finished run has reached the value to beat.
+
+        Raises:
+            InputError: the records are no number of them, or the standing is no share.
         """
-        if self.too_early(records, standing):
+        _check_standing(standing)
+        if self.too_early(read_count("records", records, 0), standing):
             return 0.0
         return self._limit(records, standing, progress, proven)
 
@@ -231,8 +244,12 @@ class StoppingRule:
         Args:
             steps: (n,) of all records.
             horizon: last step of the run.
+
+        Raises:
+            InputError: the steps are no sequence of numbers.
         """
-        return len(steps) if self.min_steps is not None else evidence(steps, horizon)
+        known = read_vector("steps", steps)
+        return len(known) if self.min_steps is not None else evidence(known, horizon)
 
     def waiting(
         self, records: int, standing: float | None = None, logged: int | None = None
@@ -248,7 +265,12 @@ class StoppingRule:
             records: those that count, see `counted`.
             standing: see `decide`.
             logged: how many there are in all, where it is known.
+
+        Raises:
+            InputError: the records are no number of them, or the standing is no share.
         """
+        _check_standing(standing)
+        records = read_count("records", records, 0)
         if not self.too_early(records, standing):
             return None
         adapted = self.min_steps is None and standing is not None
@@ -280,10 +302,18 @@ class StoppingRule:
             proven: whether a finished run has reached the incumbent.
 
         Raises:
-            InputError: the incumbent is NaN or no number, or the standing is no share.
+            InputError: the incumbent is NaN or no number, the standing is no share, or there is no
+                forecast or no such decisions.
         """
-        if standing is not None and not 0 <= read_number("standing", standing) <= 1:
-            raise InputError(f"standing is {standing}, but must lie within 0 and 1, or be None")
+        _check_standing(standing)
+        if not hasattr(post, "prob_better"):
+            raise InputError(
+                f"post is {shortened(post)}, but must be a forecast, such as extrapolate returns"
+            )
+        if not isinstance(earlier, Sequence) or not all(map(_is_decision, earlier)):
+            raise InputError(
+                f"earlier is {shortened(earlier)}, but must hold this run's decisions so far"
+            )
         if incumbent is None:
             return Decision(False, math.nan, "no incumbent yet: nothing to compare with")
         incumbent = read_number("incumbent", incumbent)
@@ -379,3 +409,12 @@ def _beyond(incumbent: float, post: FinalForecast) -> bool:
 def _words(bounds: Bounds) -> str:
     low, high = ("open" if bound is None else f"{bound:g}" for bound in bounds)
     return f"{low} to {high}"
+
+
+def _check_standing(standing: float | None) -> None:
+    if standing is not None and not 0 <= read_number("standing", standing) <= 1:
+        raise InputError(f"standing is {standing}, but must lie within 0 and 1, or be None")
+
+
+def _is_decision(past: object) -> bool:
+    return isinstance(past, Decision)

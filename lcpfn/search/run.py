@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import Goal, read_number
+from lcpfn.forecast.arguments import Goal, read_number, shortened
 from lcpfn.forecast.best import Of
 from lcpfn.search.divergence import divergence, usable
 from lcpfn.search.evidence import evidence
@@ -182,6 +182,8 @@ class Run:
 
 def read_rates(rates: Mapping[float, float]) -> dict[float, float]:
     """Checks learning rates by step; what is NaN is unknown."""
+    if not isinstance(rates, Mapping):
+        raise InputError(f"rates is {shortened(rates)}, but must be a mapping of rates by step")
     found = {step: read_number("rate", rate) for step, rate in rates.items()}
     for rate in found.values():
         if rate < 0 or math.isinf(rate):

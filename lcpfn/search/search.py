@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from lcpfn.errors import InputError
-from lcpfn.forecast.arguments import read_count, read_goal, read_number
+from lcpfn.forecast.arguments import NOT_NUMBERS, read_count, read_goal, read_number, shortened
 from lcpfn.forecast.bounds import (
     BoundsLike,
     bounds_that_hold,
@@ -105,6 +105,10 @@ class Search:
         if forecast is None:
             # A wrong name is told now, not at the first forecast.
             named = model is None or isinstance(model, str | Path)
+            if not named and not hasattr(model, "card"):
+                raise InputError(
+                    f"model is {model!r}, but must be a bundled name, a path or a loaded model"
+                )
             card = read_card(model) if named else model.card  # type: ignore[arg-type, union-attr]
             stated = self._lengths.stated
             known = stated if isinstance(stated, int | float) else None
@@ -137,9 +141,7 @@ class Search:
         Raises:
             InputError: the step is negative or not finite, the rate negative, or one no number.
         """
-        at, number = read_number("step", step), read_number("value", value)
-        if not (at >= 0 and math.isfinite(at)):
-            raise InputError(f"step is {at:g}, but must be at least 0 and finite")
+        at, number = _read_step(step), read_number("value", value)
         told = {} if rate is None else read_rates({at: rate})
         known = self._begin(run)
         known.rates.update(told)
@@ -160,16 +162,19 @@ class Search:
             rates: learning rates by step, where they are known; see `observe`.
 
         Raises:
-            InputError: a rate is negative or no number, or the records are no such pairs.
+            InputError: a rate or step is negative or no number, or the records are no such pairs.
         """
-        told = read_rates(rates or {})
+        told = read_rates({} if rates is None else rates)
         pairs = records.items() if isinstance(records, Mapping) else records
         try:
-            listed = [(step, value) for step, value in pairs]
-        except TypeError:
+            listed = [(float(step), float(value)) for step, value in pairs]
+        except NOT_NUMBERS:
             raise InputError(
-                f"records is {records!r}, but must hold values by step, or (step, value) pairs"
+                f"records is {shortened(records)}, but must hold values by step, or (step, value) "
+                "pairs, all of them numbers"
             ) from None
+        for step, _ in listed:
+            _read_step(step)
         known = self._begin(run)
         known.rates = told
         before = len(known.steps)
@@ -206,7 +211,7 @@ class Search:
         ended goes on after all when a new record of it comes.
 
         Args:
-            run: the run's key.
+            run: the run's key; a new one only with a value, which is then all that is known of it.
             fate: "finished", "stopped" (given up, by whomever) or "failed" (forgotten, but that its
                 configuration is hardly chosen again).
             value: what the objective made of the run, by which finished ones are ranked; default
@@ -214,10 +219,12 @@ class Search:
             counts: whether it can be the one to beat.
 
         Raises:
-            InputError: there is no such fate, or the value is no number.
+            InputError: there is no such run or fate, or the value is no number.
         """
         if fate not in get_args(Fate):
             raise InputError(f"fate is {fate!r}, but must be one of {', '.join(get_args(Fate))}")
+        if value is None:
+            self._known(run)
         value = None if value is None else read_number("value", value)
         known = self._begin(run)
         broken = known.trouble is not None
@@ -235,16 +242,26 @@ class Search:
 
     def forget(self, run: Hashable) -> None:
         """Drops all that is known of a run, as if it had never been."""
-        if run in self._runs:
+        if _key(run) in self._runs:
             self.end(run, "failed")
             del self._runs[run]
 
     def pause(self, run: Hashable) -> None:
-        """Says that a run waits; it goes on with its next record or with `resume`."""
+        """Says that a run waits; it goes on with its next record or with `resume`.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        self._known(run)
         self._begin(run).state = "paused"
 
     def resume(self, run: Hashable) -> None:
-        """Says that a run that waited goes on."""
+        """Says that a run that waited goes on.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        self._known(run)
         known = self._begin(run)
         if known.state == "paused":
             known.state, known.resumed, known.goes_on = "live", known.last, True
@@ -258,8 +275,11 @@ class Search:
                 over.
             reach: as in the verdict there.
             stopped: whether the verdict was to stop.
+
+        Raises:
+            InputError: there is no such run, or the reach is no number.
         """
-        known = self._runs[run]
+        known, reach = self._known(run), read_number("reach", reach)
         belief = known.belief
         if step == known.last and (belief is None or belief.basis[0] != step):
             known.belief = Belief((step,), reach, stopped=stopped)
@@ -289,14 +309,22 @@ class Search:
         return self._ranking.best
 
     def complete(self, run: Hashable) -> bool:
-        """Whether a run has reached its last step; never by a length that was only learned."""
-        known = self._runs[run]
+        """Whether a run has reached its last step; never by a length that was only learned.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        known = self._known(run)
         length = self._lengths.own(known)
         return length is not None and known.last + self.shift >= length
 
     def bounds(self, run: Hashable) -> BoundsLike:
-        """What the metric can never pass, by all that runs have shown; None where open."""
-        return self._bounds(self._runs[run])
+        """What the metric can never pass, by all that runs have shown; None where open.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        return self._bounds(self._known(run))
 
     def notices(self) -> list[str]:
         """What users must know of, each thing once."""
@@ -312,9 +340,7 @@ class Search:
         Raises:
             InputError: there is no such run.
         """
-        if run not in self._runs:
-            raise InputError(f"there is no run {run!r}: nothing was observed of it")
-        known = self._runs[run]
+        known = self._known(run)
         if known.trouble is not None:
             return Verdict("stop", known.trouble, to_beat=self._to_beat(run)[0])
         length = self._lengths.of(known)
@@ -339,8 +365,11 @@ class Search:
 
         Args:
             run: the run's key.
+
+        Raises:
+            InputError: there is no such run.
         """
-        known = self._runs[run]
+        known = self._known(run)
         length = self._lengths.of(known)
         if known.ended or length is None or not known.usable or known.trouble is not None:
             return None
@@ -412,15 +441,23 @@ class Search:
 
         Raises:
             InputError: the candidates are no sequence of mappings; `startup` is no whole number, or
-                below 1.
+                below 1; the generator or the space is something else.
         """
         if isinstance(candidates, Mapping) or not isinstance(candidates, Sequence):
             raise InputError(f"candidates are {candidates!r}, but must be a list of configurations")
         for candidate in candidates:
             read_config("a candidate", candidate)
+        if not (space is None or isinstance(space, Mapping)):
+            raise InputError(
+                f"space is {space!r}, but must hold what each hyperparameter is drawn from, by name"
+            )
         if generator is None:
             records = sum(len(known.steps) for known in self._runs.values())
             generator = np.random.default_rng([len(self._runs), records])
+        elif not isinstance(generator, np.random.Generator):
+            raise InputError(
+                f"generator is {generator!r}, but must be what numpy.random.default_rng makes"
+            )
         first = self.settings.startup if startup is None else read_count("startup", startup)
         return propose(self._contenders(), candidates, self.goal, first, generator, space)
 
@@ -462,9 +499,19 @@ class Search:
 
         return plot_search(self.outlook(), self.best, ax)
 
+    def _known(self, run: Hashable) -> Run:
+        """The run, of which something must have been said before."""
+        known = self._runs.get(_key(run))
+        if known is None:
+            raise InputError(
+                f"there is no run {run!r}: nothing was observed of it; `observe` and `describe` "
+                "begin one"
+            )
+        return known
+
     def _begin(self, run: Hashable) -> Run:
         """The run, under way: a new one, or one that goes on after all."""
-        known = self._runs.get(run)
+        known = self._runs.get(_key(run))
         self._settled.pop(run, None)
         if known is None:
             known = Run(self.goal, self.settings.of, self.settings.nan)
@@ -782,3 +829,22 @@ class Search:
         if hears and isinstance(self._forecast, HearingForecaster):
             return self._forecast.heard(post, self._companions(run), question)
         return post
+
+
+def _key(run: Hashable) -> Hashable:
+    """Checks that a run can be known by it."""
+    try:
+        hash(run)
+    except TypeError:
+        raise InputError(
+            f"run is {run!r}, but must be hashable, as numbers, names and tuples of them are"
+        ) from None
+    return run
+
+
+def _read_step(step: object) -> float:
+    """Checks the step of a record."""
+    at = read_number("step", step)
+    if not (at >= 0 and math.isfinite(at)):
+        raise InputError(f"step is {at:g}, but must be at least 0 and finite")
+    return at

@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -304,3 +306,23 @@ def test_incumbents_that_are_no_numbers(post: lcpfn.Extrapolation) -> None:
 def test_nan_incumbent(post: lcpfn.Extrapolation) -> None:
     with pytest.raises(InputError, match="incumbent is nan"):
         StoppingRule().decide(post, incumbent=math.nan)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda rule, post: rule.decide("x", 0.5), "post is 'x', but must be a forecast"),
+        (lambda rule, post: rule.decide(post, 0.5, 3), "earlier is 3, but must hold this run's"),
+        (lambda rule, post: rule.decide(post, 0.5, [0.1]), r"earlier is \[0.1\], but must hold"),
+        (lambda rule, post: rule.limit("x"), "records is 'x', but must be an integer"),
+        (lambda rule, post: rule.limit(5, "x"), "standing is 'x', but must be a number"),
+        (lambda rule, post: rule.waiting(None), "records is None, but must be an integer"),
+        (lambda rule, post: rule.counted("x", 50), "steps is 'x', but must be"),
+        (lambda rule, post: rule.incumbent(["x"], "maximize"), r"finals is \['x'\], but must be"),
+    ],
+)
+def test_what_is_of_another_type_is_named_with_its_rule(
+    ask: Callable[[StoppingRule, Any], Any], message: str, post: lcpfn.Extrapolation
+) -> None:
+    with pytest.raises(InputError, match=message):
+        ask(StoppingRule(patience=2), post)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -533,3 +533,58 @@ def test_records_and_values_of_another_kind_are_refused_and_nothing_is_kept():
     with pytest.raises(lcpfn.InputError, match="value is 'x'"):
         search.end("a", "finished", value="x")  # type: ignore[arg-type]
     assert search.runs["a"].state == "live"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda search: search.end("b", "stopped"),
+        lambda search: search.end("b", "failed"),
+        lambda search: search.pause("b"),
+        lambda search: search.resume("b"),
+        lambda search: search.recall("b", 1, 0.5, False),
+        lambda search: search.complete("b"),
+        lambda search: search.bounds("b"),
+        lambda search: search.judge("b"),
+        lambda search: search.forecast("b"),
+    ],
+)
+def test_a_run_that_nobody_heard_of_is_named_and_not_begun(ask: Callable[[Search], Any]) -> None:
+    search = Search(horizon=EPOCHS)
+    search.observe("a", 1, 0.5)
+    with pytest.raises(InputError, match=r"there is no run 'b': .* `observe` and `describe` begin"):
+        ask(search)
+    assert set(search.runs) == {"a"}
+
+
+def test_a_run_of_which_only_its_value_is_known() -> None:
+    search = Search(horizon=EPOCHS)
+    search.end("before", "finished", 0.93)
+    assert search.best == ("before", 0.93)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda search: search.observe([1], 1, 0.5), r"run is \[1\], but must be hashable"),
+        (lambda search: search.judge({}), r"run is \{\}, but must be hashable"),
+        (lambda search: search.set_records("a", {1: "much"}), "step, value. pairs, all of them"),
+        (lambda search: search.set_records("a", {-1: 0.5}), "step is -1, but must be at least 0"),
+        (lambda search: search.set_records("a", {1: 0.5}, [0.1]), "rates is .*, but must be a map"),
+        (
+            lambda search: search.recall("a", 1, "far", False),
+            "reach is 'far', but must be a number",
+        ),
+        (lambda search: search.propose([{}], 0), "generator is 0, but must be what numpy.random"),
+        (lambda search: search.propose([{}], space=["rate"]), r"space is \['rate'\], but must"),
+        (lambda search: Search(model=5), "model is 5, but must be a bundled name, a path or a"),
+    ],
+)
+def test_what_is_of_another_type_is_named_with_its_rule(
+    ask: Callable[[Search], Any], message: str
+) -> None:
+    search = Search(horizon=EPOCHS)
+    search.observe("a", 1, 0.5)
+    with pytest.raises(InputError, match=message):
+        ask(search)
+    assert search.runs["a"].values == [0.5]
