@@ -189,7 +189,8 @@ class _Learned:
     Args:
         known: (n,) the runs that something is known of, as far as they are looked at.
         means, spreads: (n,) of their ends, on the scale of `_View`.
-        rises: (n,) how far their ends may lie above `means`, as a standard deviation.
+        forecasts: (n,) the runs' own, on the same scale.
+        of_runs: what the runs are believed to reach by.
         unheard: the best that is expected of runs which have reported nothing yet, -infinity
             without such.
         surrogate: what configurations would reach, those runs taken for done.
@@ -200,7 +201,8 @@ class _Learned:
     known: list[Contender]
     means: Array
     spreads: Array
-    rises: Array
+    forecasts: Evidence
+    of_runs: Surrogate
     unheard: float
     surrogate: Surrogate
     asked: Array
@@ -233,7 +235,6 @@ class _Learned:
             alone = _evidence(view, known, encode(whole, space)[: len(known)])
             of_runs = Surrogate(alone, fit(alone))
         means, spreads = of_runs.runs()
-        rises = np.hypot(spreads, of_runs.heard() * _skew(view, known, evidence))
         expected = -math.inf
         if unheard:
             believed = surrogate.at(others)[0]
@@ -241,7 +242,13 @@ class _Learned:
             surrogate = Surrogate(evidence.with_believed(others, believed), parameters)
         made = {row.tobytes() for row in settings[: len(configs)]}
         tried = np.array([row.tobytes() in made for row in asked], dtype=np.bool_)
-        return _Learned(known, means, spreads, rises, expected, surrogate, asked, tried)
+        return _Learned(known, means, spreads, evidence, of_runs, expected, surrogate, asked, tried)
+
+    def rises(self, view: _View) -> Array:
+        """How far the ends of runs may lie above `means`, (n,), as a standard deviation."""
+        skew = _skew(view, self.known, self.forecasts)
+        further: Array = np.hypot(self.spreads, self.of_runs.heard() * skew)
+        return further
 
 
 def _weigh(
@@ -308,7 +315,7 @@ def _leading(view: _View, learned: _Learned, workers: int) -> int | None:
     """
     if workers < 2:
         return None
-    may = _beyond(learned.means, learned.rises, view.best + _SMALLEST[1]) >= _MAY
+    may = _beyond(learned.means, learned.rises(view), view.best + _SMALLEST[1]) >= _MAY
     believed = view.within(learned.known, learned.means)
     active = [
         place
