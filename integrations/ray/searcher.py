@@ -66,7 +66,7 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
         metric, mode: what the trials report, and which direction is better, "min" or "max"; None
             takes them from `TuneConfig`.
         seed: of the randomness; None is different each time.
-        startup: trials that are drawn at random before any is chosen, at least 1.
+        startup: trials that begin far from one another before any is chosen, at least 1.
         count: how many candidates are compared, at least 1.
         points_to_evaluate: configurations to begin with.
         model: bundled name or path, as for `lcpfn.load`; None is the default model. Weights are

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.network.blas import BlasThreads
+from lcpfn.search.beginnings import far_from
 from lcpfn.search.configurations import Config, encode
 from lcpfn.search.contender import Contender
 from lcpfn.search.spaces import Space
@@ -87,7 +88,7 @@ def propose(
         contenders: all runs, those that others work on among them.
         candidates: configurations that could be started.
         goal: "maximize" or "minimize".
-        startup: runs that begin with a random candidate before any is chosen.
+        startup: runs that begin far from one another before any is chosen.
         generator: source of randomness.
         space: that candidates were drawn from, as far as it is known.
 
@@ -101,8 +102,9 @@ def propose(
     view = _View.of(contenders, goal)
     begun = sum(not contender.failed for contender in contenders)
     if candidates and (view is None or begun < startup):
-        config = candidates[int(generator.integers(len(candidates)))]
-        words = f"run {begun + 1} of {startup} that begin at random"
+        tried = [each.config for each in contenders if each.config is not None]
+        config = far_from(tried, candidates, generator, space)
+        words = f"run {begun + 1} of {startup} that begin far from one another"
         return Proposal("start", words if begun < startup else _UNKNOWN, config)
     if view is None:
         return Proposal("resume", _UNKNOWN, run=waiting[0].run)

@@ -433,7 +433,7 @@ class Search:
             space: what candidates are drawn from, `lcpfn.search.spaces.Number` and `Choice` by
                 name; None compares numbers by how they rank among all, which fits candidates that
                 are random draws, and not ones of which many are alike.
-            startup: runs that begin with a random candidate before any is chosen, at least 1; None
+            startup: runs that begin far from one another before any is chosen, at least 1; None
                 takes that of the settings.
 
         Returns:

@@ -63,8 +63,8 @@ class SearchSettings:
             at least 1.
         hope: runs that wait go on in the order of this quantile of their final value, best first;
             in [0.5, 1).
-        startup: runs that `Search.propose` starts with a random candidate before it chooses any, at
-            least 1.
+        startup: runs that `Search.propose` starts with candidates far from one another before it
+            chooses any, at least 1.
         slice: a run that goes on after a pause is not paused again before it has got this share of
             a full run, in [0, 1].
 
