@@ -111,7 +111,7 @@ def test_what_others_have_just_begun_is_not_begun_again():
     assert second.config != first.config
 
 
-def test_runs_begin_at_random_until_there_are_a_few():
+def test_runs_begin_without_a_choice_until_there_are_a_few():
     few = RUNS[:4]
     proposal = chosen(few, CANDIDATES)
     assert proposal.action == "start" and math.isnan(proposal.probability)
