@@ -8,7 +8,8 @@ full runs. What counts is the best value of the study, the last cross-entropy of
 was not pruned, and beside it the best record of any trial. Studies of the same seed train on the
 same split, and each method draws its own trials. The margins of `lcpfn.search.proposals` were
 chosen on seeds 0 to 9, and what is near a run in `lcpfn.search.surrogate` on seeds 100 to 119;
-seeds 0 to 59 were looked at since, of wine 200 to 239 as well, and the last changes chosen as
+seeds 0 to 59 were looked at since, of wine 200 to 239 as well, on 60 to 79 it was seen that the
+first trials need not begin far from one another, and the last changes chosen as
 `experiments.sampler_functions` says.
 """
 
