@@ -4,15 +4,15 @@ r"""What do the other runs of a search say of a run? Scores on sources left out 
         --network runs/peers/fold0.safetensors --network runs/peers/fold1.safetensors \
         --markdown docs/results/peers.md
 
-Each half of the sources is judged by the network that was trained without it, on forecasts of a
-model that had not seen it either; see `experiments/train_peers.py` for how tables and networks are
-made. The project's own curves that nothing is fitted on are judged by the first of both. CRPS of
-the final value over that of repeating the last value; in brackets over that of the same forecast
-alone, with its standard error over searches; then the share within the central 88 %. `rivals`
-scores what else could be learned from finished peers, `draw` draws one run forecast with more and
-more peers, `along` says how far a run's own earlier forecasts tell of its later ones, `common` how
-much there is to be had from what all runs of a search have in common, `claims` what becomes of
-forecasts of which peers claim to know much, and `cost` what hearing peers costs.
+Each half of the sources is judged by the network that was trained without it, or each sixth by one
+of six, on forecasts of a model that had not seen it either; see `experiments/train_peers.py` for
+how tables and networks are made. CRPS of the final value over that of repeating the last value; in
+brackets over that of the same forecast alone, with its standard error over searches; then the share
+within the central 88 %. `rivals` scores what else could be learned from finished peers, `draw`
+draws one run forecast with more and more peers, `along` says how far a run's own earlier forecasts
+tell of its later ones, `common` how much there is to be had from what all runs of a search have in
+common, `claims` what becomes of forecasts of which peers claim to know much, and `cost` what
+hearing peers costs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from experiments.support.peer_scores import (
 from experiments.support.searches import (
     RecordedSearch,
     SearchTable,
-    fold_of,
+    left_out_of,
     load_tables,
     recorded_searches,
 )
@@ -83,7 +83,9 @@ _RIVALS = {
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
 Tables = Annotated[Path, typer.Option(help="made by experiments/train_peers.py")]
-Networks = Annotated[list[Path], typer.Option(help="trained without the first half, the second")]
+Networks = Annotated[
+    list[Path], typer.Option(help="without the first half, the second; or of sixths")
+]
 Runs = Annotated[int, typer.Option(help="judged of each search")]
 Markdown = Annotated[Path | None, typer.Option(help="write the tables here as well")]
 
@@ -107,10 +109,6 @@ def judge(tables: Tables, network: Networks, runs: Runs = 120, markdown: Markdow
     lines += _reliability(made, pool, networks, runs)
     if markdown is not None:
         markdown.write_text("\n".join(lines) + "\n")
-
-
-def _network(table: SearchTable, networks: Sequence[PeerNetwork]) -> PeerNetwork:
-    return networks[fold_of(table) % len(networks)]
 
 
 def _others(table: SearchTable, made: Sequence[SearchTable], alien: bool | None) -> list[str]:
@@ -141,7 +139,7 @@ def _scores(
         scored: dict[tuple[float, int], list[Scored]] = defaultdict(list)
         for draw in range(1 if alien is None else FOREIGN_DRAWS):
             for count, case in cases(table, pool, COUNTS, kind, others, runs, draw):
-                answers = corrections(case, pool, _network(table, networks), settings)
+                answers = corrections(case, pool, left_out_of(table, networks), settings)
                 scored[case.cutoff, count].append(score(case, answers))
         for (cutoff, count), parts in scored.items():
             found[table.family, cutoff, count].append(together(parts))
@@ -195,8 +193,8 @@ def _reliability(
     places: dict[str, list[Array]] = defaultdict(list)
     for table in made:
         for count, case in cases(table, pool, (1, 4, 16, 64), most_runs=runs):
-            answers = corrections(case, pool, _network(table, networks), settings=False)
-            nothing = corrections(_alone(case), pool, _network(table, networks), settings=False)
+            answers = corrections(case, pool, left_out_of(table, networks), settings=False)
+            nothing = corrections(_alone(case), pool, left_out_of(table, networks), settings=False)
             said[f"{count} peers"].append(chances(case, answers, pool))
             said[f"alone, best of {count}"].append(chances(case, nothing, pool))
             places[f"{count} peers"].append(score(case, answers).place)
@@ -255,7 +253,7 @@ def rivals(
     for table in made:
         for _, case in cases(table, pool, (count,), most_runs=runs):
             family, cutoff = table.family, case.cutoff
-            hears = _network(table, networks)
+            hears = left_out_of(table, networks)
             found["alone", family, cutoff].append(
                 score(case, corrections(_alone(case), pool, hears, False))
             )
@@ -309,7 +307,7 @@ def _against_latent(
         for _, case in cases(table, pool, (16,), most_runs=1):
             if case.cutoff not in (0.1, 0.4):
                 continue
-            hears = _network(table, networks)
+            hears = left_out_of(table, networks)
             nobody = corrections(_alone(case), pool, hears, settings=False)
             found["alone", case.cutoff].append(score(case, nobody))
             answers = corrections(case, pool, hears, settings=True)
@@ -383,7 +381,7 @@ def claims(tables: Tables, network: Networks, runs: Runs = 120) -> None:
     for name, alien in (("same task", None), ("same benchmark", True), ("any other", False)):
         found: dict[tuple[str, int], list[tuple[Array, Array]]] = defaultdict(list)
         for table in made:
-            others, hears = _others(table, made, alien), _network(table, networks)
+            others, hears = _others(table, made, alien), left_out_of(table, networks)
             for draw in range(1 if alien is None else FOREIGN_DRAWS):
                 for count, case in cases(table, pool, (1, 16), "finished", others, runs, draw):
                     if case.cutoff == CUTOFFS[0]:

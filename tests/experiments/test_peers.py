@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer import BadParameter
 
 import lcpfn
 from experiments import peers, train_peers
@@ -19,9 +20,12 @@ from experiments.support.peer_scores import (
     score,
     singles,
 )
+from experiments.support.recorded_runs import FOLDS, SIXTHS
 from experiments.support.searches import (
     bounds_of,
     drawn_searches,
+    fold_of,
+    left_out_of,
     load_tables,
     make_table,
     save_tables,
@@ -71,6 +75,30 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     report = tmp_path / "peers.md"
     peers.judge(made, [out, out], runs=2, markdown=report)
     assert "finished peers" in report.read_text()
+
+
+def test_each_source_is_read_by_the_network_that_has_not_seen_it():
+    (drawn,) = drawn_searches(1, 2, seed=2)
+    sources = [
+        ("lcbench", "adult"),
+        ("lcbench", "segment"),
+        ("world", "wmt"),
+        ("world", "gpt"),
+        ("own_unseen", "digits"),
+        ("wild", "owner/repository"),
+    ]
+    sixths = set()
+    for family, source in sources:
+        search = replace(drawn, family=family, source=source)
+        half, sixth = fold_of(search), fold_of(search, SIXTHS)
+        assert left_out_of(search, ["all"]) == "all"
+        assert left_out_of(search, range(FOLDS)) == half
+        assert left_out_of(search, range(SIXTHS)) == sixth
+        assert sixth % FOLDS == half
+        sixths.add(sixth)
+    assert len(sixths) > FOLDS
+    with pytest.raises(BadParameter, match="3 networks"):
+        left_out_of(drawn, range(3))
 
 
 def test_a_run_that_decides_a_mean_is_found():
