@@ -68,10 +68,15 @@ def fold_of_source(family: str, source: str, folds: int = FOLDS) -> int:
 
 
 def left_out_of(search: RecordedSearch | SearchTable, networks: Sequence[_Network]) -> _Network:
-    """The network that has not seen the source of a search.
+    """The network that has not seen the source of a search, see `left_out_of_source`."""
+    return left_out_of_source(search.family, search.source, networks)
+
+
+def left_out_of_source(family: str, source: str, networks: Sequence[_Network]) -> _Network:
+    """The network that has not seen a source.
 
     Args:
-        search: of which one is wanted.
+        family, source: of a search.
         networks: made without the first part of the sources, the second, and so on: two of halves,
             six of sixths, or one for all. An even sixth lies in the first half.
 
@@ -83,7 +88,7 @@ def left_out_of(search: RecordedSearch | SearchTable, networks: Sequence[_Networ
             f"{len(networks)} networks were given, but each is of a part of the sources: "
             f"give one, {FOLDS} of halves, or {SIXTHS} of sixths"
         )
-    return networks[fold_of(search, len(networks))]
+    return networks[fold_of_source(family, source, len(networks))]
 
 
 def recorded_searches(data: Path, per_set: int) -> Iterator[RecordedSearch]:
