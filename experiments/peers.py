@@ -11,8 +11,8 @@ brackets over that of the same forecast alone, with its standard error over sear
 within the central 88 %. `rivals` scores what else could be learned from finished peers, `draw`
 draws one run forecast with more and more peers, `along` says how far a run's own earlier forecasts
 tell of its later ones, `common` how much there is to be had from what all runs of a search have in
-common, `claims` what becomes of forecasts of which peers claim to know much, and `cost` what
-hearing peers costs.
+common, `claims` what becomes of forecasts of which peers claim to know much, `closing` what it
+would cost to keep those of other tasks out, and `cost` what hearing peers costs.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ from experiments.support.searches import (
 from lcpfn.forecast.landmarks import SHARES
 from lcpfn.network.blas import BlasThreads
 from lcpfn.network.correction import WIDTHS
+from lcpfn.network.gate import KINSHIP
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network
 
@@ -74,6 +75,7 @@ _LOOKED_AT = 4
 # Which task peers of others are of decides what they do, so that each run has several draws of it.
 FOREIGN_DRAWS = 4
 _BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+_LOWERED = (0.0, 1.0, 2.0)
 _TAIL = (0.01, 0.02, 0.05, 0.1)
 _RIVALS = {
     "Gaussian process on residuals": peer_rivals.residual_process,
@@ -398,6 +400,49 @@ def claims(tables: Tables, network: Networks, runs: Runs = 120) -> None:
             rows.append(cells)
     heading = ["", "peers", "up to 0.5", "to 1", "to 1.5", "more"]
     _table("Share of runs and change of CRPS by nats claimed", heading, rows)
+
+
+@app.command()
+def closing(tables: Tables, network: Networks, runs: Runs = 60) -> None:
+    """What it would cost to keep peers of a benchmark's other tasks out: after a tenth of the run.
+
+    CRPS over that of the forecast alone, with own peers and with such, where the log-odds that
+    peers are of the task are lowered by so much.
+    """
+    made = [table for table in load_tables(tables) if len(table.final) > 1]
+    networks, pool = [load_peer_network(path) for path in network], Pool(made)
+    counts = (0, 4, 16, 64)
+    found: dict[tuple[str, float, bool | None, int], list[Scored]] = defaultdict(list)
+    for table in made:
+        for lowered in _LOWERED:
+            hears = _doubting(left_out_of(table, networks), lowered)
+            for alien in (None, True):
+                others = _others(table, made, alien)
+                for count, case in cases(table, pool, counts, "finished", others, runs):
+                    if case.cutoff == CUTOFFS[0]:
+                        scored = score(case, corrections(case, pool, hears, settings=False))
+                        found[table.family, lowered, alien, count].append(scored)
+    rows = []
+    for family in sorted({table.family for table in made}):
+        for lowered in _LOWERED:
+            cells = [family, f"{lowered:g}"]
+            for alien in (None, True):
+                alone = found[family, lowered, alien, 0]
+                for count in counts[1:]:
+                    scored = found[family, lowered, alien, count]
+                    mean = pooled(scored, alone, family == "wild")
+                    cells.append(f"{mean.change:.3f} ± {mean.error:.3f}")
+            rows.append(cells)
+    heading = ["", "lowered by", *(f"{count} own" for count in counts[1:])]
+    heading += [f"{count} of others" for count in counts[1:]]
+    _table("What own peers and those of other tasks do", heading, rows)
+
+
+def _doubting(network: PeerNetwork, lowered: float) -> PeerNetwork:
+    """A network whose gate takes peers for so much less likely to be of the run's task."""
+    bias = network.weights["gate.out_bias"].copy()
+    bias[KINSHIP] -= lowered
+    return PeerNetwork(network.config, {**network.weights, "gate.out_bias": bias})
 
 
 @app.command()

@@ -30,9 +30,11 @@ from experiments.support.searches import (
     make_table,
     save_tables,
 )
-from lcpfn.network.correction import BINS, EDGES
+from lcpfn.network.comparison import OWN
+from lcpfn.network.correction import BINS, EDGES, WIDTHS
 from lcpfn.network.gate import GATE
 from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
+from lcpfn.network.peer_description import PEER
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network, save_peer_network
 
@@ -75,6 +77,23 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     report = tmp_path / "peers.md"
     peers.judge(made, [out, out], runs=2, markdown=report)
     assert "finished peers" in report.read_text()
+
+
+def test_a_gate_that_is_closed_tells_less(made: Path, tmp_path: Path, capsys, monkeypatch):
+    known = load_peer_network()
+    asked = np.random.default_rng(0).normal(size=(1, 6, len(PEER))).astype(np.float32)
+    own = np.zeros((1, len(OWN)), np.float32)
+    told = [
+        np.abs(np.exp(peers._doubting(known, lowered)(asked, own)) - WIDTHS).sum()
+        for lowered in (0.0, 5.0)
+    ]
+    assert told[1] < told[0]
+    monkeypatch.setattr(peers, "_LOWERED", (0.0, 1.0))
+    peers.closing(
+        made, [Path(peers.__file__).parents[1] / "lcpfn/bundled/peers.safetensors"], runs=2
+    )
+    rows = [row for row in capsys.readouterr().out.splitlines() if row.startswith("| prior")]
+    assert [row.split("|")[2].strip() for row in rows] == ["0", "1"]
 
 
 def test_each_source_is_read_by_the_network_that_has_not_seen_it():
