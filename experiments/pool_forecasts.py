@@ -12,7 +12,7 @@ from experiments.pools import Pool
 from lcpfn.atomic import write_atomically
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.forecast.best import BestSoFar, Of
-from lcpfn.forecast.bounds import Bounds, bounds_that_hold, finite_extremes
+from lcpfn.forecast.bounds import Bounds, bounds_that_hold, telling_values
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.search.divergence import divergence, usable
 from lcpfn.search.forecasts import Question
@@ -39,7 +39,7 @@ class PoolForecasts:
         runs, records = pool.curves.shape
         self._made = np.zeros(runs, dtype=bool)
         self._quantiles = np.full((runs, records, len(LEVELS)), np.nan, dtype=np.float32)
-        self._seen = finite_extremes(filter(usable, pool.curves.ravel().tolist()))
+        self._seen = telling_values(filter(usable, pool.curves.ravel().tolist()))
         self._new = 0
         sha = str(model.card.get("sha256", "unnamed"))[:12]
         name = f"{pool.name.replace('/', '__')}-{len(pool.curves)}-{of}-{sha}.npz"

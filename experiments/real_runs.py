@@ -8,14 +8,15 @@ records. Printed for each kind of run, after 10, 20, 40 and 80 % of the steps: t
 final value over that of repeating the last value (each source counting alike, with its standard
 error over sources), how often the central 88 % held the truth, and in brackets how often the truth
 was better than that. Then the same of the best value of the run, and what the learning rates are
-worth where the log has them.
+worth where the log has them; with --unheard six times, networks that lack a sixth of the sources
+each (`experiments/train_sixths.py`), also to those, each on the runs that it has not heard.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
 from experiments.support.real_runs_figure import draw_kinds
-from experiments.support.recorded_runs import read_ragged
+from experiments.support.recorded_runs import SIXTHS, part_of, read_ragged
 from experiments.support.run_scores import CUTOFFS, RunScores, paired_gain, pool, score_runs
 from lcpfn.forecast.best import Of
 from lcpfn.forecast.model import LCPFN
@@ -42,6 +43,9 @@ Sources = Mapping[tuple[str, str], Sequence[RecordedRun]]
 def main(
     folders: Annotated[list[Path], typer.Argument(help="folders of recorded runs")],
     model: Annotated[str, typer.Option(help="name or path of a model")] = "default",
+    unheard: Annotated[
+        list[Path] | None, typer.Option(help="weights that lack a sixth each, six times, in order")
+    ] = None,
     per_source: Annotated[int, typer.Option(help="most runs of each source")] = 40,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
     figure: Annotated[
@@ -50,6 +54,8 @@ def main(
 ) -> None:
     """Scores forecasts of recorded runs."""
     torch.set_num_threads(1)
+    if unheard and len(unheard) != SIXTHS:
+        raise typer.BadParameter(f"--unheard is given {len(unheard)} times, but must be {SIXTHS}")
     loaded = lcpfn.load(model)
     runs = [run for folder in folders for run in read_ragged(folder)]
     if not runs:
@@ -58,7 +64,14 @@ def main(
     lines = []
     for title, of in (("the last value", "last"), ("the best value", "best")):
         lines += _table_of_kinds(f"Forecasts of {title}", loaded, sources, of)  # type: ignore[arg-type]
-    lines += _table_of_rates(loaded, sources)
+    lines += _table_of_rates("", lambda source: loaded, sources)
+    if unheard:
+        others = [lcpfn.load(path) for path in unheard]
+        lines += _table_of_rates(
+            ", to networks that have not heard these",
+            lambda source: others[part_of(*source, SIXTHS)],
+            sources,
+        )
     if markdown is not None:
         markdown.write_text("\n".join(lines).lstrip() + "\n")
     if figure is not None:
@@ -101,21 +114,23 @@ def _table_of_kinds(title: str, model: LCPFN, sources: Sources, of: Of) -> list[
     return table(title, ["", "sources", *(f"{cutoff:.0%}" for cutoff in CUTOFFS)], rows)
 
 
-def _table_of_rates(model: LCPFN, sources: Sources) -> list[str]:
-    """By how much the CRPS falls where learning rates are told."""
+def _table_of_rates(
+    whom: str, model: Callable[[tuple[str, str]], LCPFN], sources: Sources
+) -> list[str]:
+    """By how much the CRPS falls where learning rates are told to a source's model."""
     known = {
         key: [run for run in runs if run.rates is not None and len(set(run.rates)) > 1]
         for key, runs in sources.items()
     }
-    told_runs = [runs for runs in known.values() if runs]
-    if not told_runs:
+    asked = [(model(key), runs) for key, runs in known.items() if runs]
+    if not asked:
         return []
-    untold = [score_runs(model, runs) for runs in told_runs]
+    untold = [score_runs(*each) for each in asked]
     rows = []
     for told in ("rates", "schedule"):
-        scores = [score_runs(model, runs, "last", told) for runs in told_runs]  # type: ignore[arg-type]
+        scores = [score_runs(*each, "last", told) for each in asked]  # type: ignore[arg-type]
         rows.append([told, *(paired_gain(scores, untold, cutoff) for cutoff in CUTOFFS)])
-    title = f"What learning rates are worth on the runs of {len(told_runs)} sources"
+    title = f"What learning rates are worth on the runs of {len(asked)} sources{whom}"
     return table(title, ["told", *(f"{cutoff:.0%}" for cutoff in CUTOFFS)], rows)
 
 

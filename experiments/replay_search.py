@@ -14,7 +14,7 @@ import numpy as np
 import lcpfn
 from experiments.replay import Action, Method, RecordedRuns, Replay, side_by_side
 from lcpfn.forecast.arguments import Array, Goal
-from lcpfn.forecast.bounds import Bounds, bounds_that_hold, finite_extremes
+from lcpfn.forecast.bounds import Bounds, bounds_that_hold, telling_values
 from lcpfn.forecast.schedule import NamedSchedule
 from lcpfn.search.divergence import divergence, usable
 from lcpfn.search.forecasts import Question
@@ -80,7 +80,7 @@ def forecast_all(
     then.
     """
     horizon = runs.curves.shape[1]
-    seen = finite_extremes(filter(usable, runs.curves.ravel().tolist()))
+    seen = telling_values(filter(usable, runs.curves.ravel().tolist()))
     forecasts: list[RunForecasts] = []
     for curve in runs.curves:
         values = curve[: _until_divergence(runs, curve)]

@@ -16,6 +16,11 @@ without forgetting, Li and Hoiem 2016), on draws of the priors and on varied rec
 mixture of their forecasts is to be its own, and on accuracies of small networks that of the older
 model almost alone. A whole forecast says far more than one outcome, so little training is enough.
 
+Repositories and workloads hold few runs, which a network soon knows by heart. With `--unheard` six
+times, networks that lack a sixth of the sources each (`experiments/train_sixths.py`) teach what
+they forecast of runs that they have not heard (cross-fitting): so it forecasts what it has heard
+about as it will forecast what is new.
+
 Training can be killed and resumes.
 """
 
@@ -36,13 +41,17 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
+from experiments.support.recorded_runs import SIXTHS
 from experiments.support.taught_quantiles import draw_levels, taught_quantiles
 from experiments.train_default import (
     at_other_lengths,
+    fold_of,
     is_ragged,
     recorded_priors,
     runs_without,
     shared_card,
+    strongly_varied,
+    weights_by_fold,
 )
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import UNKNOWN
@@ -74,6 +83,10 @@ _SHARES = ((0.1, 0.0, 0.9), (0.3, 0.45, 0.25), (0.3, 0.6, 0.1))
 _AT_OTHER_LENGTHS = (0.6, 0.4)
 # Many accuracies count few examples.
 _ROUNDED = 0.5
+# What a network teaches of runs that it has not heard, beside the network itself and the older one.
+_UNHEARD, _BESIDE_UNHEARD = 0.65, (0.25, 0.1)
+# The share of curves of any other kind that are drawn from the prior then.
+_ANNEALED = 0.3
 # A teacher's forecast is shown by so many of its quantiles.
 _QUANTILES = 6
 # The share of a run in which forecasts of logs of any kind are taken to be too narrow.
@@ -193,13 +206,29 @@ def _answers(network: Network, examples: Examples) -> BinnedDistribution:
     return found
 
 
+@dataclass(frozen=True)
+class OfAnyKind:
+    """How runs are taught that are no small networks'.
+
+    Args:
+        wider, fading: of the forecasts of all three, see `Teacher`.
+        outcomes: how much the outcomes teach, a share.
+        unheard: networks that lack a sixth of the sources each, which teach of these in the place
+            of outcomes; none or six.
+    """
+
+    wider: float = 0.0
+    fading: float = 2.0
+    outcomes: float = 0.0
+    unheard: Sequence[Network] = ()
+
+
 def lessons(
     teachers: Sequence[Network],
     accuracies: int,
     own: float,
     resampled: int,
-    wider: tuple[float, float],
-    outcomes: float,
+    others: OfAnyKind,
     leave_out: int | None,
     data: Path,
 ) -> list[Lesson]:
@@ -211,13 +240,12 @@ def lessons(
         accuracies: of small networks, so many curves of a step.
         own: how many of these are the project's own recorded ones rather than drawn, as a share.
         resampled: so many curves of a step are benchmarks' runs, drawn at other lengths.
-        wider: of forecasts of all runs but small networks', and how it fades, see `Teacher`.
-        outcomes: how much the outcomes teach of these, a share.
+        others: how all other runs are taught.
         leave_out: a half of the sources.
         data: folder with one folder for each family.
     """
     runs = runs_without(data, leave_out)
-    benchmarks, others = recorded_priors(runs)
+    benchmarks, ragged = recorded_priors(runs)
     rest = _BATCH - accuracies - resampled
     small = round(_SMALL * rest)
     taught = [
@@ -231,19 +259,10 @@ def lessons(
             small,
             _mixture(teachers, _SHARES[1]),
         ),
-        # What the older model makes of learning rates holds for small networks.
-        Lesson(
-            MixturePrior([(0.35, AnnealedPrior()), (0.65, others)]),
-            rest - small,
-            [
-                *_mixture(
-                    teachers,
-                    [share * (1 - outcomes) for share in _SHARES[2]],
-                    older_hears=False,
-                    wider=wider,
-                ),
-                *([Outcomes(outcomes)] if outcomes else []),
-            ],
+        *(
+            _of_unheard(teachers, others, runs, rest - small)
+            if others.unheard
+            else [_of_any_kind(teachers, others, ragged, rest - small)]
         ),
     ]
     if resampled:
@@ -252,6 +271,42 @@ def lessons(
         even = [run for run in runs if not is_ragged(run)]
         taught.append(Lesson(at_other_lengths(even), resampled, lesson))
     return taught
+
+
+def _of_any_kind(
+    teachers: Sequence[Network], others: OfAnyKind, ragged: Prior, curves: int
+) -> Lesson:
+    # What the older model makes of learning rates holds for small networks.
+    taught_by: list[Teacher | Outcomes] = [
+        *_mixture(
+            teachers,
+            [share * (1 - others.outcomes) for share in _SHARES[2]],
+            older_hears=False,
+            wider=(others.wider, others.fading),
+        )
+    ]
+    if others.outcomes:
+        taught_by.append(Outcomes(others.outcomes))
+    return Lesson(MixturePrior([(0.35, AnnealedPrior()), (0.65, ragged)]), curves, taught_by)
+
+
+def _of_unheard(
+    teachers: Sequence[Network], others: OfAnyKind, runs: Sequence[RecordedRun], curves: int
+) -> list[Lesson]:
+    wider = (others.wider, others.fading)
+    drawn = round(_ANNEALED * curves)
+    each = max(1, round((curves - drawn) / SIXTHS))
+    itself, older = (
+        Teacher(network, share, heard, *wider)
+        for network, share, heard in zip(teachers[::2], _BESIDE_UNHEARD, (True, False), strict=True)
+    )
+    found = [Lesson(AnnealedPrior(), drawn, [itself, older])]
+    ragged = [run for run in runs if is_ragged(run)]
+    for sixth, weights in enumerate(weights_by_fold(ragged, SIXTHS)):
+        chosen = [run for run in ragged if fold_of(run, SIXTHS) == sixth]
+        other = Teacher(others.unheard[sixth], _UNHEARD, True, *wider)
+        found.append(Lesson(strongly_varied(chosen, weights), each, [other, itself, older]))
+    return found
 
 
 def _accuracies(own: float, runs: Sequence[RecordedRun]) -> Prior:
@@ -340,6 +395,9 @@ def main(
     outcomes: Annotated[
         float, typer.Option(help="how much the outcomes teach of all others, a share")
     ] = 0.0,
+    unheard: Annotated[
+        list[Path] | None, typer.Option(help="weights that lack a sixth each, six times, in order")
+    ] = None,
     leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
     steps: Annotated[int, typer.Option(help=f"of {_BATCH} curves each")] = 800,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-4,
@@ -350,6 +408,8 @@ def main(
 ) -> None:
     """Trains on with three teachers."""
     torch.set_num_threads(1)
+    if unheard and len(unheard) != SIXTHS:
+        raise typer.BadParameter(f"--unheard is given {len(unheard)} times, but must be {SIXTHS}")
     loaded = [lcpfn.load(path) for path in (model, specialist, older)]
     begin = loaded[0]
     config = TrainingConfig(
@@ -363,11 +423,12 @@ def main(
     )
     network = Network.of(begin.network)
     teachers = [Network.of(each.network) for each in loaded]
-    for teacher in teachers:
+    others = [lcpfn.load(path) for path in unheard or ()]
+    unheard_networks = [Network.of(each.network) for each in others]
+    for teacher in (*teachers, *unheard_networks):
         teacher.requires_grad_(False)
-    taught = lessons(
-        teachers, accuracies, own, resampled, (wider, fading), outcomes, leave_out, data
-    )
+    of_any_kind = OfAnyKind(wider, fading, outcomes, unheard_networks)
+    taught = lessons(teachers, accuracies, own, resampled, of_any_kind, leave_out, data)
     seconds = teach(network, taught, config, out / name)
     card = {
         **shared_card(begin.card),
@@ -381,6 +442,7 @@ def main(
                 "wider": wider,
                 "fading": fading,
                 "outcomes": outcomes,
+                "unheard": [each.card["sha256"] for each in others],
                 "steps": steps,
                 "seconds": round(seconds),
                 "learning_rate": rate,

@@ -101,6 +101,7 @@ _STRONG = Augmentation(
     bent_rate=0.6,
     bent=(0.4, 2.5),
     shifted_rate=0.3,
+    scaled_rate=0.35,
     mixed_rate=0.4,
     noisy_rate=0.3,
     smooth_rate=0.15,
@@ -108,6 +109,7 @@ _STRONG = Augmentation(
     stretched=(0.65, 1.5),
     cut_rate=0.25,
     cut=(0.4, 1.0),
+    unbounded_rate=0.3,
 )
 # Tables hold runs of 50 to 52 records; real ones have any number.
 _OTHER_LENGTHS = (12, 14, 17, 20, 24, 28, 32, 36, 40, 45, 50, 56, 64, 72, 80, 90, 100, 120, 150)

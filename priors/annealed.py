@@ -76,7 +76,8 @@ class AnnealedConfig:
         reward_rate: seen as a reward without bounds, which takes off late more often.
         level: what the loss does not get below. easy_rate: next to none.
         rising_rate: an error is logged as its complement, an accuracy.
-        quantised_rate, quantum: steps of a metric that counts or is rounded.
+        quantised_rate, quantum: steps of a metric that counts or is rounded. counted_rate: the rate
+            among rewards.
         still_rate: curves that never move, or stop moving.
         bounds_rate: the best possible value is known, and of an accuracy the worst.
     """
@@ -131,6 +132,7 @@ class AnnealedConfig:
     easy_rate: float = 0.1
     rising_rate: float = 0.6
     quantised_rate: float = 0.15
+    counted_rate: float = 0.35
     quantum: Range = (1e-3, 0.25)
     still_rate: float = 0.03
     bounds_rate: float = 0.75
@@ -404,7 +406,7 @@ def _metric(
     noise = torch.where(error, noise * reach * slope, noise)
     size = values.amax(1, keepdim=True) - values.amin(1, keepdim=True)
     step = draws.log_uniform(config.quantum) * size.clamp_min(_LEAST_SIZE)
-    counted = draws.happens(config.quantised_rate)
+    counted = draws.happens(torch.where(reward, config.counted_rate, config.quantised_rate))
     rounded = effects.quantise(values, step)
     rounded = torch.where(error, rounded.clamp(0, 1), rounded)
     values = torch.where(counted, rounded, values)

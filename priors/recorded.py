@@ -58,6 +58,8 @@ class Augmentation:
     Args:
         bent_rate, bent: the metric's distance to its bound to a power, log-uniform ends.
         shifted_rate, shifted: a loss stands higher above its bound, log-uniform in ranges.
+        scaled_rate, scaled: a metric within two bounds gets this share of the way above its worst
+            value, log-uniform ends, as if the task were harder.
         mixed_rate: another run of the group is added, by a uniform weight up to one half.
         noisy_rate, noisy: white noise, log-uniform in ranges. smooth_rate: running averages.
         stretched_rate, stretched: steps to a power, log-uniform ends.
@@ -72,6 +74,8 @@ class Augmentation:
     bent: tuple[float, float] = (0.5, 2.0)
     shifted_rate: float = 0.2
     shifted: tuple[float, float] = (0.01, 3.0)
+    scaled_rate: float = 0.0
+    scaled: tuple[float, float] = (0.08, 1.0)
     mixed_rate: float = 0.2
     noisy_rate: float = 0.25
     noisy: tuple[float, float] = (0.002, 0.15)
@@ -218,6 +222,8 @@ def _varied(
         values, best, worst = _bent(values, best, worst, _log_uniform(how.bent, random), random)
     if np.isfinite(best) and not np.isfinite(worst) and random.random() < how.shifted_rate:
         best = best + np.ptp(values) * _log_uniform(how.shifted, random)
+    if np.isfinite(best - worst) and random.random() < how.scaled_rate:
+        values = worst + (values - worst) * _log_uniform(how.scaled, random)
     schedule = _schedule(run, chosen)
     if random.random() < how.stretched_rate:
         fractions = fractions ** _log_uniform(how.stretched, random)

@@ -180,7 +180,10 @@ class NetworkStack:
             batch: see `forecasts`, and the answers: `clean`, `noise`, and `outcome`, `taught`
                 (curves, m), how much the outcome and the teacher weigh; `levels`
                 (TAUGHT_QUANTILES, curves, m) uniform numbers; `heard` (networks, curves) 1 where a
-                network hears a curve.
+                network hears a curve. `crossed` (curves,) is how much of what its outcome would
+                teach the first network is taught instead by the network of the number `crossing`
+                (curves,), which has not heard the source of the curve: so the first forecasts what
+                it has heard as if it had not.
             rate: learning rate.
             half: products of matrices in bfloat16.
         """
@@ -264,19 +267,30 @@ def _losses(
 ) -> Tensor:
     """(networks,) mean over the questions about curves that each hears."""
     outcome, taught, heard = batch["outcome"], batch["taught"], batch["heard"]
-    total = outcome * logarithmic_beyond(
-        -ours.expected_log_prob(batch["clean"], batch["noise"]), FAR_MISS
-    )
-    with torch.no_grad():
-        drawn, widths = taught_quantiles(theirs, batch["levels"])
-        certain = theirs.expected_log_prob(drawn, widths)
-    for values, width, known in zip(drawn, widths, certain, strict=True):
-        missed = known - ours.expected_log_prob(values, width)
-        missed = torch.where(torch.isfinite(missed), missed, 0.0).clamp_min(-_FURTHEST_HIT)
-        total = total + taught / TAUGHT_QUANTILES * logarithmic_beyond(missed, FAR_MISS)
+    missed = logarithmic_beyond(-ours.expected_log_prob(batch["clean"], batch["noise"]), FAR_MISS)
+    total = outcome * missed + taught * _differences(ours, theirs, batch["levels"])
+    crossing = batch["crossing"]
+    first = ours[:1]
+    other = ours[crossing, torch.arange(len(crossing), device=crossing.device)][None]
+    instead = _differences(first, other, batch["levels"]) - missed[:1]
+    share = batch["crossed"][:, None] * outcome
+    total = torch.cat([total[:1] + share * instead, total[1:]])
     counted = heard[..., None] * (outcome + taught)
     sums = (torch.where(counted > 0, total, 0.0)).sum((1, 2))
     return sums / counted.sum((1, 2)).clamp_min(1.0)
+
+
+def _differences(ours: BinnedDistribution, theirs: BinnedDistribution, levels: Tensor) -> Tensor:
+    """(networks, curves, m) how much less ours gave to some quantiles of theirs than they did."""
+    with torch.no_grad():
+        drawn, widths = taught_quantiles(theirs, levels)
+        certain = theirs.expected_log_prob(drawn, widths)
+    total = torch.zeros_like(ours.location)
+    for values, width, known in zip(drawn, widths, certain, strict=True):
+        missed = known - ours.expected_log_prob(values, width)
+        missed = torch.where(torch.isfinite(missed), missed, 0.0).clamp_min(-_FURTHEST_HIT)
+        total = total + logarithmic_beyond(missed, FAR_MISS) / TAUGHT_QUANTILES
+    return total
 
 
 def _clipped(gradients: Sequence[Tensor], longest: float) -> list[Tensor]:

@@ -15,7 +15,7 @@ from typer import BadParameter
 
 from experiments.benchmarks.folder import OWN_CURVES
 from experiments.support.recorded_runs import COUNTED, FOLDS, SIXTHS, part_of
-from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, finite_extremes
+from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, telling_values
 from lcpfn.forecast.curve import read_curve
 from lcpfn.forecast.landmarks import END, HALF, REACHES
 from lcpfn.forecast.model import LCPFN
@@ -282,8 +282,8 @@ def _records(tracks: Sequence[Track]) -> tuple[Array, Array]:
 
 def bounds_of(search: RecordedSearch) -> BoundsLike:
     """What the metric can never pass, as guessed from all runs of a search."""
-    extremes = finite_extremes(np.concatenate(search.values).tolist())
-    return bounds_that_hold("auto", search.values[0][:1].tolist(), search.goal, extremes)
+    telling = telling_values(np.concatenate(search.values).tolist())
+    return bounds_that_hold("auto", search.values[0][:1].tolist(), search.goal, telling)
 
 
 def _tracks(model: LCPFN, search: RecordedSearch) -> list[Track]:

@@ -30,25 +30,43 @@ def read_bounds(bounds: Any) -> Bounds:
     return low, high
 
 
+# Percentages are hardly ever whole numbers; what agents score and what is counted is.
+_LARGEST_SCORE = 20.0
+
+
 def guess_bounds(values: Array, goal: Goal) -> Bounds:
     """What the metric can never pass, judged by its goal and its values so far.
 
-    A metric to maximise within [0, 1] is taken for an accuracy, within [0, 100] for one in
-    percent. A metric to minimise that is never negative is taken for a loss above 0. Anything
-    else is open. State the bounds where this guess is wrong for your metric.
+    A metric to maximise within [0, 1] is taken for an accuracy, one of different whole numbers
+    within [0, 20] for a score above 0, any other within [0, 100] for an accuracy in percent. A
+    metric to minimise that is never negative is taken for a loss above 0. Anything else is open.
+    State the bounds where this guess is wrong for your metric.
     """
-    return guess_from_extremes(float(values.min()), float(values.max()), goal)
+    low, high = float(values.min()), float(values.max())
+    return guess_from_extremes(low, high, goal, all_whole(values))
 
 
-def guess_from_extremes(low: float, high: float, goal: Goal) -> Bounds:
-    """`guess_bounds` of values whose least and largest are these."""
+def guess_from_extremes(low: float, high: float, goal: Goal, whole: bool) -> Bounds:
+    """`guess_bounds` of values whose least and largest are these; `whole` where all are whole."""
     if goal == "minimize":
         return (0.0, None) if low >= 0 else (None, None)
     if low >= 0 and high <= 1:
         return 0.0, 1.0
+    if whole and 0 <= low < high <= _LARGEST_SCORE:
+        return 0.0, None
     if low >= 0 and high <= 100:
         return 0.0, 100.0
     return None, None
+
+
+def all_whole(values: Array) -> bool:
+    """Whether all values are whole numbers."""
+    return bool((values == np.floor(values)).all())
+
+
+def guess_from_few(values: Sequence[float], goal: Goal) -> Bounds:
+    """`guess_bounds` of at least one value; quicker than it for a few."""
+    return guess_from_extremes(min(values), max(values), goal, all(map(float.is_integer, values)))
 
 
 def bounds_that_hold(
@@ -63,19 +81,19 @@ def bounds_that_hold(
         bounds: as stated, or "auto".
         values: of the run.
         goal: "maximize" or "minimize".
-        others: values of other runs of its search, or the extremes of these.
+        others: values of other runs of its search, or the `telling_values` of these.
 
     Returns:
         None for stated bounds that the run's values pass. For "auto", what all values suggest
         where the others pass what the run's own would.
     """
     if isinstance(bounds, str):
-        own = finite_extremes(values)
-        known = finite_extremes((*own, *others))
+        own = telling_values(values)
+        known = telling_values((*own, *others))
         if not (own and known):
             return bounds
-        guess = guess_from_extremes(*known, goal)
-        return bounds if guess == guess_from_extremes(*own, goal) else guess
+        guess = guess_from_few(known, goal)
+        return bounds if guess == guess_from_few(own, goal) else guess
     if bounds is None:
         return None
     low, high = bounds
@@ -83,10 +101,18 @@ def bounds_that_hold(
     return bounds if inside else None
 
 
-def finite_extremes(values: Iterable[float]) -> tuple[float, float] | tuple[()]:
-    """The least and the largest of the finite values; empty where there are none."""
-    finite = [value for value in values if math.isfinite(value)]
-    return (min(finite), max(finite)) if finite else ()
+def telling_values(values: Iterable[float]) -> tuple[float, ...]:
+    """Those values that bounds are guessed by: as the guess is from all, so it is from these.
+
+    Returns:
+        The least and the largest of the finite values, and one that is no whole number where
+        there is one; nothing where none is finite.
+    """
+    finite = [float(value) for value in values if math.isfinite(value)]
+    if not finite:
+        return ()
+    broken = next((value for value in finite if not value.is_integer()), None)
+    return (min(finite), max(finite)) if broken is None else (min(finite), max(finite), broken)
 
 
 def check_inside(values: Array, steps: Array, bounds: Bounds) -> None:

@@ -24,8 +24,8 @@ from lcpfn.forecast.arguments import (
 from lcpfn.forecast.bounds import (
     Bounds,
     BoundsLike,
+    all_whole,
     check_inside,
-    guess_bounds,
     guess_from_extremes,
     read_bounds,
 )
@@ -50,6 +50,7 @@ class Curve(NamedTuple):
         steps: (n,) strictly increasing and not negative, in the user's unit.
         values: (n,) finite.
         extremes: lowest and highest of `values`.
+        whole: whether all of them are whole numbers.
         horizon: last step of the full run, at or after the last of `steps`.
         goal: "maximize" or "minimize".
         bounds: what the metric can never pass; None where open. "auto" has been resolved.
@@ -63,6 +64,7 @@ class Curve(NamedTuple):
     steps: Array
     values: Array
     extremes: tuple[float, float]
+    whole: bool
     horizon: float
     goal: Goal
     bounds: Bounds
@@ -100,21 +102,23 @@ class Curve(NamedTuple):
         """The curve as it was after its first `records`; guessed bounds are guessed again."""
         steps, values = self.steps[:records], self.values[:records]
         extremes = float(values.min()), float(values.max())
+        whole = self.whole or all_whole(values)
         diverged = max(0, self.diverged - (len(self.values) - records))
         bounds = self.bounds
         if self.guessed_bounds:
-            bounds = guess_from_extremes(*extremes, self.goal)
+            bounds = guess_from_extremes(*extremes, self.goal, whole)
             bounds = _no_better_than(bounds, values[: records - diverged], self.goal, diverged)
         shared = (self.horizon, self.goal, bounds, self.guessed_bounds, self.schedule, diverged)
         rates = None if self.rates is None else self.rates[:records]
-        return Curve(steps, values, extremes, *shared, rates)
+        return Curve(steps, values, extremes, whole, *shared, rates)
 
     def allowing(self, value: float) -> Curve:
         """The curve with bounds that hold a finite value; itself where they do, or are stated."""
         if not (self.guessed_bounds and math.isfinite(value)):
             return self
         low, high = self.extremes
-        allowed = guess_from_extremes(min(low, value), max(high, value), self.goal)
+        whole = self.whole and value == math.floor(value)
+        allowed = guess_from_extremes(min(low, value), max(high, value), self.goal, whole)
         if self.diverged:
             before = np.append(self.values[: -self.diverged], value)
             allowed = _no_better_than(allowed, before, self.goal, self.diverged)
@@ -137,13 +141,18 @@ class Curve(NamedTuple):
             return None
         lowest, highest = self.extremes
         extremes = min(lowest, value), max(highest, value)
+        whole = self.whole and value == math.floor(value)
+        bounds = self.bounds
+        if self.guessed_bounds:
+            bounds = guess_from_extremes(*extremes, self.goal, whole)
         return Curve(
             np.concatenate((self.steps, (step,))),
             np.concatenate((self.values, (value,))),
             extremes,
+            whole,
             self.horizon,
             self.goal,
-            guess_from_extremes(*extremes, self.goal) if self.guessed_bounds else self.bounds,
+            bounds,
             self.guessed_bounds,
             self.schedule,
             0,
@@ -210,11 +219,13 @@ def read_curve(
         )
     at, observed = at[present], observed[present]
     guessed = isinstance(bounds, str) and bounds == "auto"
-    checked = guess_bounds(observed, checked_goal) if guessed else read_bounds(bounds)
-    if not guessed:
-        check_inside(observed, at, checked)
+    extremes, whole_numbers = (float(observed.min()), float(observed.max())), all_whole(observed)
     diverged = int(np.isinf(observed).sum())
-    if guessed:
+    if not guessed:
+        checked = read_bounds(bounds)
+        check_inside(observed, at, checked)
+    else:
+        checked = guess_from_extremes(*extremes, checked_goal, whole_numbers)
         before = observed[: len(observed) - diverged]
         checked = _no_better_than(checked, before, checked_goal, diverged)
     observed = _far_instead_of_infinite(observed, diverged)
@@ -222,10 +233,10 @@ def read_curve(
     told = read_rates(rates, len(present))
     told = None if told is None or whole is not None else told[present]
     told = None if told is None or np.isnan(told).all() else told
-    extremes = float(observed.min()), float(observed.max())
-    return Curve(
-        at, observed, extremes, last, checked_goal, checked, guessed, whole, diverged, told
-    )
+    if diverged:
+        extremes = float(observed.min()), float(observed.max())
+    numbers = (at, observed, extremes, whole_numbers)
+    return Curve(*numbers, last, checked_goal, checked, guessed, whole, diverged, told)
 
 
 def recovered(values: Array) -> NDArray[np.bool_]:

@@ -16,8 +16,8 @@ from lcpfn.forecast.arguments import read_count, read_goal, read_number
 from lcpfn.forecast.bounds import (
     BoundsLike,
     bounds_that_hold,
-    finite_extremes,
-    guess_from_extremes,
+    guess_from_few,
+    telling_values,
 )
 from lcpfn.forecast.curve import read_horizon
 from lcpfn.forecast.schedule import check_schedule, shifted
@@ -118,7 +118,7 @@ class Search:
         self._ended: dict[Hashable, Run] = {}
         self._settled: dict[Hashable, Contender] = {}
         self._finished = 0
-        self._extremes: Sequence[float] = ()
+        self._telling: Sequence[float] = ()
         self._allowed: BoundsLike = self.settings.bounds
 
     def observe(self, run: Hashable, step: float, value: float, rate: float | None = None) -> None:
@@ -495,14 +495,14 @@ class Search:
 
     def _widen(self, values: Iterable[float]) -> None:
         """Takes account of values in what the metric can never pass."""
-        extremes = finite_extremes((*self._extremes, *filter(usable, values)))
-        if not extremes or extremes == self._extremes:
+        telling = telling_values((*self._telling, *filter(usable, values)))
+        if not telling or telling == self._telling:
             return
-        self._extremes, stated = extremes, self.settings.bounds
+        self._telling, stated = telling, self.settings.bounds
         if isinstance(stated, str):
-            self._allowed = guess_from_extremes(*extremes, self.goal)
+            self._allowed = guess_from_few(telling, self.goal)
         else:
-            self._allowed = bounds_that_hold(stated, extremes, self.goal)
+            self._allowed = bounds_that_hold(stated, telling, self.goal)
 
     def _finish(self, run: Hashable, known: Run) -> None:
         """Takes account of a run that has reached its end."""

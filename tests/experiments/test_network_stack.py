@@ -36,11 +36,13 @@ Batch = dict[str, NDArray[np.generic]]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def drawn(outcome: float, older: float, sixth: int = -1, seed: int = 0) -> tuple[Examples, Batch]:
+def drawn(
+    outcome: float, older: float, sixth: int = -1, seed: int = 0, crossed: float = 0.0
+) -> tuple[Examples, Batch]:
     """Questions, and the same as a batch for two networks, of which the second lacks sixth 0."""
     generator = torch.Generator().manual_seed(seed)
     examples = draw_examples(PRIOR.sample(64, generator), 4, generator)
-    part = Part("drawn", PRIOR, 1.0, outcome, Teacher(OLDER, older), sixth=sixth)
+    part = Part("drawn", PRIOR, 1.0, outcome, Teacher(OLDER, older), sixth=sixth, crossed=crossed)
     return examples, chunk_of(part, examples, SHAPE, [-2, 0], generator)
 
 
@@ -120,3 +122,16 @@ def test_questions_about_the_best_value_are_not_the_older_networks() -> None:
     assert (batch["taught"][asked] == 0).all()
     assert (batch["outcome"][asked] == 1).all()
     assert (batch["taught"][~asked] > 0).any()
+
+
+def test_the_first_learns_runs_from_the_one_that_has_not_heard_them() -> None:
+    networks = [drawn_network(1, SHAPE), drawn_network(2, SHAPE)]
+    stack = stack_of(*networks)
+    _, batch = drawn(1.0, 0.0, sixth=0, crossed=1.0)
+    stack.step(batch, 1e-3, half=False)
+    before = float(stack.losses[0])
+    for _ in range(60):
+        stack.losses.zero_()
+        stack.step(batch, 1e-3, half=False)
+    assert 0 < float(stack.losses[0]) < 0.5 * before
+    assert torch.equal(stack.unstacked()[1].head.bias, networks[1].head.bias)

@@ -98,6 +98,24 @@ def test_the_tables_are_printed_and_written(folder: Path, tmp_path: Path) -> Non
     assert "| schedule |" in text and "| rates |" in text
 
 
+def test_rates_are_told_to_those_that_have_not_heard_the_source(
+    folder: Path, tmp_path: Path
+) -> None:
+    app = real_runs.typer.Typer()
+    app.command()(real_runs.main)
+    bundled = Path(lcpfn.__file__).parent / "bundled" / "default.safetensors"
+    others = ["--unheard", str(bundled)] * 6
+    written = tmp_path / "runs.md"
+    options = ["--per-source", "2", "--markdown", str(written)]
+    assert CliRunner().invoke(app, [str(folder), *options, *others]).exit_code == 0
+    tables = written.read_text().split("**What learning rates are worth on the runs of ")[1:]
+    own, unheard = (table.splitlines()[2:] for table in tables)
+    # All six are the bundled model here, so they say what it says.
+    assert "networks that have not heard these" in tables[1] and own[:4] == unheard[:4]
+    refused = CliRunner().invoke(app, [str(folder), *options, *others[:10]])
+    assert refused.exit_code == 2 and "5 times, but must be 6" in refused.output
+
+
 def test_lost_winners_and_reliability(folder: Path, tmp_path: Path) -> None:
     written = tmp_path / "decisions.md"
     app = run_decisions.typer.Typer()

@@ -131,3 +131,15 @@ def test_a_run_that_recovers_is_forecast_as_if_the_record_were_missing(
     assert streamed[3].observed_values[-1] == streamed[4].observed_values[-1] == infinite
     missing = model.extrapolate([*values[:3], math.nan, *values[4:]], horizon=30, goal=goal)
     assert streamed[-1].median[-1] == pytest.approx(missing.median[-1], rel=1e-4)
+
+
+def test_scores_are_told_from_percentages_record_by_record(model: lcpfn.LCPFN) -> None:
+    values = [0.0, 3.0, 1.0, 5.0, 4.5, 6.0]
+    stream = model.stream(horizon=20, goal="maximize")
+    for records, value in enumerate(values, 1):
+        post = stream.update(value)
+        scratch = model.extrapolate(values[:records], horizon=20, goal="maximize")
+        assert post.quantile(0.9)[-1] == pytest.approx(scratch.quantile(0.9)[-1], rel=1e-5)
+        stated = (0.0, None) if 1 < records < 5 else (0.0, 1.0) if records == 1 else (0.0, 100.0)
+        known = model.extrapolate(values[:records], horizon=20, goal="maximize", bounds=stated)
+        assert scratch.quantile(0.99)[-1] == pytest.approx(known.quantile(0.99)[-1], rel=1e-5)
