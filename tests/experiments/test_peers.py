@@ -66,14 +66,15 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     network = load_peer_network(out)
     tables = load_tables(made)
     pool = Pool(tables)
+    every = []
     for count, case in cases(tables[0], pool, (0, 2)):
         scored = score(case, corrections(case, pool, network, settings=True))
+        every.append(scored)
         assert len(scored.crps) == len(case.runs)
         assert case.peers.shape[1] == count
         if not count:
             assert np.array_equal(scored.gain, np.zeros(len(case.runs)))
-    mean = pooled([scored], [scored], by_run=False)
-    assert mean.change == 1
+    assert pooled(every[:1], every[:1], by_run=False).change == 1
     report = tmp_path / "peers.md"
     peers.judge(made, [out, out], runs=2, markdown=report)
     assert "finished peers" in report.read_text()
