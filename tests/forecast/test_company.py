@@ -142,7 +142,7 @@ def test_the_distribution_is_one(model):
     dense = post.quantile((np.arange(20000) + 0.5) / 20000)
     assert np.allclose(post.mean, dense.mean(0), rtol=1e-3)
     assert np.allclose(post.std, dense.std(0), rtol=0.02)
-    assert post.prob_better(grid[200]) == pytest.approx(1 - wide[200], abs=1e-6)
+    assert post.prob_better(grid[200]) == pytest.approx(1 - wide[200], abs=1e-5)
 
 
 def test_the_next_step_is_corrected_less_than_the_end(model):
