@@ -75,7 +75,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
 from experiments.support.peer_episodes import Episodes, Mixture, Pool, draw
-from experiments.support.recorded_runs import FOLDS
+from experiments.support.recorded_runs import FOLDS, SIXTHS
 from experiments.support.searches import (
     drawn_searches,
     fold_of,
@@ -454,7 +454,7 @@ def _weighed(score: Tensor, questions: Episodes) -> Tensor:
 
 def _pools(tables: Sequence[Path], leave_out: str | None) -> list[Pool]:
     """Questions are drawn from these, each as often as told, a part of the sources left out."""
-    part, parts = (-1, FOLDS) if leave_out is None else map(int, leave_out.split("/"))
+    part, parts = (-1, FOLDS) if leave_out is None else _part(leave_out)
     pools = {
         path: Pool(
             [
@@ -467,6 +467,17 @@ def _pools(tables: Sequence[Path], leave_out: str | None) -> list[Pool]:
         for path in set(tables)
     }
     return [pools[path] for path in tables]
+
+
+def _part(told: str) -> tuple[int, int]:
+    """Number of a part of the sources, and of how many, as in 0/2."""
+    halves_and_sixths = [f"{part}/{parts}" for parts in (FOLDS, SIXTHS) for part in range(parts)]
+    if told not in halves_and_sixths:
+        raise typer.BadParameter(
+            f"--leave-out is {told}, but must be one of {', '.join(halves_and_sixths)}"
+        )
+    part, parts = told.split("/")
+    return int(part), int(parts)
 
 
 def _tensors(questions: Episodes) -> tuple[Tensor, Tensor, Tensor]:

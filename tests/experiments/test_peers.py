@@ -121,6 +121,23 @@ def test_each_source_is_read_by_the_network_that_has_not_seen_it():
         left_out_of(drawn, range(3))
 
 
+def test_a_part_of_the_sources_is_left_out_of_training(tmp_path: Path):
+    (drawn,) = drawn_searches(1, 2, seed=2)
+    table = make_table(lcpfn.load(), drawn)
+    sources = ("adult", "segment", "higgs", "volkert")
+    path = tmp_path / "tables.npz"
+    tables = [replace(table, family="lcbench", source=source, name=source) for source in sources]
+    save_tables(path, tables)
+    (everything,) = train_peers._pools([path], None)
+    assert everything.names == list(sources)
+    for parts in (FOLDS, SIXTHS):
+        part = fold_of(tables[0], parts)
+        (left,) = train_peers._pools([path], f"{part}/{parts}")
+        assert left.names == [one.source for one in tables if fold_of(one, parts) != part]
+    with pytest.raises(BadParameter, match="--leave-out is 2, but must be one of 0/2, 1/2, 0/6"):
+        train_peers._pools([path], "2")
+
+
 def test_a_run_that_decides_a_mean_is_found():
     alone = [
         Scored(np.ones(count), np.ones(count), np.zeros(count), np.zeros(count))
