@@ -4,15 +4,15 @@ r"""What do the other runs of a search say of a run? Scores on sources left out 
         --network runs/peers/fold0.safetensors --network runs/peers/fold1.safetensors \
         --markdown docs/results/peers.md
 
-Each half of the sources is judged by the network that was trained without it, on forecasts of a
-model that had not seen it either; see `experiments/train_peers.py` for how tables and networks are
-made. The project's own curves that nothing is fitted on are judged by the first of both. CRPS of
-the final value over that of repeating the last value; in brackets over that of the same forecast
-alone, with its standard error over searches; then the share within the central 88 %. `rivals`
-scores what else could be learned from finished peers, `draw` draws one run forecast with more and
-more peers, `along` says how far a run's own earlier forecasts tell of its later ones, `common` how
-much there is to be had from what all runs of a search have in common, `claims` what becomes of
-forecasts of which peers claim to know much, and `cost` what hearing peers costs.
+Each half of the sources is judged by the network that was trained without it, or each sixth by one
+of six, on forecasts of a model that had not seen it either; see `experiments/train_peers.py` for
+how tables and networks are made. CRPS of the final value over that of repeating the last value; in
+brackets over that of the same forecast alone, with its standard error over searches; then the share
+within the central 88 %. `rivals` scores what else could be learned from finished peers, `draw`
+draws one run forecast with more and more peers, `along` says how far a run's own earlier forecasts
+tell of its later ones, `common` how much there is to be had from what all runs of a search have in
+common, `claims` what becomes of forecasts of which peers claim to know much, `closing` what it
+would cost to keep those of other tasks out, and `cost` what hearing peers costs.
 """
 
 from __future__ import annotations
@@ -56,13 +56,14 @@ from experiments.support.peer_scores import (
 from experiments.support.searches import (
     RecordedSearch,
     SearchTable,
-    fold_of,
+    left_out_of,
     load_tables,
     recorded_searches,
 )
 from lcpfn.forecast.landmarks import SHARES
 from lcpfn.network.blas import BlasThreads
 from lcpfn.network.correction import WIDTHS
+from lcpfn.network.gate import KINSHIP
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network
 
@@ -74,6 +75,7 @@ _LOOKED_AT = 4
 # Which task peers of others are of decides what they do, so that each run has several draws of it.
 FOREIGN_DRAWS = 4
 _BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+_LOWERED = (0.0, 1.0, 2.0)
 _TAIL = (0.01, 0.02, 0.05, 0.1)
 _RIVALS = {
     "Gaussian process on residuals": peer_rivals.residual_process,
@@ -83,7 +85,9 @@ _RIVALS = {
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
 Tables = Annotated[Path, typer.Option(help="made by experiments/train_peers.py")]
-Networks = Annotated[list[Path], typer.Option(help="trained without the first half, the second")]
+Networks = Annotated[
+    list[Path], typer.Option(help="without the first half, the second; or of sixths")
+]
 Runs = Annotated[int, typer.Option(help="judged of each search")]
 Markdown = Annotated[Path | None, typer.Option(help="write the tables here as well")]
 
@@ -107,10 +111,6 @@ def judge(tables: Tables, network: Networks, runs: Runs = 120, markdown: Markdow
     lines += _reliability(made, pool, networks, runs)
     if markdown is not None:
         markdown.write_text("\n".join(lines) + "\n")
-
-
-def _network(table: SearchTable, networks: Sequence[PeerNetwork]) -> PeerNetwork:
-    return networks[fold_of(table) % len(networks)]
 
 
 def _others(table: SearchTable, made: Sequence[SearchTable], alien: bool | None) -> list[str]:
@@ -141,7 +141,7 @@ def _scores(
         scored: dict[tuple[float, int], list[Scored]] = defaultdict(list)
         for draw in range(1 if alien is None else FOREIGN_DRAWS):
             for count, case in cases(table, pool, COUNTS, kind, others, runs, draw):
-                answers = corrections(case, pool, _network(table, networks), settings)
+                answers = corrections(case, pool, left_out_of(table, networks), settings)
                 scored[case.cutoff, count].append(score(case, answers))
         for (cutoff, count), parts in scored.items():
             found[table.family, cutoff, count].append(together(parts))
@@ -195,8 +195,8 @@ def _reliability(
     places: dict[str, list[Array]] = defaultdict(list)
     for table in made:
         for count, case in cases(table, pool, (1, 4, 16, 64), most_runs=runs):
-            answers = corrections(case, pool, _network(table, networks), settings=False)
-            nothing = corrections(_alone(case), pool, _network(table, networks), settings=False)
+            answers = corrections(case, pool, left_out_of(table, networks), settings=False)
+            nothing = corrections(_alone(case), pool, left_out_of(table, networks), settings=False)
             said[f"{count} peers"].append(chances(case, answers, pool))
             said[f"alone, best of {count}"].append(chances(case, nothing, pool))
             places[f"{count} peers"].append(score(case, answers).place)
@@ -255,7 +255,7 @@ def rivals(
     for table in made:
         for _, case in cases(table, pool, (count,), most_runs=runs):
             family, cutoff = table.family, case.cutoff
-            hears = _network(table, networks)
+            hears = left_out_of(table, networks)
             found["alone", family, cutoff].append(
                 score(case, corrections(_alone(case), pool, hears, False))
             )
@@ -309,7 +309,7 @@ def _against_latent(
         for _, case in cases(table, pool, (16,), most_runs=1):
             if case.cutoff not in (0.1, 0.4):
                 continue
-            hears = _network(table, networks)
+            hears = left_out_of(table, networks)
             nobody = corrections(_alone(case), pool, hears, settings=False)
             found["alone", case.cutoff].append(score(case, nobody))
             answers = corrections(case, pool, hears, settings=True)
@@ -383,7 +383,7 @@ def claims(tables: Tables, network: Networks, runs: Runs = 120) -> None:
     for name, alien in (("same task", None), ("same benchmark", True), ("any other", False)):
         found: dict[tuple[str, int], list[tuple[Array, Array]]] = defaultdict(list)
         for table in made:
-            others, hears = _others(table, made, alien), _network(table, networks)
+            others, hears = _others(table, made, alien), left_out_of(table, networks)
             for draw in range(1 if alien is None else FOREIGN_DRAWS):
                 for count, case in cases(table, pool, (1, 16), "finished", others, runs, draw):
                     if case.cutoff == CUTOFFS[0]:
@@ -400,6 +400,49 @@ def claims(tables: Tables, network: Networks, runs: Runs = 120) -> None:
             rows.append(cells)
     heading = ["", "peers", "up to 0.5", "to 1", "to 1.5", "more"]
     _table("Share of runs and change of CRPS by nats claimed", heading, rows)
+
+
+@app.command()
+def closing(tables: Tables, network: Networks, runs: Runs = 60) -> None:
+    """What it would cost to keep peers of a benchmark's other tasks out: after a tenth of the run.
+
+    CRPS over that of the forecast alone, with own peers and with such, where the log-odds that
+    peers are of the task are lowered by so much.
+    """
+    made = [table for table in load_tables(tables) if len(table.final) > 1]
+    networks, pool = [load_peer_network(path) for path in network], Pool(made)
+    counts = (0, 4, 16, 64)
+    found: dict[tuple[str, float, bool | None, int], list[Scored]] = defaultdict(list)
+    for table in made:
+        for lowered in _LOWERED:
+            hears = _doubting(left_out_of(table, networks), lowered)
+            for alien in (None, True):
+                others = _others(table, made, alien)
+                for count, case in cases(table, pool, counts, "finished", others, runs):
+                    if case.cutoff == CUTOFFS[0]:
+                        scored = score(case, corrections(case, pool, hears, settings=False))
+                        found[table.family, lowered, alien, count].append(scored)
+    rows = []
+    for family in sorted({table.family for table in made}):
+        for lowered in _LOWERED:
+            cells = [family, f"{lowered:g}"]
+            for alien in (None, True):
+                alone = found[family, lowered, alien, 0]
+                for count in counts[1:]:
+                    scored = found[family, lowered, alien, count]
+                    mean = pooled(scored, alone, family == "wild")
+                    cells.append(f"{mean.change:.3f} ± {mean.error:.3f}")
+            rows.append(cells)
+    heading = ["", "lowered by", *(f"{count} own" for count in counts[1:])]
+    heading += [f"{count} of others" for count in counts[1:]]
+    _table("What own peers and those of other tasks do", heading, rows)
+
+
+def _doubting(network: PeerNetwork, lowered: float) -> PeerNetwork:
+    """A network whose gate takes peers for so much less likely to be of the run's task."""
+    bias = network.weights["gate.out_bias"].copy()
+    bias[KINSHIP] -= lowered
+    return PeerNetwork(network.config, {**network.weights, "gate.out_bias": bias})
 
 
 @app.command()

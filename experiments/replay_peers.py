@@ -7,8 +7,8 @@ r"""Does it pay to hear the other runs when a search decides which to stop?
 Replays recorded searches, as `experiments.rule_choice` does, with the forecasts of runs corrected
 by those of the others ("always") and without ("nothing"), at several thresholds and numbers of
 trials at a time. Each half of the data sets is replayed with the networks that were trained without
-it. What a threshold means differs, so what counts is whether one curve of epochs against regret
-lies below the other.
+it, or each sixth with those of six. What a threshold means differs, so what counts is whether one
+curve of epochs against regret lies below the other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import lcpfn
 from experiments.early_stopping import Record, search_source
 from experiments.replay import Outcome, RecordedRuns, outcome, read_runs, side_by_side
 from experiments.replay_search import Foreseen, Remembered, RunForecasts, SearchTrials, forecast_all
-from experiments.support.searches import fold_of_source
+from experiments.support.searches import left_out_of_source
 from lcpfn.forecast.company import Told
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.extrapolation import Extrapolation
@@ -122,10 +122,10 @@ class DescribedTrials(SearchTrials):
 def main(
     data: Annotated[list[Path], typer.Option(help="folder with one .npz per set; repeatable")],
     network: Annotated[
-        list[Path] | None, typer.Option(help="trained without the first half, the second")
+        list[Path] | None, typer.Option(help="made without the parts, in order of these")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="name or path; two, in order of the halves")
+        list[str] | None, typer.Option(help="name or path; two or six, in order of the parts")
     ] = None,
     sets: Annotated[int, typer.Option(help="of each folder")] = 6,
     per_set: Annotated[int, typer.Option(help="runs of each data set", min=2)] = 100,
@@ -153,10 +153,9 @@ def main(
         for number, runs in enumerate(read_runs(folder, per_set, seed)):
             if number >= sets:
                 break
-            half = fold_of_source(folder.name, runs.name)
-            hearing = loaded = models[half % len(models)]
+            hearing = loaded = left_out_of_source(folder.name, runs.name, models)
             if networks:
-                hears = networks[half % len(networks)]
+                hears = left_out_of_source(folder.name, runs.name, networks)
                 hearing = LCPFN(loaded.network, loaded.card, lambda hears=hears: hears)
             (order,) = runs.orders(1, seed)
             told = None if runs.configurations is None else runs.configurations[order]

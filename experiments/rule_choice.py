@@ -30,8 +30,7 @@ import lcpfn
 from experiments.early_stopping import Record, Widths, over_sets, search_source
 from experiments.replay import RecordedRuns, outcome, read_runs
 from experiments.replay_search import RunForecasts, forecast_all, through_search
-from experiments.support.recorded_runs import FOLDS, SIXTHS
-from experiments.support.searches import fold_of_source
+from experiments.support.searches import left_out_of_source
 from lcpfn.search.settings import SearchSettings
 
 WORKERS = (1, 8, 32, 100)
@@ -170,10 +169,6 @@ def main(
     widths = list(workers or WORKERS)
     torch.set_num_threads(1)
     models = [lcpfn.load(name) for name in model or ("default",)]
-    if len(models) not in (1, FOLDS, SIXTHS):
-        raise typer.BadParameter(
-            f"--model is given {len(models)} times, but must be once, {FOLDS} or {SIXTHS} times"
-        )
     settings = {
         "model": [one.card["sha256"] for one in models],
         "variants": list(compared),
@@ -187,7 +182,7 @@ def main(
         for number in seed or SEEDS:
             for runs in read_runs(folder, per_set, number):
                 drawn = runs.orders(orders, number)
-                loaded = models[fold_of_source(folder.name, runs.name, len(models))]
+                loaded = left_out_of_source(folder.name, runs.name, models)
                 kept = record, f"{folder.name}/{runs.name}/{number}"
                 sets.append(score(runs, loaded, compared, widths, drawn, kept))
         if not sets:

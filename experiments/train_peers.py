@@ -8,13 +8,15 @@ every landmark; no network below needs it again. A few minutes on one core for e
     python experiments/train_peers.py tables runs/peers/prior.npz --drawn 300
 
 With two models, each half of the sources (see `experiments/train_default.py`) is forecast by the
-one that has not seen it, so that forecasts err as they do on runs of users. Then
+one that has not seen it, and with six each sixth, so that forecasts err as they do on runs of
+users. Then
 
     python experiments/train_peers.py train runs/peers/peers.safetensors \
         --tables runs/peers/unseen.npz --tables runs/peers/prior.npz
 
-and, with --leave-out 0 and 1, twice without a half of the sources, to be judged by
-`experiments/peers.py` on the half that neither network has seen.
+and, with --leave-out 0/2 and 1/2, twice without a half of the sources, to be judged by
+`experiments/peers.py` on the half that neither network has seen; with --leave-out 0/6 to 5/6, six
+times without a sixth.
 
 The bundled weights took three stages, of which the card has the numbers. The first two were of a
 network that was not shown what regressions over peers expect, so that what is new of it began at
@@ -73,9 +75,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lcpfn
 from experiments.support.peer_episodes import Episodes, Mixture, Pool, draw
+from experiments.support.recorded_runs import FOLDS, SIXTHS
 from experiments.support.searches import (
     drawn_searches,
     fold_of,
+    left_out_of,
     load_tables,
     make_table,
     recorded_searches,
@@ -133,13 +137,17 @@ _GATE_BATCH, _GATE_RATE = 384, 3e-3
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich")
 Tables = Annotated[list[Path], typer.Option(help="made by `tables`; repeatable")]
+LeaveOut = Annotated[
+    str | None,
+    typer.Option(help="such as 0/2, the first half of the sources"),
+]
 
 
 @app.command()
 def tables(
     out: Annotated[Path, typer.Argument(help="an .npz to write")],
     model: Annotated[
-        list[str] | None, typer.Option(help="name or path; two, in order of the folds")
+        list[str] | None, typer.Option(help="name or path; two or six, in order of the parts")
     ] = None,
     data: Annotated[Path, typer.Option(help="one folder of .npz per family")] = Path(
         "../shared/data"
@@ -162,7 +170,7 @@ def tables(
     )
     made = []
     for search in searches:
-        made.append(make_table(models[fold_of(search) % len(models)], search))
+        made.append(make_table(left_out_of(search, models), search))
         print(search.name, len(search.values), flush=True)
     save_tables(out, made)
 
@@ -171,7 +179,7 @@ def tables(
 def train(
     out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
     tables: Tables,
-    leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
+    leave_out: LeaveOut = None,
     start: Annotated[Path | None, typer.Option(help="weights to begin with")] = None,
     steps: int = 4000,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-3,
@@ -221,7 +229,7 @@ def gate(
     out: Annotated[Path, typer.Argument(help="a .safetensors to write, its card beside it")],
     tables: Tables,
     network: Annotated[Path, typer.Option(help="trained, whose gate is to be")],
-    leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
+    leave_out: LeaveOut = None,
     questions: Annotated[int, typer.Option(help="drawn once")] = 450_000,
     steps: int = 5000,
     harm: Annotated[
@@ -444,20 +452,32 @@ def _weighed(score: Tensor, questions: Episodes) -> Tensor:
     return (score * weight).clamp(max=_MOST_SCORE)
 
 
-def _pools(tables: Sequence[Path], leave_out: int | None) -> list[Pool]:
-    """Questions are drawn from these, each as often as told, a half of the sources left out."""
+def _pools(tables: Sequence[Path], leave_out: str | None) -> list[Pool]:
+    """Questions are drawn from these, each as often as told, a part of the sources left out."""
+    part, parts = (-1, FOLDS) if leave_out is None else _part(leave_out)
     pools = {
         path: Pool(
             [
                 table
                 for table in load_tables(path)
                 if table.family in _WEIGHTS
-                and (table.family == "prior" or fold_of(table) != leave_out)
+                and (table.family == "prior" or fold_of(table, parts) != part)
             ]
         )
         for path in set(tables)
     }
     return [pools[path] for path in tables]
+
+
+def _part(told: str) -> tuple[int, int]:
+    """Number of a part of the sources, and of how many, as in 0/2."""
+    halves_and_sixths = [f"{part}/{parts}" for parts in (FOLDS, SIXTHS) for part in range(parts)]
+    if told not in halves_and_sixths:
+        raise typer.BadParameter(
+            f"--leave-out is {told}, but must be one of {', '.join(halves_and_sixths)}"
+        )
+    part, parts = told.split("/")
+    return int(part), int(parts)
 
 
 def _tensors(questions: Episodes) -> tuple[Tensor, Tensor, Tensor]:

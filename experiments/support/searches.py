@@ -6,14 +6,15 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typer import BadParameter
 
 from experiments.benchmarks.folder import OWN_CURVES
-from experiments.support.recorded_runs import COUNTED, FOLDS, part_of
+from experiments.support.recorded_runs import COUNTED, FOLDS, SIXTHS, part_of
 from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold, telling_values
 from lcpfn.forecast.curve import read_curve
 from lcpfn.forecast.landmarks import END, HALF, REACHES
@@ -24,6 +25,7 @@ from lcpfn.network.correction import EDGES
 from lcpfn.priors.searches import SearchPrior
 
 Array = NDArray[Any]
+_Network = TypeVar("_Network")
 
 UNSEEN = "own_unseen"
 """The family of the project's own curves that nothing is fitted on."""
@@ -55,14 +57,38 @@ class RecordedSearch:
     settings: Array
 
 
-def fold_of(search: RecordedSearch | SearchTable) -> int:
-    """Which half of the sources a search belongs to; those of `UNSEEN` to none."""
-    return FOLDS if search.family == UNSEEN else fold_of_source(search.family, search.source)
+def fold_of(search: RecordedSearch | SearchTable, folds: int = FOLDS) -> int:
+    """Which part of the sources a search belongs to, of halves, sixths, or all in one."""
+    return fold_of_source(search.family, search.source, folds)
 
 
 def fold_of_source(family: str, source: str, folds: int = FOLDS) -> int:
     """Which part of the sources one belongs to, of halves, sixths, or all in one."""
     return part_of(f"{family}/{source}", source, folds)
+
+
+def left_out_of(search: RecordedSearch | SearchTable, networks: Sequence[_Network]) -> _Network:
+    """The network that has not seen the source of a search, see `left_out_of_source`."""
+    return left_out_of_source(search.family, search.source, networks)
+
+
+def left_out_of_source(family: str, source: str, networks: Sequence[_Network]) -> _Network:
+    """The network that has not seen a source.
+
+    Args:
+        family, source: of a search.
+        networks: made without the first part of the sources, the second, and so on: two of halves,
+            six of sixths, or one for all. An even sixth lies in the first half.
+
+    Raises:
+        BadParameter: there are more or fewer.
+    """
+    if len(networks) not in (1, FOLDS, SIXTHS):
+        raise BadParameter(
+            f"{len(networks)} networks were given, but each is of a part of the sources: "
+            f"give one, {FOLDS} of halves, or {SIXTHS} of sixths"
+        )
+    return networks[fold_of_source(family, source, len(networks))]
 
 
 def recorded_searches(data: Path, per_set: int) -> Iterator[RecordedSearch]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -105,21 +105,47 @@ def columns(configs: Sequence[Mapping[str, Any] | None]) -> tuple[Array, Any]:
     Those of the first configuration count; the others are compared in these.
     """
     first = configs[0] or {}
-    table = np.full((len(configs), len(first)), np.nan)
+    return _side_by_side(first, configs[1:], lambda name: _numbers(_entries(name, configs[1:])))
+
+
+def _side_by_side(
+    first: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any] | None],
+    numbers_of: Callable[[str], Array | None],
+) -> tuple[Array, Any]:
+    """As `columns`, where `numbers_of` gives those of the others, None where some are words."""
+    table = np.empty((1 + len(others), len(first)))
     words = np.zeros(len(first), dtype=bool)
-    for column, name in enumerate(first):
-        entries = [None if config is None else config.get(name) for config in configs]
-        try:
-            # None is not known.
-            table[:, column] = np.array(entries, np.float64)
-        except (TypeError, ValueError):
+    for column, (name, entry) in enumerate(first.items()):
+        mine, theirs = _numbers([entry]), numbers_of(name)
+        if mine is None or theirs is None:
             words[column] = True
-            numbers: dict[str, int] = {}
-            table[:, column] = [
-                math.nan if entry is None else numbers.setdefault(repr(entry), len(numbers))
-                for entry in entries
-            ]
+            table[:, column] = _numbered([entry, *_entries(name, others)])
+        else:
+            table[0, column] = mine[0]
+            table[1:, column] = theirs
     return table, words
+
+
+def _entries(name: str, configs: Sequence[Mapping[str, Any] | None]) -> list[Any]:
+    return [None if config is None else config.get(name) for config in configs]
+
+
+def _numbers(entries: Sequence[Any]) -> Array | None:
+    """Entries (n,) as numbers, NaN where None, as that is not known; None where some are words."""
+    try:
+        return np.array(entries, np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
+def _numbered(entries: Sequence[Any]) -> list[float]:
+    """Words by numbers, in order of their coming."""
+    numbers: dict[str, int] = {}
+    return [
+        math.nan if entry is None else numbers.setdefault(repr(entry), len(numbers))
+        for entry in entries
+    ]
 
 
 @dataclass(frozen=True)
@@ -132,6 +158,8 @@ class Roster:
         grains: in which steps the values of all come, None where those of none do.
         gathered: what is known of those that are heard, None where there are none.
         worths: (n,) how well these do.
+        settings: their hyperparameters by name, (n,) numbers, None where some are words; of those
+            that have been asked for.
     """
 
     told: Sequence[Told]
@@ -139,6 +167,7 @@ class Roster:
     grains: Sequence[Grain] | None
     gathered: Gathered | None
     worths: Array
+    settings: dict[str, Array | None] = field(default_factory=dict)
 
     @staticmethod
     def of(network: Engine, told: Sequence[Told], landmark: int) -> Roster:
@@ -160,6 +189,20 @@ class Roster:
             None if every is None else gathered(every),
             np.empty(0) if every is None else worths(every),
         )
+
+    def beside(self, config: Mapping[str, Any]) -> tuple[Array, Any]:
+        """Hyperparameters of a run and of those that are heard, as `columns` has them."""
+
+        def known(name: str) -> Array | None:
+            if name not in self.settings:
+                self.settings[name] = _numbers(_entries(name, self._configs))
+            return self.settings[name]
+
+        return _side_by_side(config, self._configs, known)
+
+    @cached_property
+    def _configs(self) -> Sequence[Mapping[str, Any] | None]:
+        return [peer.config for peer in self.heard]
 
     def counted_as(self, values: Array) -> Sequence[Told]:
         """Those of the peers whose metric counts as many examples as values (n,) of a run do."""
@@ -209,7 +252,7 @@ def correction(
     own = _own_facts(sign * curve.values, share, landmark, quantiles)
     unlike = Unlikeness(np.full((len(roster.heard), 2), np.nan), None)
     if config:
-        table, words = columns([config, *(peer.config for peer in roster.heard)])
+        table, words = roster.beside(config)
         unlike = unlikeness(table, np.append(quantiles[1], roster.worths), words)
     told = compared(share[-1], np.array(own), roster.gathered, unlike)
     answer = peer_network(told.peers, told.own, consensus=told.consensus)

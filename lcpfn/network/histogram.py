@@ -100,20 +100,22 @@ class BinnedDistribution:
 
     def expand(self, *shape: int) -> BinnedDistribution:
         """The distribution broadcast to another batch shape."""
-        broadcast_to = array_module(self.log_masses).broadcast_to
+        many = array_module(self.log_masses).broadcast_to
+        if shape == (1,) and self.log_masses.ndim == 1:
+            many = _in_a_row
         expanded = BinnedDistribution(
-            broadcast_to(self.location, shape),
-            broadcast_to(self.scale, shape),
-            broadcast_to(self.log_masses, (*shape, self.bins)),
+            many(self.location, shape),
+            many(self.scale, shape),
+            many(self.log_masses, (*shape, self.bins)),
             self.low,
             self.high,
         )
         # What has been computed of one holds for its copies.
         known = vars(self)
         if "_masses" in known:
-            vars(expanded)["_masses"] = broadcast_to(self._masses, (*shape, self.bins))
+            vars(expanded)["_masses"] = many(self._masses, (*shape, self.bins))
         if "_outside" in known:
-            vars(expanded)["_outside"] = tuple(broadcast_to(at, shape) for at in self._outside)
+            vars(expanded)["_outside"] = tuple(many(at, shape) for at in self._outside)
         return expanded
 
     def double(self) -> BinnedDistribution:
@@ -371,6 +373,11 @@ def log_softmax(x: AnyArray) -> AnyArray:
 
 def _double(x: AnyArray) -> AnyArray:
     return x.astype(np.float64) if isinstance(x, np.ndarray | np.generic) else x.double()
+
+
+def _in_a_row(x: AnyArray, _: tuple[int, ...]) -> AnyArray:
+    """A row of one, many times as fast as broadcasting."""
+    return x[None]
 
 
 def _entry(table: AnyArray, index: AnyArray) -> AnyArray:

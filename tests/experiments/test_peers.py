@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer import BadParameter
 
 import lcpfn
 from experiments import peers, train_peers
@@ -19,16 +20,21 @@ from experiments.support.peer_scores import (
     score,
     singles,
 )
+from experiments.support.recorded_runs import FOLDS, SIXTHS
 from experiments.support.searches import (
     bounds_of,
     drawn_searches,
+    fold_of,
+    left_out_of,
     load_tables,
     make_table,
     save_tables,
 )
-from lcpfn.network.correction import BINS, EDGES
+from lcpfn.network.comparison import OWN
+from lcpfn.network.correction import BINS, EDGES, WIDTHS
 from lcpfn.network.gate import GATE
 from lcpfn.network.outcomes import EXPECTED, REGRESSIONS
+from lcpfn.network.peer_description import PEER
 from lcpfn.network.peers import PeerNetwork
 from lcpfn.peer_weights import load_peer_network, save_peer_network
 
@@ -60,17 +66,76 @@ def test_trained_networks_are_judged(made: Path, tmp_path: Path, monkeypatch):
     network = load_peer_network(out)
     tables = load_tables(made)
     pool = Pool(tables)
+    every = []
     for count, case in cases(tables[0], pool, (0, 2)):
         scored = score(case, corrections(case, pool, network, settings=True))
+        every.append(scored)
         assert len(scored.crps) == len(case.runs)
         assert case.peers.shape[1] == count
         if not count:
             assert np.array_equal(scored.gain, np.zeros(len(case.runs)))
-    mean = pooled([scored], [scored], by_run=False)
-    assert mean.change == 1
+    assert pooled(every[:1], every[:1], by_run=False).change == 1
     report = tmp_path / "peers.md"
     peers.judge(made, [out, out], runs=2, markdown=report)
     assert "finished peers" in report.read_text()
+
+
+def test_a_gate_that_is_closed_tells_less(made: Path, tmp_path: Path, capsys, monkeypatch):
+    known = load_peer_network()
+    asked = np.random.default_rng(0).normal(size=(1, 6, len(PEER))).astype(np.float32)
+    own = np.zeros((1, len(OWN)), np.float32)
+    told = [
+        np.abs(np.exp(peers._doubting(known, lowered)(asked, own)) - WIDTHS).sum()
+        for lowered in (0.0, 5.0)
+    ]
+    assert told[1] < told[0]
+    monkeypatch.setattr(peers, "_LOWERED", (0.0, 1.0))
+    peers.closing(
+        made, [Path(peers.__file__).parents[1] / "lcpfn/bundled/peers.safetensors"], runs=2
+    )
+    rows = [row for row in capsys.readouterr().out.splitlines() if row.startswith("| prior")]
+    assert [row.split("|")[2].strip() for row in rows] == ["0", "1"]
+
+
+def test_each_source_is_read_by_the_network_that_has_not_seen_it():
+    (drawn,) = drawn_searches(1, 2, seed=2)
+    sources = [
+        ("lcbench", "adult"),
+        ("lcbench", "segment"),
+        ("world", "wmt"),
+        ("world", "gpt"),
+        ("own_unseen", "digits"),
+        ("wild", "owner/repository"),
+    ]
+    sixths = set()
+    for family, source in sources:
+        search = replace(drawn, family=family, source=source)
+        half, sixth = fold_of(search), fold_of(search, SIXTHS)
+        assert left_out_of(search, ["all"]) == "all"
+        assert left_out_of(search, range(FOLDS)) == half
+        assert left_out_of(search, range(SIXTHS)) == sixth
+        assert sixth % FOLDS == half
+        sixths.add(sixth)
+    assert len(sixths) > FOLDS
+    with pytest.raises(BadParameter, match="3 networks"):
+        left_out_of(drawn, range(3))
+
+
+def test_a_part_of_the_sources_is_left_out_of_training(tmp_path: Path):
+    (drawn,) = drawn_searches(1, 2, seed=2)
+    table = make_table(lcpfn.load(), drawn)
+    sources = ("adult", "segment", "higgs", "volkert")
+    path = tmp_path / "tables.npz"
+    tables = [replace(table, family="lcbench", source=source, name=source) for source in sources]
+    save_tables(path, tables)
+    (everything,) = train_peers._pools([path], None)
+    assert everything.names == list(sources)
+    for parts in (FOLDS, SIXTHS):
+        part = fold_of(tables[0], parts)
+        (left,) = train_peers._pools([path], f"{part}/{parts}")
+        assert left.names == [one.source for one in tables if fold_of(one, parts) != part]
+    with pytest.raises(BadParameter, match="--leave-out is 2, but must be one of 0/2, 1/2, 0/6"):
+        train_peers._pools([path], "2")
 
 
 def test_a_run_that_decides_a_mean_is_found():

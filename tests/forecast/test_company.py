@@ -6,7 +6,7 @@ import pytest
 import lcpfn
 from lcpfn.errors import InputError
 from lcpfn.forecast import tracks
-from lcpfn.forecast.company import chosen_peers, columns, read_peers
+from lcpfn.forecast.company import Roster, chosen_peers, columns, read_peers
 from lcpfn.forecast.curve import read_curve
 from lcpfn.forecast.landmarks import END, SHARES, landmark_of, records_by
 from lcpfn.forecast.tracks import Track, learn
@@ -305,6 +305,23 @@ def test_hyperparameters_may_be_of_any_kind():
     assert words.tolist() == [False, True, False]
     assert np.isnan(table[2]).all()
     assert table[0, 1] != table[1, 1]
+
+
+def test_hyperparameters_of_peers_are_read_once_for_all_runs(model):
+    run = read_curve(RUN, None, HORIZON, "maximize", None)
+    configs = [{"a": 1, "b": "x"}, {"a": 2.5, "b": 3}, {"b": None}, None]
+    listed = [
+        lcpfn.Peer([1, 2], [0.1, 0.2 + 0.001 * number], True, config)
+        for number, config in enumerate(configs)
+    ]
+    told = read_peers(listed, run, None, None, model.encode)
+    roster = Roster.of(model.network, told, landmark_of(0.1))
+    for config in ({"a": 3, "b": "y"}, {"a": "word"}, {"b": 3, "c": 1}, {"a": None}):
+        for _ in range(2):
+            table, words = roster.beside(config)
+            expected, which = columns([config, *configs])
+            assert np.array_equal(table, expected, equal_nan=True)
+            assert np.array_equal(words, which)
 
 
 def test_curves_of_a_batch_hear_each_other(model):
