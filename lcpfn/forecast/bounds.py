@@ -30,17 +30,17 @@ def read_bounds(bounds: Any) -> Bounds:
     return low, high
 
 
-# Percentages are hardly ever whole numbers; what agents score and what is counted is.
-_LARGEST_SCORE = 20.0
+# Percentages are hardly ever whole numbers and begin at chance; scores begin near nothing.
+_LEAST_SCORE = 5.0
 
 
 def guess_bounds(values: Array, goal: Goal) -> Bounds:
     """What the metric can never pass, judged by its goal and its values so far.
 
-    A metric to maximise within [0, 1] is taken for an accuracy, one of different whole numbers
-    within [0, 20] for a score above 0, any other within [0, 100] for an accuracy in percent. A
-    metric to minimise that is never negative is taken for a loss above 0. Anything else is open.
-    State the bounds where this guess is wrong for your metric.
+    A metric to maximise within [0, 1] is taken for an accuracy; one of different whole numbers
+    within [0, 100], the least of them at most 5, for a score above 0; any other within [0, 100] for
+    an accuracy in percent. A metric to minimise that is never negative is taken for a loss above 0.
+    Anything else is open. State the bounds where this guess is wrong for your metric.
     """
     low, high = float(values.min()), float(values.max())
     return guess_from_extremes(low, high, goal, all_whole(values))
@@ -52,10 +52,8 @@ def guess_from_extremes(low: float, high: float, goal: Goal, whole: bool) -> Bou
         return (0.0, None) if low >= 0 else (None, None)
     if low >= 0 and high <= 1:
         return 0.0, 1.0
-    if whole and 0 <= low < high <= _LARGEST_SCORE:
-        return 0.0, None
     if low >= 0 and high <= 100:
-        return 0.0, 100.0
+        return (0.0, None) if whole and low < high and low <= _LEAST_SCORE else (0.0, 100.0)
     return None, None
 
 

@@ -116,6 +116,9 @@ class Curve(NamedTuple):
         """The curve with bounds that hold a finite value; itself where they do, or are stated."""
         if not (self.guessed_bounds and math.isfinite(value)):
             return self
+        low, high = self.bounds
+        if not self.diverged and (low is None or value >= low) and (high is None or value <= high):
+            return self
         low, high = self.extremes
         whole = self.whole and value == math.floor(value)
         allowed = guess_from_extremes(min(low, value), max(high, value), self.goal, whole)

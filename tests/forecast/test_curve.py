@@ -114,11 +114,13 @@ def test_missing_records_are_dropped_with_their_steps() -> None:
         ([0.2, 83.0], "maximize", (0.0, 100.0)),
         ([-0.1, 0.5], "maximize", (None, None)),
         ([3.0, 170.0], "maximize", (None, None)),
-        # Scores, then percentages: with decimals, standing still at chance, rounded.
+        # Scores, then percentages: with decimals, standing still, rounded.
         ([0.0, 5.0, 2.0], "maximize", (0.0, None)),
+        ([4.0, 60.0], "maximize", (0.0, None)),
         ([0.0, 5.0, 2.5], "maximize", (0.0, 100.0)),
-        ([10.0, 10.0, 10.0], "maximize", (0.0, 100.0)),
-        ([12.0, 38.0], "maximize", (0.0, 100.0)),
+        ([1.0, 2.0, 2.5], "maximize", (0.0, 100.0)),
+        ([2.0, 2.0, 2.0], "maximize", (0.0, 100.0)),
+        ([10.0, 38.0], "maximize", (0.0, 100.0)),
         ([0.0, 1.0, 1.0], "maximize", (0.0, 1.0)),
         ([2.3, 0.1], "minimize", (0.0, None)),
         ([2.3, -0.1], "minimize", (None, None)),

@@ -110,6 +110,16 @@ def test_guessed_bounds_give_way_to_a_value_that_is_known_from_elsewhere() -> No
     assert stated.allowing(-1.0) is stated
 
 
+def test_a_score_stays_one_beside_a_far_better_one() -> None:
+    post = lcpfn.load().extrapolate([0, 3, 1, 5, 4, 6], horizon=40, goal="maximize")
+    assert post.bounds == (0.0, None)
+    assert post.allowing(30.0) is post and post.allowing(30.5) is post
+    search = lcpfn.Search("maximize", 40)
+    search.end("best", "finished", value=30)
+    search.set_records("run", enumerate([0, 3, 1, 5, 4, 6], 1))
+    assert search.bounds("run") == (0.0, None)
+
+
 def test_peers_are_heard_in_other_bounds_too() -> None:
     model = lcpfn.load()
     peers = [lcpfn.Peer([1, 2, 3, 4, 5], [3.1, 2.2, 1.6, 0.9, 0.5], stopped=False)]
