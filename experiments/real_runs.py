@@ -33,6 +33,7 @@ import lcpfn
 from experiments.support.real_runs_figure import draw_kinds
 from experiments.support.recorded_runs import SIXTHS, part_of, read_ragged
 from experiments.support.run_scores import CUTOFFS, RunScores, paired_gain, pool, score_runs
+from experiments.support.unheard import Unheard, load_unheard
 from lcpfn.forecast.best import Of
 from lcpfn.forecast.model import LCPFN
 from lcpfn.priors import RecordedRun
@@ -43,9 +44,7 @@ Sources = Mapping[tuple[str, str], Sequence[RecordedRun]]
 def main(
     folders: Annotated[list[Path], typer.Argument(help="folders of recorded runs")],
     model: Annotated[str, typer.Option(help="name or path of a model")] = "default",
-    unheard: Annotated[
-        list[Path] | None, typer.Option(help="weights that lack a sixth each, six times, in order")
-    ] = None,
+    unheard: Unheard = None,
     per_source: Annotated[int, typer.Option(help="most runs of each source")] = 40,
     markdown: Annotated[Path | None, typer.Option(help="write the tables here as well")] = None,
     figure: Annotated[
@@ -54,9 +53,7 @@ def main(
 ) -> None:
     """Scores forecasts of recorded runs."""
     torch.set_num_threads(1)
-    if unheard and len(unheard) != SIXTHS:
-        raise typer.BadParameter(f"--unheard is given {len(unheard)} times, but must be {SIXTHS}")
-    loaded = lcpfn.load(model)
+    loaded, others = lcpfn.load(model), load_unheard(unheard)
     runs = [run for folder in folders for run in read_ragged(folder)]
     if not runs:
         raise typer.BadParameter(f"there are no usable runs in {', '.join(map(str, folders))}")
@@ -65,8 +62,7 @@ def main(
     for title, of in (("the last value", "last"), ("the best value", "best")):
         lines += _table_of_kinds(f"Forecasts of {title}", loaded, sources, of)  # type: ignore[arg-type]
     lines += _table_of_rates("", lambda source: loaded, sources)
-    if unheard:
-        others = [lcpfn.load(path) for path in unheard]
+    if others:
         lines += _table_of_rates(
             ", to networks that have not heard these",
             lambda source: others[part_of(*source, SIXTHS)],

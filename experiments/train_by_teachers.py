@@ -43,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import lcpfn
 from experiments.support.recorded_runs import SIXTHS
 from experiments.support.taught_quantiles import draw_levels, taught_quantiles
+from experiments.support.unheard import Unheard, load_unheard
 from experiments.train_default import (
     at_other_lengths,
     fold_of,
@@ -83,8 +84,9 @@ _SHARES = ((0.1, 0.0, 0.9), (0.3, 0.45, 0.25), (0.3, 0.6, 0.1))
 _AT_OTHER_LENGTHS = (0.6, 0.4)
 # Many accuracies count few examples.
 _ROUNDED = 0.5
-# What a network teaches of runs that it has not heard, beside the network itself and the older one.
-_UNHEARD, _BESIDE_UNHEARD = 0.65, (0.25, 0.1)
+# What a network teaches of runs that it has not heard, beside the network itself, the specialist
+# and the older one.
+_UNHEARD, _BESIDE_UNHEARD = 0.65, (0.25, 0.0, 0.1)
 # The share of curves of any other kind that are drawn from the prior then.
 _ANNEALED = 0.3
 # A teacher's forecast is shown by so many of its quantiles.
@@ -296,10 +298,7 @@ def _of_unheard(
     wider = (others.wider, others.fading)
     drawn = round(_ANNEALED * curves)
     each = max(1, round((curves - drawn) / SIXTHS))
-    itself, older = (
-        Teacher(network, share, heard, *wider)
-        for network, share, heard in zip(teachers[::2], _BESIDE_UNHEARD, (True, False), strict=True)
-    )
+    itself, _, older = _mixture(teachers, _BESIDE_UNHEARD, older_hears=False, wider=wider)
     found = [Lesson(AnnealedPrior(), drawn, [itself, older])]
     ragged = [run for run in runs if is_ragged(run)]
     for sixth, weights in enumerate(weights_by_fold(ragged, SIXTHS)):
@@ -395,9 +394,7 @@ def main(
     outcomes: Annotated[
         float, typer.Option(help="how much the outcomes teach of all others, a share")
     ] = 0.0,
-    unheard: Annotated[
-        list[Path] | None, typer.Option(help="weights that lack a sixth each, six times, in order")
-    ] = None,
+    unheard: Unheard = None,
     leave_out: Annotated[int | None, typer.Option(help="a half of the sources, 0 or 1")] = None,
     steps: Annotated[int, typer.Option(help=f"of {_BATCH} curves each")] = 800,
     rate: Annotated[float, typer.Option(help="peak learning rate")] = 2e-4,
@@ -408,8 +405,7 @@ def main(
 ) -> None:
     """Trains on with three teachers."""
     torch.set_num_threads(1)
-    if unheard and len(unheard) != SIXTHS:
-        raise typer.BadParameter(f"--unheard is given {len(unheard)} times, but must be {SIXTHS}")
+    others = load_unheard(unheard)
     loaded = [lcpfn.load(path) for path in (model, specialist, older)]
     begin = loaded[0]
     config = TrainingConfig(
@@ -423,7 +419,6 @@ def main(
     )
     network = Network.of(begin.network)
     teachers = [Network.of(each.network) for each in loaded]
-    others = [lcpfn.load(path) for path in unheard or ()]
     unheard_networks = [Network.of(each.network) for each in others]
     for teacher in (*teachers, *unheard_networks):
         teacher.requires_grad_(False)

@@ -6,8 +6,8 @@ r"""Trains the default model beside six networks that lack a sixth of the source
 All learn from one stream of draws, in one step (`experiments/support/network_stack.py`); a network
 does not hear the recorded runs of its sixth. So each source, and each of the six workloads, can be
 scored by a network that knows five sixths of the others and is otherwise made as the default is.
-The default goes on from the bundled weights, the others from those that lack the half of the
-sources in which their sixth lies.
+The default goes on from the bundled weights, the others from those that lack their sixth, or the
+half of the sources in which it lies.
 
 Of recorded runs the default learns less what came of them than what the network forecasts that
 lacks their sixth (cross-fitting). So it forecasts them about as it will forecast runs of sources

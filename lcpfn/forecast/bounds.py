@@ -14,6 +14,9 @@ from lcpfn.forecast.arguments import LARGEST, NOT_NUMBERS, Array, Goal
 Bounds = tuple[float | None, float | None]
 BoundsLike = Literal["auto"] | Bounds | None
 
+# Percentages are hardly ever whole numbers and begin at chance; scores begin near nothing.
+_LEAST_SCORE = 5.0
+
 
 def read_bounds(bounds: Any) -> Bounds:
     """Checks explicit bounds: None, or a pair (low, high) whose ends may be None."""
@@ -28,10 +31,6 @@ def read_bounds(bounds: Any) -> Bounds:
     if low is not None and high is not None and not low < high:
         raise InputError(f"bounds is ({low:g}, {high:g}), but low must be below high")
     return low, high
-
-
-# Percentages are hardly ever whole numbers and begin at chance; scores begin near nothing.
-_LEAST_SCORE = 5.0
 
 
 def guess_bounds(values: Array, goal: Goal) -> Bounds:
@@ -62,9 +61,10 @@ def all_whole(values: Array) -> bool:
     return bool((values == np.floor(values)).all())
 
 
-def guess_from_few(values: Sequence[float], goal: Goal) -> Bounds:
-    """`guess_bounds` of at least one value; quicker than it for a few."""
-    return guess_from_extremes(min(values), max(values), goal, all(map(float.is_integer, values)))
+def holds(bounds: Bounds, value: float) -> bool:
+    """Whether a value lies within bounds."""
+    low, high = bounds
+    return (low is None or value >= low) and (high is None or value <= high)
 
 
 def bounds_that_hold(
@@ -90,12 +90,11 @@ def bounds_that_hold(
         known = telling_values((*own, *others))
         if not (own and known):
             return bounds
-        guess = guess_from_few(known, goal)
-        return bounds if guess == guess_from_few(own, goal) else guess
+        guess = guess_bounds(np.array(known), goal)
+        return bounds if guess == guess_bounds(np.array(own), goal) else guess
     if bounds is None:
         return None
-    low, high = bounds
-    inside = (low is None or min(values) >= low) and (high is None or max(values) <= high)
+    inside = holds(bounds, min(values)) and holds(bounds, max(values))
     return bounds if inside else None
 
 

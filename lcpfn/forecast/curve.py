@@ -27,6 +27,7 @@ from lcpfn.forecast.bounds import (
     all_whole,
     check_inside,
     guess_from_extremes,
+    holds,
     read_bounds,
 )
 from lcpfn.forecast.schedule import LearningRates, Schedule, read_rates, read_schedule
@@ -114,10 +115,7 @@ class Curve(NamedTuple):
 
     def allowing(self, value: float) -> Curve:
         """The curve with bounds that hold a finite value; itself where they do, or are stated."""
-        if not (self.guessed_bounds and math.isfinite(value)):
-            return self
-        low, high = self.bounds
-        if not self.diverged and (low is None or value >= low) and (high is None or value <= high):
+        if not (self.guessed_bounds and math.isfinite(value)) or holds(self.bounds, value):
             return self
         low, high = self.extremes
         whole = self.whole and value == math.floor(value)
@@ -133,10 +131,7 @@ class Curve(NamedTuple):
         For streams, where checking the whole curve again at every record would cost as much as
         the forecast; `read_curve` then finds the words for what is wrong.
         """
-        low, high = self.bounds
-        within = self.guessed_bounds or (
-            (low is None or value >= low) and (high is None or value <= high)
-        )
+        within = self.guessed_bounds or holds(self.bounds, value)
         if self.diverged:
             # It recovered: what it was taken for changes.
             return None

@@ -310,7 +310,9 @@ class StoppingRule:
             raise InputError(
                 f"post is {shortened(post)}, but must be a forecast, such as extrapolate returns"
             )
-        if not isinstance(earlier, Sequence) or not all(map(_is_decision, earlier)):
+        if not isinstance(earlier, Sequence) or not all(
+            isinstance(past, Decision) for past in earlier
+        ):
             raise InputError(
                 f"earlier is {shortened(earlier)}, but must hold this run's decisions so far"
             )
@@ -414,7 +416,3 @@ def _words(bounds: Bounds) -> str:
 def _check_standing(standing: float | None) -> None:
     if standing is not None and not 0 <= read_number("standing", standing) <= 1:
         raise InputError(f"standing is {standing}, but must lie within 0 and 1, or be None")
-
-
-def _is_decision(past: object) -> bool:
-    return isinstance(past, Decision)

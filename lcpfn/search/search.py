@@ -16,7 +16,7 @@ from lcpfn.forecast.arguments import NOT_NUMBERS, read_count, read_goal, read_nu
 from lcpfn.forecast.bounds import (
     BoundsLike,
     bounds_that_hold,
-    guess_from_few,
+    guess_bounds,
     telling_values,
 )
 from lcpfn.forecast.curve import read_horizon
@@ -547,7 +547,7 @@ class Search:
             return
         self._telling, stated = telling, self.settings.bounds
         if isinstance(stated, str):
-            self._allowed = guess_from_few(telling, self.goal)
+            self._allowed = guess_bounds(np.array(telling), self.goal)
         else:
             self._allowed = bounds_that_hold(stated, telling, self.goal)
 
