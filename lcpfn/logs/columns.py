@@ -103,6 +103,7 @@ _OTHER_NAMES = frozenset(
         "ips",
     )
 )
+_AT_THE_END = "train_runtime"
 _TIMES = ("ms", "s", "sec", "seconds", "us")
 # What pandas calls the index that it writes.
 _INDICES = frozenset(("", "index", "unnamed: 0"))
@@ -110,6 +111,7 @@ _INDICES = frozenset(("", "index", "unnamed: 0"))
 _TASK = re.compile(r"\([bmp]\)$")
 _STATED_LIMIT = 1000
 _LITTLE = 0.02
+_MUCH = 0.25
 _CLEARLY = 10.0
 _FEW = 4
 _MOST_SUGGESTED = 3
@@ -443,10 +445,14 @@ def _reaching(
         )
     share = first.last / horizon
     others = [each for each in fitting[1:] if each.last > first.last]
-    if stated or not others or horizon <= _STATED_LIMIT or share >= _LITTLE:
+    if stated or not others or share >= _LITTLE:
         return first, ""
-    # Nobody plans 5,000 epochs and has 38 of them beside 5,000 steps.
+    # Nobody plans 5,000 epochs and has 38 of them beside 5,000 steps, or 950 and has 0.9 of one
+    # beside 900 steps.
     best = max(others, key=lambda candidate: candidate.last)
+    near = _in_parts(first) and best.last >= _MUCH * horizon
+    if horizon <= _STATED_LIMIT and not near:
+        return first, ""
     if best.last < _CLEARLY * first.last:
         raise InputError(
             f"{table.name}: the horizon of {horizon:g} could be meant in {first.column} (now "
@@ -464,8 +470,7 @@ def _far_horizon(chosen: _Candidate, horizon: float | None) -> list[str]:
 
     Hugging Face prints those, and people plan such runs in steps.
     """
-    whole = all(step.is_integer() for step in chosen.steps)
-    if horizon is None or whole or len(chosen.steps) < _FEW or kind_of(chosen.column) != EPOCH:
+    if horizon is None or len(chosen.steps) < _FEW or not _in_parts(chosen):
         return []
     if not math.isfinite(horizon) or chosen.last >= _LITTLE * horizon:
         return []
@@ -476,10 +481,18 @@ def _far_horizon(chosen: _Candidate, horizon: float | None) -> list[str]:
     ]
 
 
+def _in_parts(candidate: _Candidate) -> bool:
+    """Whether epochs are logged by their fractions."""
+    whole = all(step.is_integer() for step in candidate.steps)
+    return not whole and kind_of(candidate.column) == EPOCH
+
+
 def _told(table: Table, candidates: Sequence[_Candidate]) -> tuple[_Candidate, str]:
-    """The first candidate, or one as good of which alone every record says how far it will go."""
+    """The first candidate, or one as good of which alone the log says how far it will go."""
     first = candidates[0]
-    if not any(_is_constant_total(table, name) for name in table.columns):
+    constant = any(_is_constant_total(table, name) for name in table.columns)
+    if not constant and len(first.steps) == 1:
+        # One record alone does not show whether a count begins anew in every epoch.
         return first, ""
     equals = [each for each in candidates if each.repeats == first.repeats]
     totals = [total_of(table, each.column) for each in equals]
@@ -519,6 +532,17 @@ def total_of(table: Table, column: str | None, last: Record | None = None) -> fl
     epoch, step = to_number(last.cells.get(EPOCH)), to_number(last.cells.get(column))
     within = epoch is not None and step is not None and step / total > epoch / epochs + 1e-9
     return None if within else total
+
+
+def end_of(table: Table, records: Sequence[Record], column: str | None) -> float | None:
+    """The step at which training ended, where the log says so; None where it does not.
+
+    Hugging Face's trainers write how long it took at its very end, be it early or not.
+    """
+    summaries = table.records_with(_AT_THE_END) if _AT_THE_END in table.columns else []
+    if column is None or not summaries or summaries[-1].line < records[-1].line:
+        return None
+    return to_number(summaries[-1].cells.get(column))
 
 
 class Rates(NamedTuple):

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lcpfn.logs.run_length import stated_totals
+from lcpfn.logs.cells import to_cell, to_number
+from lcpfn.logs.run_length import EPOCH, STEP, stated_totals
 from lcpfn.logs.table import flattened
 
 STATE_FILE = "trainer_state.json"
 
 _RECORDS = "log_history"
+# Older trainers round the epoch to two decimals.
+_ROUNDED = 0.005
+_EXACTLY = 0.001
 
 
 def is_trainer_state(document: Any) -> bool:
@@ -22,7 +26,23 @@ def is_trainer_state(document: Any) -> bool:
 def records_of(state: Mapping[str, Any]) -> tuple[list[Any], dict[str, float]]:
     """The records of a state, and the lengths of the run that it states, by kind of step."""
     settings = {key: value for key, value in state.items() if key != _RECORDS}
-    return state[_RECORDS], dict(stated_totals(dict(flattened(settings))))
+    totals = dict(stated_totals(dict(flattened(settings))))
+    if EPOCH in totals and not _comes_to(state, totals):
+        del totals[EPOCH]
+    return state[_RECORDS], totals
+
+
+def _comes_to(state: Mapping[str, Any], totals: Mapping[str, float]) -> bool:
+    """Whether the run will come to the number of epochs that its state says.
+
+    Where a person limits the steps, the trainer rounds up the epochs that they make, be they half
+    an epoch or the endless ones of a stream.
+    """
+    epoch, step = (to_number(to_cell(state.get(key))) for key in (EPOCH, "global_step"))
+    if epoch is None or not step or STEP not in totals:
+        return True
+    ahead = totals[STEP] / step
+    return abs(totals[EPOCH] - epoch * ahead) <= _ROUNDED * ahead + _EXACTLY * totals[EPOCH]
 
 
 def newest_state(folder: Path) -> Path | None:

@@ -50,7 +50,8 @@ def _rows(document: Document) -> tuple[list[Record], dict[str, float], bool]:
     value = document.value
     if hugging_face.is_trainer_state(value):
         records, totals = hugging_face.records_of(value)
-        return _records(records), totals, False
+        # Steps and epochs are stated one after the other, and only both together are understood.
+        return _records(records), {} if document.cut else totals, False
     if catboost.is_catboost(value):
         return *catboost.records_of(value), False
     if isinstance(value, list):

@@ -29,6 +29,7 @@ from lcpfn.errors import InputError
 from lcpfn.logs.cells import is_logged, to_number
 from lcpfn.logs.columns import (
     Rates,
+    end_of,
     find_metric,
     find_rates,
     find_steps,
@@ -258,16 +259,25 @@ def _run_of(
     else:
         log = _with_steps(table, records, column, values, chosen.column, notes + chosen.notes)
     total = total_of(table, log.steps_column, records[-1])
+    end = end_of(table, records, log.steps_column)
     where = find_rates(table, records, log.steps_column)
     rates = None if where is None else _rates(table, records, where, log)
     return replace(
         log,
         rates=rates,
         rates_column=None if where is None or rates is None else where.column,
-        stated_horizon=None if total is None else _stated_length(log, total),
+        notes=(*log.notes, *_note_on_end(log, end, horizon or total)),
+        stated_horizon=end if total is None else _stated_length(log, total),
         stated_goal=goal_of(column) or goal_of(metric or ""),
         run=table.run,
     )
+
+
+def _note_on_end(log: RunLog, end: float | None, planned: float | None) -> list[str]:
+    """That training ended before the step that is forecast, where the log says so."""
+    if end is None or planned is None or end >= planned:
+        return []
+    return [f"the log says that training ended at {log.step_name} {end:g}, not at {planned:g}"]
 
 
 def _stated_length(log: RunLog, total: float) -> float | None:
