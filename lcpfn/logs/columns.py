@@ -22,7 +22,7 @@ from lcpfn.logs.names import (
     meaning,
     phase_of,
 )
-from lcpfn.logs.run_length import EPOCH, kind_of, states_a_total
+from lcpfn.logs.run_length import BATCH, EPOCH, kind_of, states_a_total
 from lcpfn.logs.table import Record, Table, listed
 
 # In order of preference. A validation metric has one row an epoch, and people plan runs in epochs.
@@ -110,7 +110,8 @@ _INDICES = frozenset(("", "index", "unnamed: 0"))
 # What Ultralytics writes after a metric: of boxes, masks or poses.
 _TASK = re.compile(r"\([bmp]\)$")
 _STATED_LIMIT = 1000
-_LITTLE = 0.02
+LITTLE = 0.02
+"""Of a horizon: nobody plans a run of which so small a share has been logged in such steps."""
 _MUCH = 0.25
 _CLEARLY = 10.0
 _FEW = 4
@@ -445,7 +446,7 @@ def _reaching(
         )
     share = first.last / horizon
     others = [each for each in fitting[1:] if each.last > first.last]
-    if stated or not others or share >= _LITTLE:
+    if stated or not others or share >= LITTLE:
         return first, ""
     # Nobody plans 5,000 epochs and has 38 of them beside 5,000 steps, or 950 and has 0.9 of one
     # beside 900 steps.
@@ -472,7 +473,7 @@ def _far_horizon(chosen: _Candidate, horizon: float | None) -> list[str]:
     """
     if horizon is None or len(chosen.steps) < _FEW or not _in_parts(chosen):
         return []
-    if not math.isfinite(horizon) or chosen.last >= _LITTLE * horizon:
+    if not math.isfinite(horizon) or chosen.last >= LITTLE * horizon:
         return []
     return [
         f"the horizon of {horizon:g} is {horizon / chosen.last:,.0f} times the last "
@@ -527,6 +528,8 @@ def total_of(table: Table, column: str | None, last: Record | None = None) -> fl
         return None if table.ordered else table.totals.get(EPOCH)
     total = table.totals.get(column, table.totals.get(kind_of(column)))
     epochs = table.totals.get(EPOCH)
+    if column == BATCH:
+        return total if epochs == 1 else None
     if total is None or last is None or epochs is None or kind_of(column) == EPOCH:
         return total
     epoch, step = to_number(last.cells.get(EPOCH)), to_number(last.cells.get(column))

@@ -21,10 +21,8 @@ from lcpfn.logs.alike import Plan, Plans, Span
 from lcpfn.logs.cells import Cell, has_decimal_commas, to_number
 from lcpfn.logs.content import Content
 from lcpfn.logs.names import PHASES, words
-from lcpfn.logs.run_length import stated_totals
+from lcpfn.logs.run_length import BATCH, stated_totals
 from lcpfn.logs.table import Record, Table, columns_of, flattened, left_out
-
-BATCH = "batch"
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]")
 _BACK = re.compile(r"\x08+")
@@ -431,6 +429,8 @@ class LineReader:
             totals["epoch"] = steps.pop("epoch")
         if counter is not None and steps and steps.keys() != {BATCH}:
             steps.setdefault(BATCH, counter)
+            if counted is not None:
+                totals.setdefault(BATCH, counted)
             counter = counted = None
         return Plan(
             steps, totals, cells, counter, counted, tuple(fixed), commas, "  " in line, general
@@ -478,6 +478,8 @@ class LineReader:
         """Takes a count without a name: of batches within an epoch, or else the step itself."""
         if said.steps and said.steps.keys() != {BATCH}:
             said.steps.setdefault(BATCH, value)
+            if total:
+                said.totals.setdefault(BATCH, float(total))
         elif "epoch" not in self._steps and said.cells:
             name = "step" if total else "iteration"
             said.steps[name] = value

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcpfn.errors import InputError
+from lcpfn.logs.borrowed_steps import borrowed
 from lcpfn.logs.cells import is_logged, to_number
 from lcpfn.logs.columns import (
     Rates,
@@ -39,6 +40,7 @@ from lcpfn.logs.columns import (
 from lcpfn.logs.formats import read_tables
 from lcpfn.logs.names import goal_of
 from lcpfn.logs.table import Record, Table, listed
+from lcpfn.logs.within_epochs import in_epochs
 
 Array = NDArray[np.float64]
 
@@ -249,6 +251,12 @@ def _run_of(
     records = table.records_with(column)
     if not records:
         raise InputError(f"{table.name}: column {column!r} is empty in all {len(table.rows)} rows")
+    if steps_column is None:
+        records, remarks, steps_column = borrowed(table, records, column, horizon)
+        notes += remarks
+    if steps_column is None:
+        records, remarks = in_epochs(table, records, column)
+        notes += remarks
     chosen = find_steps(table, records, column, steps_column, horizon)
     if table.cut and chosen is not None:
         records = [record for record in records if is_logged(record.cells.get(chosen.column))]
@@ -318,10 +326,10 @@ def _rates(table: Table, records: Sequence[Record], where: Rates, log: RunLog) -
     if log.steps_column is not None:
         # Of a step that was logged again, the last record counts.
         by_step = {
-            to_number(record.cells[log.steps_column]): rate
+            (to_number(record.cells[log.steps_column]) or 0.0) + log.shift: rate
             for record, rate in zip(records, own, strict=True)
         }
-        own = [by_step.get(step) for step in log.logged_steps.tolist()]
+        own = [by_step.get(step) for step in log.model_steps.tolist()]
     rates = [rate for rate in own if rate is not None and math.isfinite(rate) and rate >= 0]
     return np.array(rates, dtype=np.float64) if len(rates) == len(own) else None
 

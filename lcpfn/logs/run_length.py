@@ -10,6 +10,8 @@ from lcpfn.logs.cells import Cell, is_logged, to_number
 from lcpfn.logs.table import Record
 
 EPOCH, STEP = "epoch", "step"
+# What lines of text count within an epoch without a name: Epoch: [3][ 50/469]
+BATCH = "batch"
 
 # A count that trainers keep constant and log beside their metrics or in their settings.
 _TOTALS = {

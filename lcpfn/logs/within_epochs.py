@@ -1,0 +1,94 @@
+"""Counts that begin anew in every epoch: batches, and iterations as many trainers log them.
+
+Such a count says nothing of the run by itself; with the epoch beside it, it says which part of that
+has gone by. Steps are then epochs and their fractions.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lcpfn.logs.cells import to_number
+from lcpfn.logs.columns import step_rank
+from lcpfn.logs.run_length import BATCH, EPOCH, kind_of
+from lcpfn.logs.table import Record, Table
+
+
+@dataclass(frozen=True)
+class _Inner:
+    """A count within epochs.
+
+    Args:
+        column: where it stands.
+        numbers: of the records.
+        length: how far it counts in an epoch.
+    """
+
+    column: str
+    numbers: list[float]
+    length: float
+
+
+def in_epochs(table: Table, records: list[Record], metric: str) -> tuple[list[Record], list[str]]:
+    """The records, with fractions of an epoch where several are of one, and a note on that.
+
+    They stay as they are where some column counts through the whole run, or none within epochs.
+    """
+    named = sorted(
+        (name for name in table.columns if step_rank(name) is not None and name != metric),
+        key=lambda name: step_rank(name) or 0,
+    )
+    counts = {name: _whole_numbers(records, name) for name in named}
+    epoch = next((name for name in named if kind_of(name) == EPOCH and counts[name]), None)
+    if epoch is None or len(set(counts[epoch])) == len(records):
+        return records, []
+    others = {name: numbers for name, numbers in counts.items() if numbers and name != epoch}
+    if any(_counts_through(numbers, counts[epoch]) for numbers in others.values()):
+        return records, []
+    inner = _inner(table, others, counts[epoch])
+    if inner is None:
+        return records, []
+    first = 0 if min(counts[epoch]) == 0 else 1
+    parts = [
+        number - first + min(1.0, place / inner.length)
+        for number, place in zip(counts[epoch], inner.numbers, strict=True)
+    ]
+    return [
+        Record(record.line, {**record.cells, epoch: part, inner.column: None})
+        for record, part in zip(records, parts, strict=True)
+    ], [f"{inner.column} begins anew in every {epoch}, so records lie at parts of an {epoch}"]
+
+
+def _whole_numbers(records: Sequence[Record], column: str) -> list[float]:
+    """The numbers of a column; none where some record has no whole one."""
+    numbers = [to_number(record.cells.get(column)) for record in records]
+    found = [number for number in numbers if number is not None and number.is_integer()]
+    return found if len(found) == len(records) and min(found, default=0) >= 0 else []
+
+
+def _counts_through(numbers: Sequence[float], epochs: Sequence[float]) -> bool:
+    """Whether a count goes on where an epoch ends."""
+    return any(
+        after > before and later > earlier
+        for (before, after), (earlier, later) in zip(
+            itertools.pairwise(numbers), itertools.pairwise(epochs), strict=True
+        )
+    )
+
+
+def _inner(table: Table, counts: dict[str, list[float]], epochs: Sequence[float]) -> _Inner | None:
+    """The count that begins anew with each epoch, and only then."""
+    for column, numbers in counts.items():
+        steps = list(zip(itertools.pairwise(numbers), itertools.pairwise(epochs), strict=True))
+        moved = [before > after for (before, after), (earlier, later) in steps if earlier < later]
+        # A run may have been resumed in the epoch in which it had ended.
+        again = sum(
+            before > after for (before, after), (earlier, later) in steps if earlier == later
+        )
+        stated = table.totals.get(column, 0.0)
+        alone = column == BATCH and stated > 0 and table.totals.get(EPOCH) != 1
+        if all(moved) and again <= 1 < len(set(numbers)) and (moved or alone):
+            return _Inner(column, numbers, max(*numbers, stated, 1.0))
+    return None

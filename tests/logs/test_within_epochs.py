@@ -1,0 +1,94 @@
+"""Counts that begin anew in every epoch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lcpfn.logs.run import RunLog, read_run
+
+BATCHES = 30
+
+
+def batches(epochs: list[int]) -> list[tuple[int, int, float]]:
+    """Epoch, batch and loss, three records an epoch."""
+    return [
+        (epoch, batch, round(2 / (at + 1) + 0.01 * batch / BATCHES, 4))
+        for at, epoch in enumerate(epochs)
+        for batch in (10, 20, 30)
+    ]
+
+
+def read(folder: Path, lines: list[str], metric: str = "loss", **options: float) -> RunLog:
+    path = folder / "train.log"
+    path.write_text("\n".join([*lines, ""]))
+    return read_run(path, metric, **options)
+
+
+LINES = (
+    "Epoch(train) [{0}][{1}/30]  lr: 1.0e-02  loss: {2}",
+    "Epoch: [{0}] [ {1}/30] learning_rate: 0.010 loss: {2}",
+    "Epoch: [{0}/80] Iter:[{1}/30], Loss: {2}",
+    '{{"mode": "train", "epoch": {0}, "iter": {1}, "loss": {2}}}',
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("first", [0, 1, 7])
+def test_records_lie_at_parts_of_an_epoch(tmp_path: Path, line: str, first: int) -> None:
+    found = batches(list(range(first, first + 4)))
+    log = read(tmp_path, [line.format(*each) for each in found])
+    assert log.values.tolist() == [loss for _, _, loss in found]
+    base = 0 if first == 0 else 1
+    expected = [epoch - base + batch / BATCHES for epoch, batch, _ in found]
+    np.testing.assert_allclose(log.logged_steps, expected)
+    assert any("begins anew in every epoch" in note for note in log.notes)
+
+
+@given(st.lists(st.integers(1, 200), min_size=2, max_size=6, unique=True), st.integers(2, 9))
+def test_any_number_of_batches(
+    tmp_path_factory: pytest.TempPathFactory, epochs: list[int], count: int
+) -> None:
+    lines = [
+        json.dumps({"epoch": epoch, "iter": batch, "loss": epoch + batch / 100})
+        for epoch in sorted(epochs)
+        for batch in range(1, count + 1)
+    ]
+    log = read(tmp_path_factory.getbasetemp(), lines)
+    assert len(log.values) == len(lines)
+    assert log.logged_steps[-1] == max(epochs)
+
+
+def test_a_resumed_epoch(tmp_path: Path) -> None:
+    found = batches([1, 2])[:5] + batches([2, 3])
+    log = read(tmp_path, [LINES[0].format(*each) for each in found])
+    assert len(log.values) == 3 + 6
+    assert any("resumed" in note for note in log.notes)
+
+
+def test_a_count_through_the_whole_run_is_better(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"epoch": epoch, "batch": batch, "step": 30 * epoch + batch, "loss": loss})
+        for epoch, batch, loss in batches([0, 1, 2])
+    ]
+    assert read(tmp_path, lines).steps_column == "step"
+
+
+def test_the_only_epoch_is_counted_in_batches(tmp_path: Path) -> None:
+    found = batches([0])
+    one = read(tmp_path, [f"Epoch: [{e}/1] [ {b}/30] loss: {loss}" for e, b, loss in found])
+    assert (one.steps_column, one.stated_horizon) == ("batch", 30)
+    first = read(tmp_path, [f"Epoch: [{e}/300] [ {b}/30] loss: {loss}" for e, b, loss in found])
+    assert (first.steps_column, first.stated_horizon) == ("epoch", 300)
+    assert first.logged_steps[-1] == 1
+
+
+def test_a_horizon_in_batches_is_doubted(tmp_path: Path) -> None:
+    lines = [LINES[1].format(*each) for each in batches([1, 2, 3])]
+    log = read(tmp_path, lines, horizon=2700.0)
+    assert any("900 times the last epoch, 3" in note for note in log.notes)
