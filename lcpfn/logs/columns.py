@@ -8,6 +8,7 @@ import math
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from lcpfn.errors import InputError
@@ -62,6 +63,12 @@ _STEP_NAMES = (
     "episode",
     "episodes",
     "episodes_total",
+    "num_episodes",
+    "frame",
+    "frames",
+    "num_frames",
+    "total_frames",
+    "generation",
     "tokens",
     "batch",
 )
@@ -105,6 +112,8 @@ _OTHER_NAMES = frozenset(
 )
 _AT_THE_END = "train_runtime"
 _TIMES = ("ms", "s", "sec", "seconds", "us")
+# What a few trainers call steps, episodes and updates, and others something else.
+_SHORT_NAMES = frozenset(("e", "f", "n", "s", "t", "up"))
 # What pandas calls the index that it writes.
 _INDICES = frozenset(("", "index", "unnamed: 0"))
 # What Ultralytics writes after a metric: of boxes, masks or poses.
@@ -114,6 +123,7 @@ LITTLE = 0.02
 """Of a horizon: nobody plans a run of which so small a share has been logged in such steps."""
 _MUCH = 0.25
 _CLEARLY = 10.0
+_EVENLY = 2.0
 _FEW = 4
 _MOST_SUGGESTED = 3
 # A last step is logged twice where a trainer evaluates once more at its end.
@@ -129,7 +139,7 @@ class Choice(NamedTuple):
 
 def step_rank(column: str) -> float | None:
     """How good a column's name is for the steps, the lower the better; None for any other."""
-    lower = column.strip().lower()
+    lower = column.strip().lower().replace(" ", "_")
     if lower in _RANK:
         return _RANK[lower]
     before, _, last = lower.rpartition("/")
@@ -325,7 +335,7 @@ def find_steps(
             be meant in several columns.
     """
     if wanted is not None:
-        choice = find_named(table, "steps", wanted)
+        choice = _named_steps(table, records, wanted)
         if choice.column == metric:
             raise InputError(
                 f"{table.name}: the metric and the steps are both {metric!r}, but must be two "
@@ -344,10 +354,13 @@ def find_steps(
         if candidate is not None
     ]
     if not candidates:
-        first = table.columns[0]
-        if table.ordered and first != metric and _counts_up(table, records, first):
-            return Choice(first, [f"steps are counted in column {first!r}, because it increases"])
-        return None
+        candidates = _unnamed(table, records, metric)
+        if not candidates:
+            return None
+        chosen, _ = _reaching(table, candidates, horizon)
+        return Choice(
+            chosen.column, [f"steps are counted in column {chosen.column!r}, because it increases"]
+        )
     candidates.sort(key=lambda candidate: candidate.repeats)
     chosen, reason = _reaching(table, candidates, horizon)
     others = [candidate.column for candidate in candidates if candidate is not chosen]
@@ -362,13 +375,29 @@ def find_steps(
     return Choice(chosen.column, far)
 
 
+def _named_steps(table: Table, records: Sequence[Record], wanted: str) -> Choice:
+    """The column of the steps that a person named: of several, the one that all records have."""
+    own = [
+        name
+        for name in table.columns
+        if all(to_number(record.cells.get(name)) is not None for record in records)
+    ]
+    try:
+        return find_named(replace(table, columns=own), "steps", wanted)
+    except InputError:
+        return find_named(table, "steps", wanted)
+
+
 def unusable_steps(table: Table, records: Sequence[Record], metric: str) -> list[str]:
     """A note on a column that looks as if it counted the steps, and does not."""
     for name in table.columns:
         if step_rank(name) is None or name == metric:
             continue
-        if any(to_number(record.cells.get(name)) is None for record in records):
+        numbers = [to_number(record.cells.get(name)) for record in records]
+        if None in numbers:
             reason = f"holds no number in some records of {metric}"
+        elif len(set(numbers)) == len(numbers):
+            reason = "goes up and down"
         else:
             reason = "begins again and again"
         return [f"column {name!r} {reason}, so records are counted from 1 instead"]
@@ -385,10 +414,32 @@ def _candidate(table: Table, records: Sequence[Record], column: str) -> _Candida
     # A count that begins again in every epoch tells nothing of the run.
     falls = sum(after < before for before, after in itertools.pairwise(steps))
     repeats = len(steps) - len(set(steps))
-    # Without repeats it is a log in another order, such as the newest first.
+    # Without repeats it is a log in another order, such as the newest first, or a number of its own
+    # in each record.
     if repeats and falls > max(2, len(steps) / 10):
         return None
+    if not repeats and falls >= max(2, len(steps) / 5) and not _is_an_order(steps):
+        return None
     return None if _ends_again(table, column, steps) else _Candidate(column, steps, repeats)
+
+
+def _is_an_order(steps: Sequence[float]) -> bool:
+    """Whether numbers without repeats are those of records in some order: backwards, or evenly."""
+    rises = sum(before < after for before, after in itertools.pairwise(steps))
+    gaps = [after - before for before, after in itertools.pairwise(sorted(steps))]
+    return rises <= len(steps) / 10 or sum(gaps) <= _EVENLY * len(gaps) * min(gaps)
+
+
+def other_steps(table: Table, records: Sequence[Record], column: str) -> list[list[float]]:
+    """What the records have in all other columns of steps that say something of each of them."""
+    found: list[list[float]] = []
+    for name in table.columns:
+        if step_rank(name) is not None and name != column:
+            numbers = [to_number(record.cells.get(name)) for record in records]
+            steps = [number for number in numbers if number is not None]
+            if len(steps) == len(records):
+                found.append(steps)
+    return found
 
 
 def _ends_again(table: Table, column: str, steps: Sequence[float]) -> bool:
@@ -406,18 +457,52 @@ def _ends_again(table: Table, column: str, steps: Sequence[float]) -> bool:
     return all(before == end and after == steps[0] for before, after in falls)
 
 
+def _unnamed(table: Table, records: Sequence[Record], metric: str) -> list[_Candidate]:
+    """Columns whose names do not say that they count steps, and which do.
+
+    A first column that increases, one of 0, 1, 2, ... anywhere, or one that increases and has a
+    short name for steps.
+    """
+    found = []
+    for place, name in enumerate(table.columns):
+        numbers = _whole_numbers(records, name)
+        if name == metric or not numbers or _speaks_against(name):
+            continue
+        pairs = list(itertools.pairwise(numbers))
+        rises = all(before < after for before, after in pairs)
+        evenly = numbers[0] in (0, 1) and all(
+            after in (before + 1, numbers[0]) for before, after in pairs
+        )
+        short = name.strip().lower().rsplit("/", 1)[-1] in _SHORT_NAMES and len(records) >= _FEW
+        opens = table.ordered and place == 0
+        counts = table.ordered and len(set(numbers)) >= _FEW and evenly
+        if (rises and (opens or short)) or counts:
+            found.append(_Candidate(name, numbers, len(numbers) - len(set(numbers))))
+    return found
+
+
+def _whole_numbers(records: Sequence[Record], column: str) -> list[float]:
+    """The numbers of a column; none where some record has no whole one."""
+    numbers = [to_number(record.cells.get(column)) for record in records]
+    found = [each for each in numbers if each is not None and each.is_integer() and each >= 0]
+    return found if len(found) == len(records) else []
+
+
+def _speaks_against(column: str) -> bool:
+    """Whether a name says that a column counts no steps."""
+    return (
+        column.strip().lower() in _INDICES
+        or is_beside_the_point(column)
+        or goal_of(column) is not None
+        or phase_of(column.rsplit("/", 1)[-1]) is not None
+    )
+
+
 def _counts_up(table: Table, records: Sequence[Record], column: str) -> bool:
     """Whether a column of whole numbers increases, and nothing in its name speaks against it."""
-    lower = column.strip().lower()
-    if lower in _INDICES or is_beside_the_point(column) or goal_of(column) or phase_of(column):
-        return False
-    numbers = [to_number(record.cells.get(column)) for record in records]
-    return (
-        bool(numbers)
-        and all(number is not None and number.is_integer() and number >= 0 for number in numbers)
-        and all(a < b for a, b in itertools.pairwise(numbers) if a is not None and b)
-        and None not in numbers
-    )
+    numbers = _whole_numbers(records, column)
+    rises = all(before < after for before, after in itertools.pairwise(numbers))
+    return bool(numbers) and rises and not _speaks_against(column)
 
 
 def _reaching(

@@ -34,11 +34,13 @@ from lcpfn.logs.columns import (
     find_metric,
     find_rates,
     find_steps,
+    other_steps,
     total_of,
     unusable_steps,
 )
 from lcpfn.logs.formats import read_tables
 from lcpfn.logs.names import goal_of
+from lcpfn.logs.restarts import Numbered, numbered
 from lcpfn.logs.table import Record, Table, listed
 from lcpfn.logs.within_epochs import in_epochs
 
@@ -342,26 +344,16 @@ def _with_steps(
     column: str,
     notes: list[str],
 ) -> RunLog:
-    numbered: dict[float, float] = {}
-    latest = -math.inf
-    back: tuple[int, float, float] | None = None
-    restarted = False
-    for record, value in zip(records, values.tolist(), strict=True):
+    steps: list[float] = []
+    for record in records:
         step = record.cells.get(column)
         if not (isinstance(step, float) and 0 <= step < math.inf):
             step = _step(table, record, column)
-        if step < latest:
-            back = back or (record.line, latest, step)
-            if step in numbered:
-                # A restart: what it had logged further on belongs to the attempt before.
-                restarted = True
-                numbered = {at: held for at, held in numbered.items() if at <= step}
-        latest = step
-        if not math.isnan(value) or step not in numbered:
-            numbered[step] = value
-    notes = notes + _notes_on_repeats(records, numbered, column, back, restarted)
-    logged = np.array(sorted(numbered))
-    ordered = np.array([numbered[step] for step in logged])
+        steps.append(step)
+    found = numbered(steps, values.tolist(), other_steps(table, records, column))
+    notes = notes + _notes_on_repeats(records, values, steps, column, found)
+    logged = np.array(sorted(found.values))
+    ordered = np.array([found.values[step] for step in logged])
     shift, consecutive, stride = _numbering(logged)
     return RunLog(metric, ordered, column, logged + shift, shift, consecutive, tuple(notes), stride)
 
@@ -388,21 +380,29 @@ def _step(table: Table, record: Record, column: str) -> float:
 
 
 def _notes_on_repeats(
-    records: list[Record],
-    numbered: dict[float, float],
-    column: str,
-    back: tuple[int, float, float] | None,
-    restarted: bool,
+    records: list[Record], values: Array, steps: list[float], column: str, found: Numbered
 ) -> list[str]:
-    if back is not None:
-        line, before, after = back
-        read_as = (
-            "read as a resumed run: what was logged there and after it before no longer counts"
-            if restarted
-            else "read in order of its steps"
-        )
-        return [f"{column} goes back from {before:g} to {after:g} at line {line}, {read_as}"]
-    repeated = len(records) - len(numbered)
+    if found.back is not None:
+        index, before, after = found.back
+        back = f"{column} goes back from {before:g} to {after:g} at line {records[index].line}"
+        if found.begun:
+            runs = len(found.begun) + 1
+            last = records[found.begun[-1]].line
+            read_as = (
+                f"read as {runs} runs, one after the other: the last one counts, from line {last}"
+            )
+        elif found.resumed:
+            read_as = (
+                "read as a resumed run: what was logged there and after it before no longer counts"
+            )
+        else:
+            read_as = "read in order of its steps"
+        return [f"{back}, {read_as}"]
+    known: dict[float, float] = {}
+    repeated = 0
+    for step, value in zip(steps, values.tolist(), strict=True):
+        # The same number once more, such as that of the best so far, is no news.
+        repeated += str(known.setdefault(step, value)) != str(value)
     if repeated:
         verb = "record repeats" if repeated == 1 else "records repeat"
         return [f"{repeated} {verb} an earlier {column}: the last one of each counts"]

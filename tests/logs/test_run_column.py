@@ -75,3 +75,42 @@ def test_a_growing_one(tmp_path: Path) -> None:
         path.write_text(text[:end])
         follower.update()
     assert [run.values.tolist() for run in follower.runs("val_acc")] == list(SEEDS.values())
+
+
+@pytest.mark.parametrize("by_turns", [False, True])
+def test_any_column_of_texts_with_which_steps_begin_anew(tmp_path: Path, by_turns: bool) -> None:
+    found = sorted(rows(), key=lambda row: row[1]) if by_turns else rows()
+    lines = [f"data,{'ab'[seed]} net,{at},{value}" for seed, at, value in found if seed < 2]
+    path = tmp_path / "models.csv"
+    path.write_text("\n".join(["dataset,model,epoch,val_acc", *lines, ""]))
+    runs = read_runs(path, "val_acc")
+    assert [run.run for run in runs] == ["a net", "b net"]
+    assert read_run(path, "b net - val_acc").values.tolist() == runs[1].values.tolist()
+
+
+def test_texts_that_tell_runs_apart_together(tmp_path: Path) -> None:
+    lines = [
+        f"{data},{model},{epoch},{epoch / 10}"
+        for data in ("x", "y")
+        for model in ("cnn", "rnn")
+        for epoch in (1, 2, 3)
+    ]
+    path = tmp_path / "grid.csv"
+    path.write_text("\n".join(["dataset,model,epoch,val_acc", *lines, ""]))
+    assert [run.run for run in read_runs(path, "val_acc")] == ["x cnn", "x rnn", "y cnn", "y rnn"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Remarks on records; parts of one run; other metrics in other rows.
+        "epoch,note,loss\n1,new best,0.9\n2,new best,0.8\n3,plateau,0.8\n4,plateau,0.8\n",
+        "epoch,stage,loss\n1,warmup,0.9\n2,warmup,0.8\n3,main,0.7\n4,main,0.6\n",
+        "epoch,kind,loss,f1\n1,a,0.9,\n1,b,,0.1\n2,a,0.8,\n2,b,,0.2\n",
+    ],
+)
+def test_texts_that_name_no_run(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    (run,) = read_runs(path, "loss")
+    assert run.run is None
