@@ -7,6 +7,7 @@ and a scalar that TensorBoard lets people download.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 from lcpfn.errors import InputError
 from lcpfn.logs import catboost, hugging_face
 from lcpfn.logs.cells import Cell, to_cell, to_number
+from lcpfn.logs.columns import step_rank
 from lcpfn.logs.content import Content
 from lcpfn.logs.json_prefix import Document
+from lcpfn.logs.names import PHASES, phase_of
 from lcpfn.logs.run_length import constant_totals, stated_totals
 from lcpfn.logs.table import Record, Table, columns_of, flattened
 
@@ -108,19 +111,46 @@ def _of_object(value: Mapping[str, Any], cut: bool) -> tuple[list[Record], dict[
     if by_row is not None:
         return by_row, {}, False
     lists: dict[str, dict[str, Cell]] = {}
-    records: list[list[Any]] = []
+    records: dict[str, list[Any]] = {}
     settings: dict[str, Cell] = {}
     _collect(value, "", lists, records, settings)
     totals = dict(stated_totals(settings))
-    longest = max(records, key=len, default=[])
+    longest = max(records.values(), key=len, default=[])
     columns = _main_columns(lists, cut)
     height = max(map(len, columns.values()), default=0)
     if len(longest) >= height and longest:
+        parts = {name: each for name, each in records.items() if _part(name) in PHASES}
+        if len(parts) > 1 and any(each is longest for each in parts.values()):
+            return _by_part(parts), totals, True
         return _records(longest), totals, False
     if columns:
         return _by_column(columns), totals, True
     # One object of numbers is one record, unless more of it is to come.
     return ([] if cut or not settings else [Record(1, settings)]), totals, False
+
+
+def _part(column: str) -> str:
+    return column.rpartition("/")[2].lower()
+
+
+def _by_part(parts: Mapping[str, list[Any]]) -> list[Record]:
+    """Lists of records of several parts of the data: beside one another, or at their own steps."""
+    rows = [
+        [dict(_of_part(entry, _part(name))) for entry in entries if isinstance(entry, dict)]
+        for name, entries in parts.items()
+    ]
+    if all(any(step_rank(column) is not None for column in row) for each in rows for row in each):
+        merged = [row for each in rows for row in each]
+    else:
+        together = itertools.zip_longest(*rows, fillvalue={})
+        merged = [{name: cell for row in each for name, cell in row.items()} for each in together]
+    return [Record(number, row) for number, row in enumerate(merged, start=1)]
+
+
+def _of_part(entry: Mapping[str, Any], part: str) -> Iterator[tuple[str, Cell]]:
+    for column, cell in flattened(entry):
+        own = step_rank(column) is not None or phase_of(column) is not None
+        yield (column if own else f"{part}/{column}"), cell
 
 
 def _indexed_by_row(value: Mapping[str, Any], cut: bool) -> list[Record] | None:
@@ -152,7 +182,7 @@ def _collect(
     value: Mapping[str, Any],
     prefix: str,
     lists: dict[str, dict[str, Cell]],
-    records: list[list[Any]],
+    records: dict[str, list[Any]],
     settings: dict[str, Cell],
 ) -> None:
     """Sorts what an object holds into lists of numbers, lists of records and single numbers."""
@@ -163,11 +193,11 @@ def _collect(
             if not any(isinstance(cell, dict | list) for cell in entry.values()):
                 lists[column] = {row: to_cell(cell) for row, cell in entry.items()}
             else:
-                records.append(list(entry.values()))
+                records[column] = list(entry.values())
         elif isinstance(entry, dict):
             _collect(entry, f"{column}/", lists, records, settings)
         elif isinstance(entry, list) and any(isinstance(each, dict) for each in entry):
-            records.append(entry)
+            records[column] = entry
         elif isinstance(entry, list) and _are_pairs(entry):
             lists[column] = {str(int(step)): to_cell(number) for step, number in entry}
         elif isinstance(entry, list):
