@@ -20,7 +20,7 @@ from lcpfn.errors import InputError
 from lcpfn.logs.alike import Plan, Plans, Span
 from lcpfn.logs.cells import Cell, has_decimal_commas, to_number
 from lcpfn.logs.content import Content
-from lcpfn.logs.names import PHASES, words
+from lcpfn.logs.names import PHASES, is_rate, words
 from lcpfn.logs.run_length import BATCH, stated_totals
 from lcpfn.logs.table import Record, Table, columns_of, flattened, left_out
 
@@ -43,6 +43,8 @@ _EMPTY_BRACKETS = re.compile(r"^\s*\[\s*\]\s*(?=[\[\d])", re.MULTILINE)
 _ESPNET = re.compile(r"(?<![\w.])(\d+)epoch(?=[:\s])(?:\s*results:)?")
 _BATCHES = re.compile(r":(\d+)-\d+batch:")
 _TIMM = re.compile(r"^\s*Train: (\d+) \[", re.MULTILINE)
+# Train 0, loss: 2.4, train acc: 0.3
+_PART_AND_EPOCH = re.compile(r"^(\s*(?:Train|Val|Valid|Test)) (\d+), (?=[A-Za-z ]+:)", re.MULTILINE)
 # Epoch #3
 _HASHED = re.compile(
     r"\b(epoch|step|iteration|iter|episode|round|update)( ?)#(?=\d)", re.IGNORECASE
@@ -205,6 +207,7 @@ class _Prefixes:
         self._espnet = bool(_ESPNET.search(head))
         self._torchtune = bool(_TORCHTUNE.search(head))
         self._hashed = bool(_HASHED.search(head))
+        self._numbered = bool(_PART_AND_EPOCH.search(head))
 
     def without(self, line: str) -> str:
         for pattern in self._patterns:
@@ -217,6 +220,8 @@ class _Prefixes:
             line = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", line))
         if self._torchtune:
             line = _TORCHTUNE.sub(r"\1epoch=\2 step=\3 ", line)
+        if self._numbered:
+            line = _PART_AND_EPOCH.sub(r"\1 epoch=\2, ", line)
         if self._hashed:
             line = _HASHED.sub(r"\1\2 ", line)
         return line
@@ -373,7 +378,7 @@ class LineReader:
         fixed: list[tuple[int, str]] = []
         phase: str | None = None
         bar: str | None = None
-        plural = False
+        plural = lone = False
         general, commas = True, False
         for position, found in enumerate(pattern.finditer(line)):
             gap, number, total = found.groups("")
@@ -419,11 +424,13 @@ class LineReader:
                         if total:
                             totals[step] = found.span(3)
                     continue
-            if phase is not None and not pair.own:
+            if phase is not None and not pair.own and not (lone and is_rate(name)):
                 name = f"{phase}/{name}"
             if name in cells:
                 name = _another(name, cells)
             cells[name] = found.span(2)
+            # train 0.41 | val 0.43 | lr 0.1: the rate is of neither.
+            lone = lone or name.lower() in PHASES
         if plural and not cells and steps.keys() == {"epoch"}:
             # Nothing but "epochs: 90" is a setting, too.
             totals["epoch"] = steps.pop("epoch")

@@ -40,6 +40,7 @@ from lcpfn.logs.columns import (
 )
 from lcpfn.logs.formats import read_tables
 from lcpfn.logs.names import goal_of
+from lcpfn.logs.placed import placed
 from lcpfn.logs.restarts import Numbered, numbered
 from lcpfn.logs.table import Record, Table, listed
 from lcpfn.logs.within_epochs import in_epochs
@@ -254,6 +255,8 @@ def _run_of(
     if not records:
         raise InputError(f"{table.name}: column {column!r} is empty in all {len(table.rows)} rows")
     if steps_column is None:
+        records, remarks = placed(table, records, column)
+        notes += remarks
         records, remarks, steps_column = borrowed(table, records, column, horizon)
         notes += remarks
     if steps_column is None:

@@ -170,3 +170,9 @@ def test_a_bar_that_was_resumed_goes_on(
     expected = sorted(done)
     assert log.model_steps.tolist() == expected
     assert log.values.tolist() == [*expected[:-2], *(2 * each for each in expected[-2:])]
+
+
+def test_a_part_of_the_data_and_the_number_of_an_epoch(tmp_path: Path) -> None:
+    text = numbered("Train {0}, loss: 0.5, train acc: 0.4\nTest {0}, loss: {1}, test acc: 0.3")
+    log = read(tmp_path, text, "Test loss")
+    assert (log.values.tolist(), log.model_steps.tolist()) == (LOSSES, [1, 2, 3, 4, 5, 6])
