@@ -34,6 +34,7 @@ _SAME = {
     "rewards": "reward",
     "return": "reward",
     "returns": "reward",
+    "ret": "reward",
     "r": "reward",
     "episode": "ep",
     "learning": "lr",
@@ -60,7 +61,7 @@ loss losses error errors err perplexity ppl rmse mse mae mape rmsle smape wer ce
 bpb bpd bits logloss crossentropy entropy xent l1 l2 fid fid50 kid kl kld deviance huber hinge eer
 cost regret distance lpips mlogloss merror quantile residual residue poisson gamma tweedie
 nloglik dfl objective fde ade absrel cindexloss brier crps pinball mase nmse mpjpe epe chamfer hd95
-assd fvd mcd err1 err5 rmsd
+assd fvd mcd err1 err5 rmsd ce bce ece logcosh exploitability nashconv viol violation violations
 """
 _LOWER = frozenset(_LOWER_TEXT.split())
 _HIGHER_TEXT = """
@@ -69,11 +70,24 @@ fbeta precision recall bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum meteo
 dice iou miou jaccard r2 pearson spearman spearmanr pearsonr corr correlation mcc matthews kappa
 ndcg mrr hits psnr ssim reward rew rewards return returns score win winrate success elo
 likelihood elbo comet em match sensitivity specificity explained gini ks hit fitness prec prec1
-prec5 pesq stoi sdr sisdr sisnr snr similarity hota amota nds pq sharpe
+prec5 pesq stoi sdr sisdr sisnr snr similarity hota amota nds pq sharpe ret iu jacc exact
+determination nse uas las
 """
 _HIGHER = frozenset(_HIGHER_TEXT.split())
 # A word that says so only where no other does: an fid_score is still an FID.
 _WEAK = frozenset(("score",))
+# Words that say so at the end of a name alone: an l1_auc may be that of the first level.
+_LAST = frozenset(("l1", "l2"))
+# Long words that are written in one with others: multiclassjaccardindex.
+_HIGHER_PARTS = ("accuracy", "precision", "recall", "jaccard", "f1score", "auroc", "specificity")
+_LOWER_PARTS = ("crossentropy", "perplexity", "squarederror", "absoluteerror")
+_LONG = 8
+# What one side of a comparison got, or how sure a policy is: neither way is better.
+_NEITHER = frozenset(("chosen", "rejected", "entropy", "positives", "negatives"))
+# Of spaCy: ents_f, ents_p and ents_r are an F-score, a precision and a recall.
+_SPACY = re.compile(
+    r"(?:ents|sents|spans|cats|rels|morph)(?:_(?:macro|micro))?_[fpr]$", re.IGNORECASE
+)
 _EXTREMES = frozenset(("best", "worst", "min", "max", "lowest", "highest", "std"))
 _NEGATED = frozenset(("neg", "negative"))
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Za-z][a-z]*\d*|\d+")
@@ -89,6 +103,7 @@ _SPELLINGS = (
     ("top-", "top"),
     ("Top-", "top"),
     ("top@", "top"),
+    ("io_u", "iou"),
     ("Top@", "top"),
 )
 
@@ -127,17 +142,49 @@ def phase_of(name: str) -> str | None:
 def goal_of(name: str) -> str | None:
     """Which way a metric is better, where its name says so.
 
-    The last word that says anything decides: `accuracy_loss` is a loss; `fid_score` is an FID.
+    The last word that says anything decides: `accuracy_loss` is a loss; `fid_score` is an FID. Of
+    `IoU.error`, what stands before the point does: the rest is a class of that name.
     """
+    last = name.rsplit("/", 1)[-1].strip()
+    if last.lower() == "r" or _SPACY.search(last):
+        return MAXIMIZE
+    measure, point, _ = last.partition(".")
+    if point and any(map(_direction, words(measure))):
+        name = measure
     found = words(name)
-    telling = [word for word in found if word in _LOWER or word in _HIGHER]
-    if not telling:
+    telling = [word for word in found if _direction(word)]
+    if not telling or _says_neither(found, telling):
         return None
-    last = next((word for word in reversed(telling) if word not in _WEAK), telling[-1])
-    goal = MINIMIZE if last in _LOWER else MAXIMIZE
+    deciding = next((word for word in reversed(telling) if word not in _WEAK), telling[-1])
+    goal = _direction(deciding)
     if _NEGATED & set(found):
         goal = MINIMIZE if goal == MAXIMIZE else MAXIMIZE
     return goal
+
+
+def _direction(word: str) -> str | None:
+    """Which way is better, as one word says."""
+    if word in _LOWER:
+        return MINIMIZE
+    if word in _HIGHER:
+        return MAXIMIZE
+    if len(word) >= _LONG and any(part in word for part in _LOWER_PARTS):
+        return MINIMIZE
+    if len(word) >= _LONG and any(part in word for part in _HIGHER_PARTS):
+        return MAXIMIZE
+    return None
+
+
+def _says_neither(found: tuple[str, ...], telling: list[str]) -> bool:
+    """Whether a word takes from the others what they say."""
+    if set(telling) <= _LAST and found[-1] not in _LAST:
+        return True
+    if set(telling) <= _WEAK and not {"d", "g"}.isdisjoint(found):
+        # The scores of a generator and its discriminator.
+        return True
+    if "entropy" in found and found[-1] == "entropy":
+        return "cross" not in found
+    return found[-1] in _NEITHER
 
 
 def is_rate(name: str) -> bool:

@@ -23,7 +23,20 @@ reward ep_rew_mean rollout/ep_rew_mean episode_reward_mean mean_return win_rate 
 psnr ssim log_likelihood elbo precision recall exact_match neg_mean_squared_error
 explained_variance f1_score score val_score nDCG@10 Top-1 Prec@1 top@5 cosine_similarity si_sdr
 """
-UNCLEAR = ("value", "x", "column 2", "epoch", "length", "grad_norm", "output")
+HIGHER += """
+r AverageEpRet mean_io_u_5 val_one_hot_mean_io_u val_multiclassjaccardindex val_jacc_coef eval_exact
+val_coefficient_of_determination val_nse MeanIU IoU.error Acc.background ENTS_F rewards/accuracies
+dep_uas l1_auc
+"""
+LOWER += """
+val_logcosh ce-mean-words exploitability viol_rate cross_entropy train/entropy_loss
+G_L1 decode.loss_ce
+"""
+UNCLEAR = (
+    *("Rewards/rejected", "Logps/chosen", "entropy", "policy_entropy", "Score_G", "Score_D"),
+    *("l1_true_positives", "l1_false_negatives", "l2_norm", "ER"),
+    *("value", "x", "column 2", "epoch", "length", "grad_norm", "output"),
+)
 
 
 @pytest.mark.parametrize("name", [*LOWER.split(), "valid_0's l2", "lm loss PPL"])
