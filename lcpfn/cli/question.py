@@ -49,9 +49,20 @@ def read_question(
     from lcpfn.logs.run import read_run
 
     log = read_run(run, metric, steps_column, horizon)
+    _check_some_value(run, log)
     chosen, on_goal = settle_goal(log, goal)
     length, on_horizon = _settle_horizon(log, horizon)
     return Question(log, chosen, length, (*log.notes, *log.notes_on_steps, *on_goal, *on_horizon))
+
+
+def _check_some_value(run: str, log: RunLog) -> None:
+    import numpy as np
+
+    if np.isnan(log.values).all():
+        raise InputError(
+            f"{run}: all {len(log.values)} values are NaN in column {log.metric!r}, but at least "
+            "one must be a number"
+        )
 
 
 def check_unit(question: Question, best: float | None, bounds: BoundsLike) -> None:

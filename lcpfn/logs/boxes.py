@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from lcpfn.errors import InputError
 from lcpfn.logs.cells import Cell, is_logged, to_number
 from lcpfn.logs.content import Content
-from lcpfn.logs.run_length import constant_totals
+from lcpfn.logs.run_length import constant_totals, stated_totals
 from lcpfn.logs.table import Record, Table, columns_of, left_out
 
 _BARS = "|│┃║┆"
 _SPLIT = re.compile(f"[{_BARS}]")
 # Rules between rows: of dashes, crossings and corners, maybe with the colons of Markdown.
 _RULE = re.compile(r"[\s|+:=\-_─━═┼╪╇┿┬┴├┤┌┐└┘╭╮╰╯┏┓┗┛┡┩╞╡╒╕╘╛╔╗╚╝╠╣╬╦╩┳┻┣┫╋│┃]+$")
+# Above the table of a model card: - num_epochs: 15
+_SETTING = re.compile(r"[\s*-]*(\w+):\s*(\d+)\s*$")
 _RULED = re.compile(r"[-=─━═_]{2,}")
 
 
@@ -60,7 +62,8 @@ def read_boxes(content: Content, lines: Sequence[str]) -> Table:
     if not rows:
         raise InputError(f"{content.name} holds no whole record yet")
     columns = columns_of(rows)
-    totals = constant_totals(columns, rows)
+    settings = [found.groups() for found in map(_SETTING.match, lines[:-1]) if found]
+    totals = {**dict(stated_totals(dict(settings))), **constant_totals(columns, rows)}
     return Table(content.name, columns, rows, notes, totals, ordered=not reader.by_key)
 
 

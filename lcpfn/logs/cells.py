@@ -9,7 +9,24 @@ from typing import Any
 
 Cell = str | float | None
 
-_NOT_LOGGED = ("", "none", "null")
+# Among them what pandas and R write, and Hugging Face's tables where nothing was logged yet.
+_NOT_LOGGED = frozenset(
+    (
+        "",
+        "none",
+        "null",
+        "no log",
+        "na",
+        "n/a",
+        "<na>",
+        "#n/a",
+        "-",
+        "--",
+        "---",
+        "\u2013",
+        "\u2014",
+    )
+)
 # What people print after a number.
 _UNIT = re.compile(r"(?<=[\d.])\s*(?:%|ms|us|s|sec|seconds|m|min|h)$")
 _WITH_COMMA = re.compile(r"[-+]?\d+(?:,\d+)+(?:[eE][-+]?\d+)?(?:\s?%)?$")
@@ -17,7 +34,7 @@ _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\s?%)?$")
 
 
 def is_logged(cell: Cell) -> bool:
-    """Whether something was written into a cell; an empty one, None and null say nothing was."""
+    """Whether something was written into a cell; an empty one, None, NA and the like say no."""
     return cell is not None and not (isinstance(cell, str) and cell.lower() in _NOT_LOGGED)
 
 

@@ -112,6 +112,7 @@ _OTHER_NAMES = frozenset(
 )
 _AT_THE_END = "train_runtime"
 _TIMES = ("ms", "s", "sec", "seconds", "us")
+_ROUNDS = frozenset(("round", "episode", "generation"))
 # What a few trainers call steps, episodes and updates, and others something else.
 _SHORT_NAMES = frozenset(("e", "f", "n", "s", "t", "up"))
 # What pandas calls the index that it writes.
@@ -354,13 +355,12 @@ def find_steps(
         if candidate is not None
     ]
     if not candidates:
-        candidates = _unnamed(table, records, metric)
+        candidates = _appended(records, named) or _unnamed(table, records, metric)
         if not candidates:
             return None
         chosen, _ = _reaching(table, candidates, horizon)
-        return Choice(
-            chosen.column, [f"steps are counted in column {chosen.column!r}, because it increases"]
-        )
+        said = f"steps are counted in column {chosen.column!r}, because it increases"
+        return Choice(chosen.column, [] if chosen.column in named else [said])
     candidates.sort(key=lambda candidate: candidate.repeats)
     chosen, reason = _reaching(table, candidates, horizon)
     others = [candidate.column for candidate in candidates if candidate is not chosen]
@@ -455,6 +455,19 @@ def _ends_again(table: Table, column: str, steps: Sequence[float]) -> bool:
     # One fall may be that of a run that was resumed, unless the log says that it was at its end.
     end = table.totals.get(column) if len(falls) == 1 else max(steps)
     return all(before == end and after == steps[0] for before, after in falls)
+
+
+def _appended(records: Sequence[Record], named: Sequence[str]) -> list[_Candidate]:
+    """Epochs and rounds that begin again and again, as those of many runs in one file do."""
+    found = []
+    for name in named:
+        numbers = _whole_numbers(records, name)
+        if not numbers or not (kind_of(name) == EPOCH or name.strip().lower() in _ROUNDS):
+            continue
+        falls = [pair for pair in itertools.pairwise(numbers) if pair[1] < pair[0]]
+        if all(after <= numbers[0] for _, after in falls) and 2 * len(falls) < len(numbers):
+            found.append(_Candidate(name, numbers, len(numbers) - len(set(numbers))))
+    return found
 
 
 def _unnamed(table: Table, records: Sequence[Record], metric: str) -> list[_Candidate]:

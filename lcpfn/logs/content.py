@@ -37,6 +37,7 @@ _COMPRESSED = (
 )
 # What a file system fills a file with after a crash, or where a log was cut off under its writer.
 _ZEROS = re.compile("\0{8,}")
+_POINTER = "version https://git-lfs.github.com/spec/"
 _EXPORT = "export its metrics as CSV or JSON instead"
 
 
@@ -135,6 +136,10 @@ def decoded(data: bytes, name: str, stem: str = "") -> Content:
         raise InputError(f"{name} is not a text file: it holds zero bytes; {_EXPORT}")
     if not text.strip():
         raise InputError(f"{name} is empty, but must hold at least one record")
+    if text.startswith(_POINTER):
+        raise InputError(
+            f"{name} is no log but a pointer of Git LFS to one: fetch the file with git lfs pull"
+        )
     return Content(name, text, complete and text.endswith(("\n", "\r")), notes, stem)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from lcpfn.errors import InputError
 from lcpfn.logs.cells import has_decimal_commas, is_logged, to_number, without_commas
 from lcpfn.logs.content import Content
+from lcpfn.logs.names import PHASES
 from lcpfn.logs.run_length import constant_totals
 from lcpfn.logs.table import Record, Table, left_out, listed
 
@@ -29,7 +30,15 @@ _RULE = re.compile(r"[-=\s]*[-=]{2,}[-=\s]*$")
 _AS_GOOD_AS_A_NUMBER = re.compile(r"\d+(?::\d\d)+(?:\.\d+)?$|-+$|[?]$|None$")
 _PAIR = re.compile(r"[A-Za-z]['\"]?\s*[:=]\s*[-+]?\.?\d")
 _WITH_UNIT = re.compile(r"[-+]?[\d.]+\s*[A-Za-z%]+$")
+# What may hold names and numbers of its own: "{'Cash': 32.98}"
+_INSIDE = re.compile(r'"[{\[][^"]*[}\]]"')
+# What Hugging Face's tables say where nothing was logged yet.
+_NO_LOG = re.compile(r"\bNo log\b")
 _SAMPLE = 60
+# A line of so many numbers and nothing else is a whole curve, and not the first of many rows.
+_CURVE = 20
+# Records that show how a table is laid out.
+_RUN = 3
 
 
 @dataclass(frozen=True)
@@ -102,14 +111,31 @@ def _separated(lines: Sequence[str], body: Sequence[int], delimiter: str) -> Sha
             return None if text else Shape(delimiter, names, first)
     if any(_WITH_UNIT.match(name) for name in names):
         return None
-    told = sum(bool(_PAIR.search(lines[index])) for index in body[1:_SAMPLE])
+    told = sum(bool(_PAIR.search(_INSIDE.sub("", lines[index]))) for index in body[1:_SAMPLE])
     if told > len(data) / 2:
         # Names stand beside numbers: commas are punctuation.
         return None
+    if sum(len(row) == width and any(map(_is_number, row)) for row in data) >= _RUN:
+        # Texts of fewer cells between the rows, such as those of another table, say nothing of
+        # these, nor do wider ones of a run that was appended.
+        data = [row for row in data if len(row) >= width or any(map(_is_number, row))]
+        data = [row[:width] if _all_numbers(row) else row for row in data]
+    if _all_wider(data, width):
+        # Whoever reads the rows says so.
+        return Shape(delimiter, names, first)
     fitting = [row for row in data if len(row) <= width and any(_is_number(c) for c in row)]
     if len(fitting) < max(1, len(data) / 2) or not _some_column_of_numbers(data, width):
         return None
     return Shape(delimiter, names, first)
+
+
+def _all_wider(rows: Sequence[list[str]], width: int) -> bool:
+    """Whether all rows of a table have more cells than it has names, as with decimal commas."""
+    return (
+        len(rows) > 1
+        and width > 1
+        and all(len(row) > width and 2 * sum(map(_is_number, row)) > len(row) for row in rows)
+    )
 
 
 def _some_column_of_numbers(rows: Sequence[list[str]], width: int) -> bool:
@@ -144,7 +170,7 @@ def _aligned(lines: Sequence[str], body: Sequence[int]) -> Shape | None:
     counts: Counter[int] = Counter()
     rows: dict[int, int] = {}
     for index in body[: 4 * _SAMPLE]:
-        cells = lines[index].split()
+        cells = _blank_cells(lines[index])
         if len(cells) > 1 and not _RULE.match(lines[index]) and all(map(_could_be_number, cells)):
             rows[index] = len(cells)
             counts[len(cells)] += 1
@@ -173,14 +199,34 @@ def _header_above(lines: Sequence[str], first: int, width: int, delimiter: str) 
             return _by_rule(line, rule)
         options = [_cells_of(line, delimiter)]
         if delimiter == " ":
-            options += [re.split(r"\s{2,}|\t", line.strip())]
+            options += [re.split(r"\s{2,}|\t", line.strip()), _with_parts(line.split())]
         for names in options:
-            if len(names) == width and not any(map(_is_number, names)):
+            if len(names) == width and all(map(_could_be_name, names)):
                 return names
             if len(names) == width - 1 > 1 and lines[first].split()[0] == "0":
                 # pandas prints the numbers of the rows without a name.
                 return ["index", *names]
     return None
+
+
+def _could_be_name(cell: str) -> bool:
+    # ***** Running training *****
+    return not _is_number(cell) and (not cell or any(map(str.isalnum, cell)) or cell == "#")
+
+
+def _with_parts(words: Sequence[str]) -> list[str]:
+    """Names of a header in which only a part of the data goes before another word."""
+    names: list[str] = []
+    for word in words:
+        if names and names[-1].lower() in PHASES:
+            names[-1] = f"{names[-1]} {word}"
+        else:
+            names.append(word)
+    return names
+
+
+def _blank_cells(line: str) -> list[str]:
+    return (_NO_LOG.sub("None", line) if "No log" in line else line).split()
 
 
 def _by_rule(line: str, rule: Sequence[tuple[int, int]]) -> list[str]:
@@ -226,7 +272,7 @@ def read_delimited(content: Content, shape: Shape) -> Table:
     notes = list(content.notes)
     if shape.delimiter == " ":
         rows = [
-            (number, lines[number - 1].split())
+            (number, _blank_cells(lines[number - 1]))
             for number in range(shape.first + 1, len(lines) + 1)
             if _is_content(lines[number - 1]) and not _RULE.match(lines[number - 1])
         ]
@@ -236,7 +282,7 @@ def read_delimited(content: Content, shape: Shape) -> Table:
     if shape.delimiter == " ":
         rows = _of_one_width(rows, len(shape.header), notes)
     rows = _with_points(rows, shape.delimiter)
-    columns, records = _records(rows, shape, content.name)
+    columns, records = _records(rows, shape, content.name, notes)
     if not records:
         raise InputError(
             f"{content.name} holds no records, only the header {listed(shape.header)}"
@@ -272,7 +318,10 @@ def _without_the_last_if_cut(
     width = len(shape.header)
     line, cells = rows[-1]
     others = rows[-_SAMPLE:-1]
-    short = len(cells) < width and all(len(other) >= width for _, other in others)
+    usual = {len(other) for _, other in others}
+    # All may have fewer cells than there are names: a header that was glued to its first row.
+    least = usual.pop() if len(usual) == 1 else width
+    short = len(cells) < least and all(len(other) >= least for _, other in others)
     # Only a closing quote shows that a last cell without its line's end is whole.
     lines = content.lines()
     last = lines[-1].strip()
@@ -314,11 +363,13 @@ def _with_points(rows: list[tuple[int, list[str]]], delimiter: str) -> list[tupl
 
 
 def _records(
-    rows: list[tuple[int, list[str]]], shape: Shape, name: str
+    rows: list[tuple[int, list[str]]], shape: Shape, name: str, notes: list[str]
 ) -> tuple[list[str], list[Record]]:
     columns = shape.header
     seen = dict.fromkeys(columns)
     records: list[Record] = []
+    wider: tuple[int, int] | None = None
+    between: list[int] = []
     for line, cells in rows:
         if len(cells) == len(columns) and is_logged(cells[0]) and to_number(cells[0]) is not None:
             records.append(Record(line, dict(zip(columns, cells, strict=True))))
@@ -327,14 +378,44 @@ def _records(
             columns = cells
             seen.update(dict.fromkeys(cells))
         elif any(cells[len(columns) :]):
-            raise InputError(
-                f"{name}, line {line}: there are {len(cells)} cells, but must be at most "
-                f"{len(columns)}, one for each column"
-            )
+            if wider is None and not _begins_anew(cells, columns, records):
+                raise InputError(_too_wide(cells, len(columns), f"{name}, line {line}"))
+            wider = wider or (line, len(cells))
+            records.append(Record(line, dict(zip(columns, cells, strict=False))))
+        elif records and len(cells) < len(columns) and not any(map(_is_number, cells)):
+            between.append(line)
         else:
             # A short row is one whose last cells are empty.
             records.append(Record(line, dict(zip(columns, cells, strict=False))))
+    if wider is not None:
+        line, width = wider
+        notes.append(
+            f"from line {line} on rows have {width} cells, and their first {len(columns)} are "
+            "read, as those of a run that was appended with more columns"
+        )
+    if between:
+        lines_are = "1 line is" if len(between) == 1 else f"{len(between)} lines are"
+        notes.append(f"{lines_are} no row of the table and skipped, first line {between[0]}")
     return (shape.header if seen.keys() == set(shape.header) else list(seen)), records
+
+
+def _begins_anew(cells: list[str], columns: list[str], records: list[Record]) -> bool:
+    """Whether a wider row is the first of a run that was appended with more columns.
+
+    Numbers with commas make rows wider, too, and there the first cells are not what they seem.
+    """
+    first, whole = to_number(cells[0]), [r for r in records if len(r.cells) == len(columns)]
+    if first is None or len(whole) < _RUN:
+        return False
+    begun, before = (to_number(record.cells[columns[0]]) for record in (whole[0], whole[-1]))
+    return begun is not None and before is not None and first <= begun < before
+
+
+def _too_wide(cells: list[str], width: int, where: str) -> str:
+    return (
+        f"{where}: there are {len(cells)} cells, but must be at most {width}, one for each column; "
+        "where commas are decimal points, separate the cells by semicolons"
+    )
 
 
 def _is_header(cells: Sequence[str], columns: Sequence[str]) -> bool:

@@ -238,10 +238,8 @@ class Follower:
             current = pieces.pop()[1]
             data = b"".join(_ended(older) for _, older in pieces) + current
             name = str(self.path)
-            if len(data) > _SETTLED:
-                self._tail = self._new_tail(data, name)
-            table = self._tail.table() if self._tail else parse(data, name, self.path.stem)
-            tables = _tables_of(table)
+            table = self._table_by_tail(data, name) if len(data) > _SETTLED else None
+            tables = _tables_of(table or parse(data, name, self.path.stem))
         except InputError as error:
             self._problem = error
             self._tail = None
@@ -256,10 +254,13 @@ class Follower:
         self._tables = tables
         return True
 
-    def _new_tail(self, data: bytes, name: str) -> Tail | None:
+    def _table_by_tail(self, data: bytes, name: str) -> Table | None:
+        """What a new tail reads of a log; None where there is none for it."""
         try:
-            return tail_of(data, name, self.path.stem)
+            self._tail = tail_of(data, name, self.path.stem)
+            return None if self._tail is None else self._tail.table()
         except StartAgainError:
+            self._tail = None
             return None
 
     def _accept_what_there_is(self) -> bool:

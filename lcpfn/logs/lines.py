@@ -45,6 +45,12 @@ _BATCHES = re.compile(r":(\d+)-\d+batch:")
 _TIMM = re.compile(r"^\s*Train: (\d+) \[", re.MULTILINE)
 # Train 0, loss: 2.4, train acc: 0.3
 _PART_AND_EPOCH = re.compile(r"^(\s*(?:Train|Val|Valid|Test)) (\d+), (?=[A-Za-z ]+:)", re.MULTILINE)
+# Marian: Ep. 35 : Up. 16000 : bleu : 45.3
+_MARIAN = re.compile(r"\bEp\. (\d+) : Up\. (\d+) : ")
+# Valid MRR at step 100: 0.31
+_AT_STEP = re.compile(
+    r"^(.*[A-Za-z@]\S*) at (step|iteration|epoch) (\d+)\s*[:=]\s*(?=[-+]?\.?\d)", re.MULTILINE
+)
 # Epoch #3
 _HASHED = re.compile(
     r"\b(epoch|step|iteration|iter|episode|round|update)( ?)#(?=\d)", re.IGNORECASE
@@ -76,7 +82,7 @@ _PAIR = r"""
     (?:({gap})
     (?<![\w.@/\#^])(?<!\w['-])
     ([-+]?(?:{number})(?:[eE][-+]?\d+)?{words})
-    (?:\s*/\s*(\d+))?                                       # of how many
+    (?:(?:\s*/\s*|\sof\s)(\d+))?                            # of how many
     \s?(?:%|(?:ms|us|s|sec|secs|seconds|m|min|mins|h|k|K|M|G|B|T|MB|GB|MiB|GiB|x|it|img|images)
     (?:/[A-Za-z]+)?|/[A-Za-z]+)?
     (?!\w|'\w|/|\.\d)
@@ -114,7 +120,17 @@ _JOINTS_TEXT = """
 with at in of for is the and to after finished done was on are has after: - * >> -> ==> current
 """
 _JOINTS = frozenset(_JOINTS_TEXT.split())
+# A name that ends so goes on behind the number: solved in 2274 episodes, improved from 0.41
+_OPEN_ENDS = frozenset(("at", "by", "from", "in", "on", "for", "with", "after"))
 _MOST_WORDS = 3
+# The results.txt of YOLOv5 and YOLOv7, which has no heading:
+#   0/29     2.23G    0.0859   0.07501   0.01257    0.1735       173       640    0.6743  ...
+_YOLO = re.compile(r"\s*\d+/\d+\s+[\d.]+G(?:\s+[\d.]+|\s+nan){13}\s*$")
+_YOLO_TEXT = """
+epoch gpu_mem train/box_loss train/obj_loss train/cls_loss train/total_loss labels img_size
+metrics/precision metrics/recall metrics/mAP_0.5 metrics/mAP_0.5:0.95 val/box_loss val/obj_loss
+val/cls_loss
+"""
 # Enough of a text to see what its lines look like.
 _HEAD = 100_000
 
@@ -207,6 +223,8 @@ class _Prefixes:
         self._espnet = bool(_ESPNET.search(head))
         self._torchtune = bool(_TORCHTUNE.search(head))
         self._hashed = bool(_HASHED.search(head))
+        self._marian = bool(_MARIAN.search(head))
+        self._at_step = bool(_AT_STEP.search(head))
         self._numbered = bool(_PART_AND_EPOCH.search(head))
 
     def without(self, line: str) -> str:
@@ -220,6 +238,10 @@ class _Prefixes:
             line = _ESPNET.sub(r"epoch=\1 ", _BATCHES.sub(r" batch=\1 ", line))
         if self._torchtune:
             line = _TORCHTUNE.sub(r"\1epoch=\2 step=\3 ", line)
+        if self._marian:
+            line = _MARIAN.sub(r"epoch=\1 update=\2 ", line)
+        if self._at_step:
+            line = _AT_STEP.sub(r"\2=\3 \1: ", line)
         if self._numbered:
             line = _PART_AND_EPOCH.sub(r"\1 epoch=\2, ", line)
         if self._hashed:
@@ -465,6 +487,8 @@ class LineReader:
         if heading:
             self._heading = [name.rstrip("):") for name in heading.group().split()]
             return True
+        if not self._heading and _YOLO.match(line):
+            self._heading = _YOLO_TEXT.split()
         if not self._heading:
             return False
         cells = [cell.rstrip(":") for cell in line.split()]
@@ -573,7 +597,8 @@ def name_before(gap: str) -> Pair:
         cut = len(spoken) - _MOST_WORDS
     phase = _last_phase(" ".join(spoken[:cut])) or phase
     name = " ".join(spoken[cut:])
-    if name.lower() in _JOINTS or not any(character.isalpha() for character in name):
+    open_end = not stated and name.split()[-1:] and name.split()[-1].lower() in _OPEN_ENDS
+    if open_end or name.lower() in _JOINTS or not any(character.isalpha() for character in name):
         return Pair("", phase, False, bracket, opens=gap.strip() in ("", "[", "(", "#"))
     spelled_out = _last_phase(" ".join(word for word in spoken[cut:] if word.lower() in PHASES))
     own = spelled_out is not None or any(word in PHASES for word in words(name))

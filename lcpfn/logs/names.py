@@ -157,7 +157,8 @@ def goal_of(name: str) -> str | None:
         return None
     deciding = next((word for word in reversed(telling) if word not in _WEAK), telling[-1])
     goal = _direction(deciding)
-    if _NEGATED & set(found):
+    # The loss of negative samples is one like any other.
+    if _NEGATED & set(found) and not {"sample", "samples"} & set(found):
         goal = MINIMIZE if goal == MAXIMIZE else MAXIMIZE
     return goal
 

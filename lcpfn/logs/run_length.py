@@ -31,6 +31,7 @@ _TOTALS = {
         "num_train_steps",
         "train_steps",
         "num_training_steps",
+        "training_steps",
         "max_iters",
         "max_iter",
         "total_iters",
@@ -69,8 +70,11 @@ def constant_totals(columns: Sequence[str], rows: Sequence[Record]) -> dict[str,
     """The same of columns that hold one number throughout, by kind of step."""
     totals: dict[str, float] = {}
     for column in columns:
-        # A column `epochs` may as well count them.
-        if _last(column) in _KINDS and column.lower() not in _EPOCH_NAMES:
+        # A column `epochs` may as well count them, where no other does.
+        counts = column.lower() in _EPOCH_NAMES and not (
+            column.lower() == "epochs" and any(name.lower() == EPOCH for name in columns)
+        )
+        if _last(column) in _KINDS and not counts:
             cells = {row.cells[column] for row in rows if is_logged(row.cells.get(column))}
             if len(cells) == 1:
                 totals.update(stated_totals({column: cells.pop()}))

@@ -206,7 +206,8 @@ class _Columns(_ByLine):
         except InputError as error:
             if "holds no" in str(error):
                 return None
-            raise
+            # Rows that have too many cells may go on from those before.
+            raise StartAgainError from error
         if table.columns != self._shape.header:
             raise StartAgainError
         return _moved(table, before)

@@ -30,7 +30,7 @@ dep_uas l1_auc
 """
 LOWER += """
 val_logcosh ce-mean-words exploitability viol_rate cross_entropy train/entropy_loss
-G_L1 decode.loss_ce
+G_L1 decode.loss_ce negative_sample_loss
 """
 UNCLEAR = (
     *("Rewards/rejected", "Logps/chosen", "entropy", "policy_entropy", "Score_G", "Score_D"),
