@@ -62,8 +62,8 @@ def read_boxes(content: Content, lines: Sequence[str]) -> Table:
     if not rows:
         raise InputError(f"{content.name} holds no whole record yet")
     columns = columns_of(rows)
-    settings = [found.groups() for found in map(_SETTING.match, lines[:-1]) if found]
-    totals = {**dict(stated_totals(dict(settings))), **constant_totals(columns, rows)}
+    settings = {found[1]: found[2] for found in map(_SETTING.match, lines[:-1]) if found}
+    totals = {**dict(stated_totals(settings)), **constant_totals(columns, rows)}
     return Table(content.name, columns, rows, notes, totals, ordered=not reader.by_key)
 
 

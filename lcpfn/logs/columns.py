@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lcpfn.errors import InputError
 from lcpfn.logs.cells import to_number
+from lcpfn.logs.likely import likely, most_likely
 from lcpfn.logs.names import (
     MINIMIZE,
     TEST,
@@ -107,9 +108,27 @@ _OTHER_NAMES = frozenset(
         "percentage",
         "memory",
         "max_mem",
+        "max mem",
+        "gpu_mem",
         "ips",
+        "throughput",
+        "total_tokens",
+        "num_tokens",
+        "num_input_tokens_seen",
+        "n_parameters",
+        "total params",
+        "total_flos",
+        "n_updates",
+        "\u65f6\u95f4",
     )
 )
+# Ends of the names of times, speeds and memory, and what a time for a batch begins with.
+_ENDINGS_TEXT = """
+_per_second _per_sec _time _times _time_ms _time_sec _time_seconds _time_s _sec _secs _seconds
+_duration _mem _memory _mb _gb
+"""
+_ENDINGS = (*_ENDINGS_TEXT.split(), " / sec", "/sec", " time")
+_PER = ("ms/", "s/", "sec/", "sec_per", "time per", "time_per")
 _AT_THE_END = "train_runtime"
 _TIMES = ("ms", "s", "sec", "seconds", "us")
 _ROUNDS = frozenset(("round", "episode", "generation"))
@@ -160,7 +179,8 @@ def is_beside_the_point(column: str) -> bool:
         or is_rate(column)
         or states_a_total(column)
         or lower.startswith("time/")
-        or last.endswith(("_per_second", "time_ms", "_time"))
+        or last.endswith(_ENDINGS)
+        or lower.startswith(_PER)
     )
 
 
@@ -188,8 +208,11 @@ def find_metric(table: Table, wanted: str | None, steps_column: str | None) -> C
     if not numeric and len(possible) == 1:
         # The reader's message then names the cell that is no number.
         return Choice(possible[0], [])
+    numeric = likely(table, numeric)
     found = f"{len(numeric)} could be the metric" if numeric else "none could be the metric"
-    example = f", as in --metric {shlex.quote(numeric[-1])}" if numeric else " with --metric"
+    example = (
+        f", as in --metric {shlex.quote(most_likely(numeric))}" if numeric else " with --metric"
+    )
     raise InputError(
         f"{table.name}: name the metric{example}; of the columns {listed(table.columns)}, {found}"
         + (f" ({listed(numeric)})" if numeric else "")
@@ -239,8 +262,10 @@ def _fitting(table: Table, asked: str, role: str) -> list[list[str]]:
         [
             name
             for name in columns
-            if _ends_with(_TASK.sub("", name.lower()), asked) and table.has_numbers(name)
+            if (_ends_with(name.lower(), asked) or _ends_with(_TASK.sub("", name.lower()), asked))
+            and table.has_numbers(name)
         ],
+        [name for name in columns if _joined(name) == _joined(asked) and table.has_numbers(name)],
     ]
     if role == "metric":
         sense, phase = meaning(asked), phase_of(asked)
@@ -275,6 +300,11 @@ def _plainest(names: list[str]) -> list[str]:
         if all(other == name or meaning(name) < meaning(other) for other in names):
             return [name]
     return names
+
+
+def _joined(name: str) -> str:
+    """A name with all that sets its words apart written alike."""
+    return re.sub(r"[\s/_.-]+", "_", name.lower())
 
 
 def _ends_with(name: str, asked: str) -> bool:
@@ -673,7 +703,12 @@ def find_rates(table: Table, records: Sequence[Record], steps_column: str | None
     def known(column: str) -> int:
         return sum(to_number(record.cells.get(column)) is not None for record in records)
 
-    column = max(columns, key=known)
+    def agreeing(column: str) -> int:
+        own = [record.cells.get(column) for record in records]
+        return sum(own == [record.cells.get(other) for record in records] for other in columns)
+
+    # Of several groups, one may be that of the biases, which are warmed up in another way.
+    column = max(columns, key=lambda column: (known(column), agreeing(column)))
     if known(column) == len(records):
         return Rates(column, None)
     rows = table.records_with(column)

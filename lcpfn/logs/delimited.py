@@ -289,8 +289,21 @@ def read_delimited(content: Content, shape: Shape) -> Table:
             if content.ended
             else f"{content.name} holds no whole record yet"
         )
+    if (
+        len(records) == 1
+        and len(columns) >= _CURVE
+        and columns == _names_without_header(len(columns))
+    ):
+        notes.append(f"one line of {len(columns)} numbers is read as one curve")
+        return _curve(content.name, records[0], notes)
     totals = constant_totals(columns, records)
     return Table(content.name, columns, records, notes, totals, ordered=True)
+
+
+def _curve(name: str, row: Record, notes: list[str]) -> Table:
+    """A row as the records of one metric."""
+    records = [Record(row.line, {LONE_COLUMN: cell}) for cell in row.cells.values()]
+    return Table(name, [LONE_COLUMN], records, notes, ordered=True)
 
 
 def _separate(lines: Sequence[str], shape: Shape, name: str) -> list[tuple[int, list[str]]]:

@@ -43,6 +43,8 @@ _EMPTY_BRACKETS = re.compile(r"^\s*\[\s*\]\s*(?=[\[\d])", re.MULTILINE)
 _ESPNET = re.compile(r"(?<![\w.])(\d+)epoch(?=[:\s])(?:\s*results:)?")
 _BATCHES = re.compile(r":(\d+)-\d+batch:")
 _TIMM = re.compile(r"^\s*Train: (\d+) \[", re.MULTILINE)
+# What one of several networks of ML-Agents has learned: Striker. Step: 110000. Mean Reward: -0.783.
+_BEHAVIOR = re.compile(r"\s*(?:\[INFO\]\s*)?([A-Za-z][\w?=&-]*)\. (?=Step: \d)")
 # Train 0, loss: 2.4, train acc: 0.3
 _PART_AND_EPOCH = re.compile(r"^(\s*(?:Train|Val|Valid|Test)) (\d+), (?=[A-Za-z ]+:)", re.MULTILINE)
 # Marian: Ep. 35 : Up. 16000 : bleu : 45.3
@@ -122,6 +124,7 @@ with at in of for is the and to after finished done was on are has after: - * >>
 _JOINTS = frozenset(_JOINTS_TEXT.split())
 # A name that ends so goes on behind the number: solved in 2274 episodes, improved from 0.41
 _OPEN_ENDS = frozenset(("at", "by", "from", "in", "on", "for", "with", "after"))
+_MEASURES = frozenset(("std", "sum", "number", "variance", "median"))
 _MOST_WORDS = 3
 # The results.txt of YOLOv5 and YOLOv7, which has no heading:
 #   0/29     2.23G    0.0859   0.07501   0.01257    0.1735       173       640    0.6743  ...
@@ -373,6 +376,11 @@ class LineReader:
         takers = (_take_object, _take_settings, self._take_row, _take_darknet, _take_coco)
         if any(take(line, said) for take in takers):
             return said
+        behavior = _BEHAVIOR.match(line) if ". Step: " in line else None
+        if behavior is not None:
+            said = self._take(self._plan(line[behavior.end() :]), line[behavior.end() :])
+            said.cells["behavior"] = behavior[1]
+            return said
         return self._take(self._plan(line), line)
 
     def _plan_of(self, line: str) -> Plan | None:
@@ -384,7 +392,8 @@ class LineReader:
         heading = "  " in plain_line and _HEADING.match(plain_line)
         said = _Line({}, {}, {})
         others = (_take_object, _take_settings, _take_darknet, _take_coco)
-        if heading or any(take(plain_line, said) for take in others):
+        behavior = ". Step: " in plain_line and _BEHAVIOR.match(plain_line)
+        if heading or behavior or any(take(plain_line, said) for take in others):
             return None
         plan = self._plan(plain_line)
         return plan.moved(places) if plan.general else None
@@ -590,6 +599,8 @@ def name_before(gap: str) -> Pair:
         return Pair(inside[1], inside[2].lower(), False, bracket, _step_column(inside[1]))
     spoken = name.split()
     joints = [index for index, word in enumerate(spoken[:-1]) if word.lower() in _JOINTS]
+    # Std of Reward is no reward.
+    joints = [at for at in joints if not (at and spoken[at - 1].lower() in _MEASURES)]
     cut = joints[-1] + 1 if joints else 0
     if len(spoken) - cut > _MOST_WORDS:
         if not stated and spoken[-1].lower() not in _STEP_WORDS:

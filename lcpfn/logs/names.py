@@ -88,6 +88,8 @@ _NEITHER = frozenset(("chosen", "rejected", "entropy", "positives", "negatives")
 _SPACY = re.compile(
     r"(?:ents|sents|spans|cats|rels|morph)(?:_(?:macro|micro))?_[fpr]$", re.IGNORECASE
 )
+# x/lr0, optim0_lr0
+_RATE_OF_A_GROUP = re.compile(r"(?:^|[/_])lr\d$")
 _EXTREMES = frozenset(("best", "worst", "min", "max", "lowest", "highest", "std"))
 _NEGATED = frozenset(("neg", "negative"))
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Za-z][a-z]*\d*|\d+")
@@ -198,4 +200,5 @@ def is_rate(name: str) -> bool:
         or "/lr/" in lower
         or last.startswith(("lr-", "lr_", "lr group"))
         or lower.endswith((" lr", "_lr", " learning rate", "-lr"))
+        or bool(_RATE_OF_A_GROUP.search(lower))
     )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -46,6 +47,11 @@ from lcpfn.logs.table import Record, Table, listed
 from lcpfn.logs.within_epochs import in_epochs
 
 Array = NDArray[np.float64]
+
+# Stands in a note for a metric that was not named, until it is known.
+_UNNAMED = "{metric}"
+# Values that, all again in this order, are those of another run with the same seed.
+_SAME = 5
 
 
 @dataclass(frozen=True)
@@ -230,13 +236,13 @@ def _one_run(tables: Sequence[Table], metric: str | None) -> tuple[Table, str | 
     if len(tables) == 1:
         return first, metric, []
     others = listed([str(table.run) for table in tables[1:]])
-    asked = metric or "METRIC"
+    asked = metric or _UNNAMED
     return (
         first,
         metric,
         [
             f"the log holds {len(tables)} runs, and {first.run} is read, not {others}; another one "
-            f"is read with --metric '{tables[1].run} - {asked}'"
+            f"is read with --metric {shlex.quote(f'{tables[1].run} - {asked}')}"
         ],
     )
 
@@ -250,6 +256,7 @@ def _run_of(
 ) -> RunLog:
     choice = find_metric(table, metric, steps_column)
     column = choice.column
+    notes = [note.replace(_UNNAMED, column) for note in notes]
     notes = [*table.notes, *notes, *choice.notes]
     records = table.records_with(column)
     if not records:
@@ -268,6 +275,13 @@ def _run_of(
     values = np.array([table.number(record, column) for record in records])
     if chosen is None:
         notes += unusable_steps(table, records, column)
+        begun = _begun_anew(values)
+        if begun:
+            notes += [
+                f"from line {records[begun].line} on the first {_SAME} values stand once more, so "
+                "what came before is read as another run and left out"
+            ]
+            records, values = records[begun:], values[begun:]
         log = RunLog(column, values, notes=tuple(notes))
     else:
         log = _with_steps(table, records, column, values, chosen.column, notes + chosen.notes)
@@ -284,6 +298,15 @@ def _run_of(
         stated_goal=goal_of(column) or goal_of(metric or ""),
         run=table.run,
     )
+
+
+def _begun_anew(values: Array) -> int:
+    """Where the last run of several begins, which repeats how the first one began; 0 if none."""
+    first = values[:_SAME].tolist()
+    if len(set(first)) < _SAME:
+        return 0
+    places = (place for place in range(len(values) - _SAME, 0, -1) if values[place] == first[0])
+    return next((at for at in places if values[at : at + _SAME].tolist() == first), 0)
 
 
 def _note_on_end(log: RunLog, end: float | None, planned: float | None) -> list[str]:
@@ -323,11 +346,13 @@ def _rates(table: Table, records: Sequence[Record], where: Rates, log: RunLog) -
             if step is not None and rate is not None:
                 known[step] = rate
         steps = sorted(known)
+        begins = 2 * sum(rate is None for rate in own) < len(own)
         for index, record in enumerate(records):
             step = to_number(record.cells.get(where.steps_column))
             place = 0 if step is None else bisect_right(steps, step)
-            if own[index] is None and place:
-                own[index] = known[steps[place - 1]]
+            # Before the first rate that is logged it is taken to have been the same.
+            if own[index] is None and step is not None and steps and (place or begins):
+                own[index] = known[steps[max(place - 1, 0)]]
     if log.steps_column is not None:
         # Of a step that was logged again, the last record counts.
         by_step = {
@@ -358,7 +383,16 @@ def _with_steps(
     logged = np.array(sorted(found.values))
     ordered = np.array([found.values[step] for step in logged])
     shift, consecutive, stride = _numbering(logged)
+    if consecutive and logged[0] == 0 and _is_before_training(table, records, column):
+        consecutive = False
     return RunLog(metric, ordered, column, logged + shift, shift, consecutive, tuple(notes), stride)
+
+
+def _is_before_training(table: Table, records: list[Record], column: str) -> bool:
+    """Whether the record of epoch 0 is that of step 0 as well, and so of no training at all."""
+    starts = [place for place, record in enumerate(records) if to_number(record.cells[column]) == 0]
+    others = other_steps(table, records, column)
+    return any(all(other[place] == 0 for place in starts) and max(other) > 0 for other in others)
 
 
 def _numbering(logged: Array) -> tuple[float, bool, float | None]:

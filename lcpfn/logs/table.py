@@ -9,6 +9,12 @@ from typing import Any, NamedTuple
 from lcpfn.errors import InputError
 from lcpfn.logs.cells import Cell, is_logged, shortened, to_cell, to_number
 
+# What DETR logs of a pycocotools evaluation: its twelve numbers in a list.
+_COCO = "coco_eval"
+_COCO_TEXT = """
+AP AP50 AP75 APs APm APl AR1 AR10 AR ARs ARm ARl
+"""
+_COCO_NAMES = _COCO_TEXT.split()
 _LISTED = 12
 _LONGEST_NAME = 60
 _LONGEST_LIST = 300
@@ -84,6 +90,9 @@ def flattened(record: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str
     for key, value in record.items():
         if isinstance(value, dict):
             yield from flattened(value, f"{prefix}{key}/")
+        elif _COCO in str(key) and isinstance(value, list) and len(value) == len(_COCO_NAMES):
+            for name, number in zip(_COCO_NAMES, value, strict=True):
+                yield f"{prefix}{key}/{name}", to_cell(number)
         else:
             yield f"{prefix}{key}", to_cell(value)
 

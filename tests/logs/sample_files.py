@@ -174,7 +174,7 @@ SAMPLES = (
     Sample("timm.log", FROM_0, "test/Loss", rates=True),
     Sample("pytorch_mnist.log", FROM_1, "test/Average loss"),
     Sample("transfer_tutorial.log", FROM_0, "val Loss", horizon=25),
-    Sample("espnet.log", FROM_1, "valid/loss"),
+    Sample("espnet.log", FROM_1, "valid/loss", rates=True),
     Sample("darknet.log", every(100), "avg loss", "iteration", "avg loss", rates=True),
     Sample("xgboost.log", every(10, 0), "eval-rmse", "iteration", "rmse eval"),
     Sample("xgboost_tracker.log", FROM_0, "validation-logloss", "iteration"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,3 +153,70 @@ def test_a_horizon_of_steps_beside_shares_of_an_epoch_is_doubted(tmp_path: Path)
     far = read_records(tmp_path, records, "eval_loss", 1500)
     assert any("1,250 times the last epoch, 1.2" in note for note in far.notes)
     assert not read_records(tmp_path, records, "eval_loss", 3).notes
+
+
+def test_the_same_name_with_blanks_comes_before_one_with_more_words(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"epoch": at, "train acc": 1 / loss, "train avg acc": loss}
+        for at, loss in enumerate(LOSSES, start=1)
+    ]
+    assert read_records(tmp_path, records, "train_acc").metric == "train acc"
+
+
+def test_masks_are_named_as_they_are_logged(tmp_path: Path) -> None:
+    found = read_run(ultralytics(tmp_path, "BM"), "mAP50-95(M)").metric
+    assert found == "metrics/mAP50-95(M)"
+
+
+def test_the_twelve_numbers_of_pycocotools(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"epoch": at, "test_coco_eval_bbox": [at / 10, *[0.5] * 11]} for at in range(5)
+    ]
+    log = read_records(tmp_path, records, "test_coco_eval_bbox/AP")
+    assert (log.values.tolist(), log.stated_goal) == ([0, 0.1, 0.2, 0.3, 0.4], "maximize")
+
+
+def test_the_rate_that_most_groups_have(tmp_path: Path) -> None:
+    rows = [f"{at},{loss},0.07,0.0{at},0.0{at}" for at, loss in enumerate(LOSSES, start=1)]
+    path = tmp_path / "results.csv"
+    path.write_text("\n".join(["epoch,val/obj_loss,x/lr0,x/lr1,x/lr2", *rows, ""]))
+    log = read_run(path)
+    assert (log.metric, log.rates_column) == ("val/obj_loss", "x/lr1")
+
+
+def test_a_first_record_without_a_rate(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"iterations": at, "reward": loss, **({"train/lr": 0.1 / at} if at > 1 else {})}
+        for at, loss in enumerate(LOSSES, start=1)
+    ]
+    log = read_records(tmp_path, records, "reward")
+    assert log.rates is not None
+    assert log.rates.tolist() == [0.1 / max(at, 2) for at in range(1, 7)]
+
+
+@pytest.mark.parametrize(("step", "last"), [(391, 100), (None, 99)])
+def test_an_evaluation_before_training_is_no_epoch(
+    tmp_path: Path, step: int | None, last: int
+) -> None:
+    records: list[dict[str, object]] = [
+        {"epoch": float(at), "eval_loss": loss, **({} if step is None else {"step": step * at})}
+        for at, loss in enumerate(LOSSES)
+    ]
+    log = read_records(tmp_path, records, "eval_loss")
+    assert log.own_steps(log.model_horizon(100) * np.ones(1)) == last
+
+
+def test_runs_of_bare_numbers_with_one_seed(tmp_path: Path) -> None:
+    path = tmp_path / "losses.txt"
+    again = [*LOSSES[:5], 0.91, 0.88]
+    path.write_text("".join(f"{loss}\n" for loss in [*LOSSES, "", *again]))
+    log = read_run(path)
+    assert log.values.tolist() == again
+    assert "the first 5 values stand once more" in log.notes[0]
+
+
+def test_one_line_of_numbers_is_a_curve(tmp_path: Path) -> None:
+    path = tmp_path / "losses.csv"
+    path.write_text(",".join(f'"{4 / at}"' for at in range(1, 31)) + "\n")
+    log = read_run(path)
+    assert log.values == pytest.approx([4 / at for at in range(1, 31)])

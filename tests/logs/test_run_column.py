@@ -114,3 +114,27 @@ def test_texts_that_name_no_run(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     (run,) = read_runs(path, "loss")
     assert run.run is None
+
+
+def test_networks_that_learn_beside_one_another(tmp_path: Path) -> None:
+    lines = [
+        f"[INFO] {name}. Step: {1000 * at}. Time Elapsed: {at}.5 s. Mean Reward: {at}.{shift}. "
+        "Std of Reward: 0.250. Training."
+        for at in range(1, 6)
+        for shift, name in enumerate(("Striker", "Goalie"))
+    ]
+    path = tmp_path / "console.txt"
+    path.write_text("\n".join([*lines, ""]))
+    runs = read_runs(path, "mean reward")
+    assert [run.run for run in runs] == ["Striker", "Goalie"]
+    assert runs[1].values.tolist() == [1.1, 2.1, 3.1, 4.1, 5.1]
+    assert runs[1].model_steps.tolist() == [1000, 2000, 3000, 4000, 5000]
+    path.write_text("\n".join([*lines[::2], ""]))
+    assert read_run(path, "reward").values.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_how_another_run_is_read_is_said_with_its_metric(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text("Step,a net - loss,b net - loss\n1,0.9,0.8\n2,0.7,0.6\n")
+    (note,) = read_run(path).notes
+    assert note.endswith("another one is read with --metric 'b net - loss'")
