@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 _QUANTILES = (0.02, 0.06, 0.25, 0.5, 0.75, 0.94, 0.98)
 _TABLE_QUANTILES = (0.06, 0.25, 0.5, 0.75, 0.94)
 _TABLE_ROWS = 10
+_SHOWN = 0.05
 
 
 @reports_errors
@@ -220,14 +221,21 @@ def _sentence(
     if post.curve.finished:
         return (
             f"The run is complete: {metric} {by} {log.step_name} {write_step(last)} is "
-            f"{middle if post.of == 'best' else write(post.observed_values[-1])}."
+            f"{middle if post.of == 'best' else _exactly(post.observed_values[-1], write)}."
         )
     return (
         f"{metric} {by} {log.step_name} {write_step(final)} will be about {middle}, with 88 % "
         f"probability between {low} and {high} (model {model.name}; {count} "
-        f"record{'s' if count != 1 else ''}{told}, the last one {write(post.observed_values[-1])} "
-        f"at {log.step_name} {write_step(last)})."
+        f"record{'s' if count != 1 else ''}{told}, the last one "
+        f"{_exactly(post.observed_values[-1], write)} at {log.step_name} {write_step(last)})."
     )
+
+
+def _exactly(value: float, write: Callable[[float], str]) -> str:
+    """A value that is known, in more digits where those of the forecast would not show it."""
+    text = write(value)
+    shown = float(text.replace(",", ""))
+    return text if abs(shown - value) <= _SHOWN * abs(value) else f"{value:.4g}"
 
 
 def _draw(

@@ -20,7 +20,7 @@ from lcpfn.errors import InputError
 from lcpfn.logs.alike import Plan, Plans, Span
 from lcpfn.logs.cells import Cell, has_decimal_commas, to_number
 from lcpfn.logs.content import Content
-from lcpfn.logs.names import PHASES, is_rate, words
+from lcpfn.logs.names import PHASES, TEST, VALIDATION, is_rate, words
 from lcpfn.logs.run_length import BATCH, stated_totals
 from lcpfn.logs.table import Record, Table, columns_of, flattened, left_out
 
@@ -117,6 +117,8 @@ _SETTING_WORDS_TEXT = """
 start nb init resume freeze unfreeze end stop save log print decay cooldown patience
 """
 _SETTING_WORDS = frozenset(_SETTING_WORDS_TEXT.split())
+# Names of the parts of the data that a model is tried on.
+_EVALUATED = frozenset(word for word, part in PHASES.items() if part in (VALIDATION, TEST))
 _COUNTS = ("num_updates", "num_timesteps", "total_timesteps", "num_steps")
 _JOINTS_TEXT = """
 with at in of for is the and to after finished done was on are has after: - * >> -> ==> current
@@ -447,6 +449,9 @@ class LineReader:
                     totals.setdefault(step, found.span(2))
                     continue
                 plural = True
+            if step not in (None, "epoch") and total and pair.sets in _EVALUATED and pair.own:
+                # How far a test has come: Test iter: [2/14]
+                continue
             if step is not None:
                 general = general and (number.isdigit() or bool(total))
                 if _is_step(step, self._number(number), total):

@@ -101,9 +101,11 @@ class RunLog:
         """That records are counted for want of a step column, where they are."""
         if self.steps_column is not None:
             return []
+        count = len(self.values)
+        counted = "the one record is" if count == 1 else f"the {count} records are"
         return [
-            f"no column counts the steps: the {len(self.values)} records are counted from 1, and "
-            "the horizon is a number of records"
+            f"no column counts the steps: {counted} counted from 1, and the horizon is a number of "
+            "records"
         ]
 
     @property

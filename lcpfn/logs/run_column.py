@@ -16,6 +16,8 @@ repeat experiment experiment_id exp exp_id exp_name job job_id member model_id c
 worker worker_id rank pid process_id agent agent_id behavior
 """
 _NAMES = frozenset(_NAMES_TEXT.split())
+# Each of these learns by itself, wherever it begins.
+_ALONE = frozenset(("behavior",))
 # A text that stands in one row alone is a remark, and not the name of a run.
 _LEAST_RECORDS = 2
 
@@ -30,9 +32,10 @@ def by_run(table: Table) -> list[Table]:
     if table.run is not None:
         return [table]
     for column in table.columns:
-        if column.strip().lower().replace(" ", "_") in _NAMES:
+        name = column.strip().lower().replace(" ", "_")
+        if name in _NAMES:
             runs = _split(table, [column])
-            if len(runs) > 1 and _share_steps(table, runs):
+            if len(runs) > 1 and (name in _ALONE or _share_steps(table, runs)):
                 return _runs(table, runs, [column])
     texts = [column for column in table.columns if _tells_apart(table, column)]
     for columns in [*([column] for column in texts), *([texts] if len(texts) > 1 else [])]:

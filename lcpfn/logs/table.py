@@ -99,6 +99,8 @@ def flattened(record: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str
 
 def listed(columns: Sequence[str]) -> str:
     """Column names for a message; of many, or long ones, the first."""
+    # A header that ends in a comma or a tab names a last column that is none.
+    columns = [column for column in columns if column.strip()]
     if not columns:
         return "none"
     shown: list[str] = []

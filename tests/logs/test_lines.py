@@ -176,3 +176,12 @@ def test_a_part_of_the_data_and_the_number_of_an_epoch(tmp_path: Path) -> None:
     text = numbered("Train {0}, loss: 0.5, train acc: 0.4\nTest {0}, loss: {1}, test acc: 0.3")
     log = read(tmp_path, text, "Test loss")
     assert (log.values.tolist(), log.model_steps.tolist()) == (LOSSES, [1, 2, 3, 4, 5, 6])
+
+
+def test_how_far_a_test_has_come_is_no_step(tmp_path: Path) -> None:
+    text = numbered(
+        "Iter: {0}000/90000 loss_pixel: 5.3\nTest iter: [0/14]\nTest iter: [9/14]\nssim: {1}"
+    )
+    log = read(tmp_path, text, "ssim")
+    assert log.model_steps.tolist() == [1000, 2000, 3000, 4000, 5000, 6000]
+    assert log.stated_horizon == 90_000
