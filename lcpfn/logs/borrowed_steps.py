@@ -11,8 +11,9 @@ import itertools
 from collections.abc import Sequence
 
 from lcpfn.logs.cells import is_logged, to_number
-from lcpfn.logs.columns import LITTLE, step_rank
+from lcpfn.logs.columns import step_rank
 from lcpfn.logs.run_length import EPOCH, kind_of
+from lcpfn.logs.steps_column import LITTLE
 from lcpfn.logs.table import Record, Table
 
 _CLEARLY = 5.0

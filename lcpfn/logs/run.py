@@ -29,20 +29,14 @@ from numpy.typing import NDArray
 from lcpfn.errors import InputError
 from lcpfn.logs.borrowed_steps import borrowed
 from lcpfn.logs.cells import is_logged, to_number
-from lcpfn.logs.columns import (
-    Rates,
-    end_of,
-    find_metric,
-    find_rates,
-    find_steps,
-    other_steps,
-    total_of,
-    unusable_steps,
-)
+from lcpfn.logs.columns import find_metric
 from lcpfn.logs.formats import read_tables
 from lcpfn.logs.names import goal_of
 from lcpfn.logs.placed import placed
+from lcpfn.logs.rates import Rates, find_rates
 from lcpfn.logs.restarts import Numbered, numbered
+from lcpfn.logs.run_length import end_of, total_of
+from lcpfn.logs.steps_column import find_steps, other_steps, unusable_steps
 from lcpfn.logs.table import Record, Table, listed
 from lcpfn.logs.within_epochs import in_epochs
 

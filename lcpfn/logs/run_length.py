@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from lcpfn.logs.cells import Cell, is_logged, to_number
-from lcpfn.logs.table import Record
+from lcpfn.logs.table import Record, Table
 
 EPOCH, STEP = "epoch", "step"
 # What lines of text count within an epoch without a name: Epoch: [3][ 50/469]
@@ -46,6 +46,7 @@ _TOTALS = {
     ),
 }
 _KINDS = {name: kind for kind, names in _TOTALS.items() for name in names}
+_AT_THE_END = "train_runtime"
 _EPOCH_NAMES = ("epoch", "epochs", "ep")
 
 
@@ -88,3 +89,44 @@ def states_a_total(column: str) -> bool:
 
 def _last(column: str) -> str:
     return column.rsplit("/", 1)[-1].strip().lower()
+
+
+def is_constant_total(table: Table, column: str) -> bool:
+    """Whether a column says in every record how long the run will be, and counts nothing."""
+    if not states_a_total(column):
+        return False
+    numbers = {to_number(row.cells[column]) for row in table.records_with(column)}
+    return len(numbers) == 1 < len(table.rows)
+
+
+def total_of(table: Table, column: str | None, last: Record | None = None) -> float | None:
+    """How long the run will be in a column, where the log says so.
+
+    Args:
+        table: the log.
+        column: of the steps; None where records are counted.
+        last: the newest record, which tells a count within an epoch from one of the whole run.
+    """
+    if column is None:
+        # Lists in a document have one entry an epoch.
+        return None if table.ordered else table.totals.get(EPOCH)
+    total = table.totals.get(column, table.totals.get(kind_of(column)))
+    epochs = table.totals.get(EPOCH)
+    if column == BATCH:
+        return total if epochs == 1 else None
+    if total is None or last is None or epochs is None or kind_of(column) == EPOCH:
+        return total
+    epoch, step = to_number(last.cells.get(EPOCH)), to_number(last.cells.get(column))
+    within = epoch is not None and step is not None and step / total > epoch / epochs + 1e-9
+    return None if within else total
+
+
+def end_of(table: Table, records: Sequence[Record], column: str | None) -> float | None:
+    """The step at which training ended, where the log says so; None where it does not.
+
+    Hugging Face's trainers write how long it took at its very end, be it early or not.
+    """
+    summaries = table.records_with(_AT_THE_END) if _AT_THE_END in table.columns else []
+    if column is None or not summaries or summaries[-1].line < records[-1].line:
+        return None
+    return to_number(summaries[-1].cells.get(column))

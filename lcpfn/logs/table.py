@@ -76,6 +76,13 @@ class Table:
         return bool(cells) and all(to_number(cell) is not None for cell in cells)
 
 
+def whole_numbers(records: Sequence[Record], column: str) -> list[float]:
+    """The numbers of a column; none where some record has no whole one."""
+    numbers = [to_number(record.cells.get(column)) for record in records]
+    found = [each for each in numbers if each is not None and each.is_integer() and each >= 0]
+    return found if len(found) == len(records) else []
+
+
 def columns_of(rows: Iterable[Record]) -> list[str]:
     """The columns of rows, in order of first appearance."""
     found: dict[str, None] = {}

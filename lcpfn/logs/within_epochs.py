@@ -10,10 +10,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lcpfn.logs.cells import to_number
 from lcpfn.logs.columns import step_rank
 from lcpfn.logs.run_length import BATCH, EPOCH, kind_of
-from lcpfn.logs.table import Record, Table
+from lcpfn.logs.table import Record, Table, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def in_epochs(table: Table, records: list[Record], metric: str) -> tuple[list[Re
         (name for name in table.columns if step_rank(name) is not None and name != metric),
         key=lambda name: step_rank(name) or 0,
     )
-    counts = {name: _whole_numbers(records, name) for name in named}
+    counts = {name: whole_numbers(records, name) for name in named}
     epoch = next((name for name in named if kind_of(name) == EPOCH and counts[name]), None)
     if epoch is None or len(set(counts[epoch])) == len(records):
         return records, []
@@ -59,13 +58,6 @@ def in_epochs(table: Table, records: list[Record], metric: str) -> tuple[list[Re
         Record(record.line, {**record.cells, epoch: part, inner.column: None})
         for record, part in zip(records, parts, strict=True)
     ], [f"{inner.column} begins anew in every {epoch}, so records lie at parts of an {epoch}"]
-
-
-def _whole_numbers(records: Sequence[Record], column: str) -> list[float]:
-    """The numbers of a column; none where some record has no whole one."""
-    numbers = [to_number(record.cells.get(column)) for record in records]
-    found = [number for number in numbers if number is not None and number.is_integer()]
-    return found if len(found) == len(records) and min(found, default=0) >= 0 else []
 
 
 def _counts_through(numbers: Sequence[float], epochs: Sequence[float]) -> bool:
