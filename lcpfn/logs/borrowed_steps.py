@@ -26,9 +26,11 @@ def borrowed(
 
     They stay as they are where the horizon, as a person states it, fits a column of their own.
     """
+    if horizon is None:
+        return records, [], None
     named = [name for name in table.columns if step_rank(name) is not None and name != metric]
     own = [max(_numbers(records, name), default=0.0) for name in named]
-    if horizon is None or not own or not 0 < max(own) < LITTLE * horizon:
+    if not own or not 0 < max(own) < LITTLE * horizon:
         return records, [], None
     for name in sorted(named, key=lambda name: step_rank(name) or 0):
         steps = _before(table, records, name, metric)

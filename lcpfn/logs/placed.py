@@ -17,16 +17,12 @@ def placed(table: Table, records: list[Record], metric: str) -> tuple[list[Recor
         (name for name in table.columns if step_rank(name) is not None and name != metric),
         key=lambda name: step_rank(name) or 0,
     )
-    without = {
-        name: [
-            place
-            for place, record in enumerate(records)
-            if to_number(record.cells.get(name)) is None
-        ]
-        for name in named
-    }
-    if not all(without.values()):
-        return records, []
+    without: dict[str, list[int]] = {}
+    for name in named:
+        cells = [record.cells.get(name) for record in records]
+        without[name] = [at for at, cell in enumerate(cells) if to_number(cell) is None]
+        if not without[name]:
+            return records, []
     for name, places in without.items():
         cells = [records[place].cells.get(name) for place in places]
         words = [str(cell) for cell in cells if is_logged(cell)]

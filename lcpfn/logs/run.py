@@ -16,6 +16,7 @@ by the smallest gap between steps where that is less (epochs 0, 0.5, 1, ...); an
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shlex
@@ -374,7 +375,9 @@ def _with_steps(
         if not (isinstance(step, float) and 0 <= step < math.inf):
             step = _step(table, record, column)
         steps.append(step)
-    found = numbered(steps, values.tolist(), other_steps(table, records, column))
+    falls = any(before > after for before, after in itertools.pairwise(steps))
+    others = other_steps(table, records, column) if falls else ()
+    found = numbered(steps, values.tolist(), others)
     notes = notes + _notes_on_repeats(records, values, steps, column, found)
     logged = np.array(sorted(found.values))
     ordered = np.array([found.values[step] for step in logged])
@@ -431,6 +434,8 @@ def _notes_on_repeats(
         else:
             read_as = "read in order of its steps"
         return [f"{back}, {read_as}"]
+    if len(found.values) == len(records):
+        return []
     known: dict[float, float] = {}
     repeated = 0
     for step, value in zip(steps, values.tolist(), strict=True):

@@ -39,20 +39,21 @@ def in_epochs(table: Table, records: list[Record], metric: str) -> tuple[list[Re
         (name for name in table.columns if step_rank(name) is not None and name != metric),
         key=lambda name: step_rank(name) or 0,
     )
-    counts = {name: whole_numbers(records, name) for name in named}
-    epoch = next((name for name in named if kind_of(name) == EPOCH and counts[name]), None)
-    if epoch is None or len(set(counts[epoch])) == len(records):
+    of_epochs = ((name, whole_numbers(records, name)) for name in named if kind_of(name) == EPOCH)
+    epoch, epochs = next(((name, numbers) for name, numbers in of_epochs if numbers), ("", []))
+    if len(set(epochs)) == len(epochs):
         return records, []
-    others = {name: numbers for name, numbers in counts.items() if numbers and name != epoch}
-    if any(_counts_through(numbers, counts[epoch]) for numbers in others.values()):
+    counts = {name: whole_numbers(records, name) for name in named if name != epoch}
+    others = {name: numbers for name, numbers in counts.items() if numbers}
+    if any(_counts_through(numbers, epochs) for numbers in others.values()):
         return records, []
-    inner = _inner(table, others, counts[epoch])
+    inner = _inner(table, others, epochs)
     if inner is None:
         return records, []
-    first = 0 if min(counts[epoch]) == 0 else 1
+    first = 0 if min(epochs) == 0 else 1
     parts = [
         number - first + min(1.0, place / inner.length)
-        for number, place in zip(counts[epoch], inner.numbers, strict=True)
+        for number, place in zip(epochs, inner.numbers, strict=True)
     ]
     return [
         Record(record.line, {**record.cells, epoch: part, inner.column: None})
