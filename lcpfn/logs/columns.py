@@ -306,6 +306,8 @@ def _suggestion(table: Table, asked: str) -> str:
             name for name, column in by_name.items() if meaning(column) & shared - {"train", "val"}
         ][:_MOST_SUGGESTED]
     if not close:
+        close = [name for name in by_name if asked and asked in name][:_MOST_SUGGESTED]
+    if not close:
         return ""
     return f"did you mean {' or '.join(repr(by_name[name]) for name in close)}? "
 

@@ -92,6 +92,9 @@ _SPACY = re.compile(
 _RATE_OF_A_GROUP = re.compile(r"(?:^|[/_])lr\d$")
 _EXTREMES = frozenset(("best", "worst", "min", "max", "lowest", "highest", "std"))
 _NEGATED = frozenset(("neg", "negative"))
+# mAP50-95, mAP_0.5:0.95, mAP@.5:.95; mAP_0.5, mAP@.5
+_MAP_50_95 = re.compile(r"map[_@]?(?:0?\.50?|50)[:-](?:0?\.)?95", re.IGNORECASE)
+_MAP_50 = re.compile(r"map[_@]0?\.50?(?![\d:])", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Za-z][a-z]*\d*|\d+")
 _SPELLINGS = (
     ("mAP", "map"),
@@ -113,6 +116,7 @@ _SPELLINGS = (
 @functools.lru_cache(maxsize=4096)
 def words(name: str) -> tuple[str, ...]:
     """The words of a name in lower case: eval_accuracy, evalAccuracy and eval/accuracy alike."""
+    name = _MAP_50.sub("map50", _MAP_50_95.sub("map50to95", name))
     for spelling, plain in _SPELLINGS:
         name = name.replace(spelling, plain)
     return tuple(word.lower() for word in _TOKEN.findall(name))

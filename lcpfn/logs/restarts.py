@@ -8,6 +8,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lcpfn.logs.cells import is_logged, to_number
+from lcpfn.logs.columns import step_rank
+from lcpfn.logs.table import Record, Table
+
 # Records in a row that show a run, and records after a fall that show that it is another one.
 _FEW = 4
 _SOME = 3
@@ -82,3 +86,57 @@ def _is_another_run(steps: Sequence[float], index: int, found: Numbered, risen: 
     )
     places = [bisect_left(before, step) for _, step in ahead]
     return len(places) >= _SOME and places[0] < places[-1]
+
+
+def outlived(
+    table: Table, records: list[Record], metric: str, column: str
+) -> tuple[list[Record], list[str]]:
+    """The records of a metric that the newest attempt has not gone back behind, and a note.
+
+    A metric of validation shows only when it is logged again that a run was resumed; the rows of
+    training show it at once.
+
+    Args:
+        table: the log.
+        records: of the metric.
+        metric: its column.
+        column: of the steps.
+    """
+    rows, steps = _with_numbers(table.rows, column)
+    if all(before <= after for before, after in itertools.pairwise(steps)):
+        return records, []
+    rows, steps = _with_numbers(_densest(table, rows, metric), column)
+    found = numbered(steps, [0.0] * len(steps))
+    kept, notes = records, []
+    for index in (*found.begun, *found.resumed):
+        line, step = rows[index].line, steps[index]
+        if records[-1].line > line:
+            continue
+        valid = [each for each in kept if (to_number(each.cells.get(column)) or 0.0) <= step]
+        gone = len(kept) - len(valid)
+        if valid and gone:
+            kept = valid
+            notes = [
+                f"the run went back to {column} {step:g} at line {line}: {gone} "
+                f"record{'s' if gone > 1 else ''} of {metric} beyond it no longer "
+                f"count{'' if gone > 1 else 's'}"
+            ]
+    return kept, notes
+
+
+def _with_numbers(rows: Sequence[Record], column: str) -> tuple[list[Record], list[float]]:
+    """The rows that have a number in a column, and these numbers."""
+    numbers = ((row, to_number(row.cells.get(column))) for row in rows)
+    found = [(row, number) for row, number in numbers if number is not None]
+    return [row for row, _ in found], [number for _, number in found]
+
+
+def _densest(table: Table, rows: Sequence[Record], metric: str) -> list[Record]:
+    """The rows of the column that was logged most often, beside the metric and all steps."""
+    counts = {name: 0 for name in table.columns if name != metric and step_rank(name) is None}
+    for row in rows:
+        for name, cell in row.cells.items():
+            if name in counts and is_logged(cell):
+                counts[name] += 1
+    densest = max(counts, key=lambda name: counts[name], default=metric)
+    return [row for row in rows if is_logged(row.cells.get(densest))]

@@ -35,7 +35,7 @@ from lcpfn.logs.formats import read_tables
 from lcpfn.logs.names import goal_of
 from lcpfn.logs.placed import placed
 from lcpfn.logs.rates import Rates, find_rates
-from lcpfn.logs.restarts import Numbered, numbered
+from lcpfn.logs.restarts import Numbered, numbered, outlived
 from lcpfn.logs.run_length import end_of, total_of
 from lcpfn.logs.steps_column import find_steps, other_steps, unusable_steps
 from lcpfn.logs.table import Record, Table, listed
@@ -45,6 +45,8 @@ Array = NDArray[np.float64]
 
 # Stands in a note for a metric that was not named, until it is known.
 _UNNAMED = "{metric}"
+# Columns of a log that holds nothing but steps and one metric.
+_ALONE = 2
 # Values that, all again in this order, are those of another run with the same seed.
 _SAME = 5
 
@@ -269,6 +271,9 @@ def _run_of(
     chosen = find_steps(table, records, column, steps_column, horizon)
     if table.cut and chosen is not None:
         records = [record for record in records if is_logged(record.cells.get(chosen.column))]
+    if chosen is not None and len(table.columns) > _ALONE:
+        records, remarks = outlived(table, records, column, chosen.column)
+        notes += remarks
     values = np.array([table.number(record, column) for record in records])
     if chosen is None:
         notes += unusable_steps(table, records, column)

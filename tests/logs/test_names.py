@@ -172,3 +172,10 @@ class TestFindMetric:
         assert len(str(caught.value)) < 800
         assert "and 2994 more" in str(caught.value)
         assert listed([f"m{index}" for index in range(20)]).endswith("m11 and 8 more")
+
+
+@pytest.mark.parametrize("name", ["mAP50-95", "mAP_0.5:0.95", "mAP@.5:.95", "map50-95"])
+def test_one_mean_average_precision_in_all_spellings(name: str) -> None:
+    assert meaning(f"metrics/{name}") == meaning("metrics/mAP50-95") != meaning("metrics/mAP50")
+    assert goal_of(name) == "maximize"
+    assert meaning("metrics/mAP_0.5") == meaning("metrics/mAP50")

@@ -110,3 +110,40 @@ def test_the_same_number_once_more_is_no_repeat(tmp_path: Path) -> None:
     lines = [f"step {at} | val {9 / at:.3f}\n   saved best.pt (val {9 / at:.3f})" for at in (1, 2)]
     path.write_text("\n".join([*lines, ""]))
     assert read_run(path, "val").notes == ()
+
+
+def lightning(folder: Path, epochs: list[int]) -> Path:
+    """A log of training twice an epoch, and of validation at its end."""
+    lines = ["epoch,step,train_loss,val_loss"]
+    for epoch in epochs:
+        begin = 100 * epoch
+        lines += [f"{epoch},{begin + 49},0.5,", f"{epoch},{begin + 99},0.4,"]
+        lines.append(f"{epoch},{begin + 99},,0.{epoch}")
+    path = folder / "metrics.csv"
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+def test_validation_of_an_attempt_that_was_given_up_no_longer_counts(tmp_path: Path) -> None:
+    path = lightning(tmp_path, [0, 1, 2, 3, 4, 5])
+    assert read_run(path, "val_loss").logged_steps.tolist() == [0, 1, 2, 3, 4, 5]
+    with path.open("a") as file:
+        file.write("3,349,0.45,\n")
+    log = read_run(path, "val_loss")
+    assert log.logged_steps.tolist() == [0, 1, 2, 3]
+    assert any(
+        "the run went back to epoch 3 at line 20: 2 records of val_loss beyond it no longer count"
+        in note
+        for note in log.notes
+    )
+    with path.open("a") as file:
+        file.write("3,399,0.45,\n3,399,,0.35\n")
+    assert read_run(path, "val_loss").values.tolist() == [0.0, 0.1, 0.2, 0.35]
+
+
+def test_metrics_that_stand_one_after_the_other_are_of_one_run(tmp_path: Path) -> None:
+    path = tmp_path / "tidy.csv"
+    lines = [f"{at},{name},{at}.5" for name in ("val_loss", "loss") for at in range(5)]
+    path.write_text("\n".join(["step,metric,value", *lines, ""]))
+    log = read_run(path, "val_loss")
+    assert (log.logged_steps.tolist(), log.notes) == ([0, 1, 2, 3, 4], ())
