@@ -243,8 +243,14 @@ def find_named(table: Table, role: str, wanted: str) -> Choice:
 
 def _fitting(table: Table, asked: str, role: str) -> list[list[str]]:
     columns = table.columns
+    same = [name for name in columns if name.lower() == asked]
+    if len(same) == 1 and len(table.records_with(same[0])) == 1 < len(table.rows):
+        # A summary at the end may be called as a metric is, in capitals: RMSE: 0.19
+        longer = [name for name in columns if name not in same and _ends_with(name.lower(), asked)]
+        if longer:
+            columns, same = [name for name in columns if name not in same], []
     tiers = [
-        [name for name in columns if name.lower() == asked],
+        same,
         [
             name
             for name in columns

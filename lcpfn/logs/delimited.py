@@ -72,7 +72,7 @@ def shape_of(lines: Sequence[str]) -> Shape | None:
         shape = _separated(lines, body, candidate)
         if shape is not None:
             return shape
-    return _lone(lines, body) or _aligned(lines, body)
+    return _mixed(lines, body) or _lone(lines, body) or _aligned(lines, body)
 
 
 def _after_hint(lines: Sequence[str]) -> tuple[int, str | None]:
@@ -136,6 +136,20 @@ def _all_wider(rows: Sequence[list[str]], width: int) -> bool:
         and width > 1
         and all(len(row) > width and 2 * sum(map(_is_number, row)) > len(row) for row in rows)
     )
+
+
+def _mixed(lines: Sequence[str], body: Sequence[int]) -> Shape | None:
+    """A header whose names are separated in another way than the cells of the rows."""
+    if len(body) < _RUN:
+        return None
+    for between in _candidates(lines[body[0]]):
+        names = _cells_of(lines[body[0]], between)
+        for delimiter in _candidates(lines[body[1]]):
+            rows = [_cells_of(lines[index], delimiter) for index in body[1:_SAMPLE]]
+            fits = all(len(row) == len(names) and _all_numbers(row[:-1]) for row in rows)
+            if fits and len(names) > 1 and not any(map(_is_number, names)):
+                return Shape(delimiter, names, body[1])
+    return None
 
 
 def _some_column_of_numbers(rows: Sequence[list[str]], width: int) -> bool:

@@ -96,8 +96,8 @@ _ANY_WORD = re.compile(r"[\s:=(\[][-+]?(?:nan|inf|infinity)(?!\w)", re.IGNORECAS
 _ANY_COMMA = re.compile(r"[:=](?<!\d\d[:=])\s*[-+]?(\d+,\d+)(?![\d,])")
 _ANY_POINT = re.compile(r"[:=]\s*[-+]?\d+\.\d")
 
-# Counters that open their line: [10], (10), 10:, #10
-_COUNTER = re.compile(r"\s*(?:\[\s*\d+\s*\]|\(\s*\d+\s*\)|\d+\s*:\s|#\d+)")
+# Counters that open their line: [10], (10), 10:, 10), #10
+_COUNTER = re.compile(r"\s*(?:\[\s*\d+\s*\]|\(\s*\d+\s*\)|\d+\s*[:)]\s|#\d+)")
 _WRAPPERS = re.compile(r"(?:np\.float\d+|numpy\.float\d+|tensor|array|float)?[\[({<]+\s*$")
 _PARTS = re.compile(r"[,;|{}\[\]\t\">:=!]|\)\s|\s-+\s|\s{2,}|\s'|^'|\.\s|\s\((?![^()]*\)$)")
 _IN_BRACKETS = re.compile(r"^(\w+)\((\w+)\)$")
@@ -596,7 +596,7 @@ def name_before(gap: str) -> Pair:
         text = _WRAPPERS.sub("", text)
     text = text.rstrip("'\" ")
     stated = text.endswith((":", "="))
-    text = text.rstrip(":=~ ").rstrip("'\"`* ")
+    text = text.rstrip(":=~ ").rstrip("'\"`* ").removesuffix(" -")
     outside, name = _last_part(text)
     phase = _last_phase(outside)
     inside = _IN_BRACKETS.match(name)

@@ -266,7 +266,7 @@ def _run_of(
         records, remarks, steps_column = borrowed(table, records, column, horizon)
         notes += remarks
     if steps_column is None:
-        records, remarks = in_epochs(table, records, column)
+        records, remarks = in_epochs(table, records, column, horizon)
         notes += remarks
     chosen = find_steps(table, records, column, steps_column, horizon)
     if table.cut and chosen is not None:

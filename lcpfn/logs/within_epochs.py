@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lcpfn.logs.columns import step_rank
 from lcpfn.logs.run_length import BATCH, EPOCH, kind_of
+from lcpfn.logs.steps_column import LITTLE
 from lcpfn.logs.table import Record, Table, whole_numbers
 
 
@@ -30,10 +31,13 @@ class _Inner:
     length: float
 
 
-def in_epochs(table: Table, records: list[Record], metric: str) -> tuple[list[Record], list[str]]:
+def in_epochs(
+    table: Table, records: list[Record], metric: str, horizon: float | None
+) -> tuple[list[Record], list[str]]:
     """The records, with fractions of an epoch where several are of one, and a note on that.
 
-    They stay as they are where some column counts through the whole run, or none within epochs.
+    Where the horizon, as a person states it, is one of batches, they are counted through the run.
+    The records stay as they are where some column does so anyway, or none counts within epochs.
     """
     named = sorted(
         (name for name in table.columns if step_rank(name) is not None and name != metric),
@@ -55,10 +59,24 @@ def in_epochs(table: Table, records: list[Record], metric: str) -> tuple[list[Re
         number - first + min(1.0, place / inner.length)
         for number, place in zip(epochs, inner.numbers, strict=True)
     ]
+    begins = f"{inner.column} begins anew in every {epoch}"
+    if horizon is not None and max(parts) < LITTLE * horizon:
+        steps = [round(part * inner.length) for part in parts]
+        if steps[-1] <= horizon:
+            return _at(records, inner.column, epoch, steps), [
+                f"{begins}, and the horizon of {horizon:g} is one of {inner.column}, so they are "
+                f"counted through the run, {inner.length:g} to each {epoch}"
+            ]
+    note = f"{begins}, so records lie at parts of an {epoch}"
+    return _at(records, epoch, inner.column, parts), [note]
+
+
+def _at(records: list[Record], column: str, other: str, steps: Sequence[float]) -> list[Record]:
+    """The records at other steps in one column, and at none in the other."""
     return [
-        Record(record.line, {**record.cells, epoch: part, inner.column: None})
-        for record, part in zip(records, parts, strict=True)
-    ], [f"{inner.column} begins anew in every {epoch}, so records lie at parts of an {epoch}"]
+        Record(record.line, {**record.cells, column: float(step), other: None})
+        for record, step in zip(records, steps, strict=True)
+    ]
 
 
 def _counts_through(numbers: Sequence[float], epochs: Sequence[float]) -> bool:

@@ -159,3 +159,22 @@ def test_steps_that_stand_between_words(
 def test_sentences_make_no_metrics(tmp_path: Path, line: str) -> None:
     text = [f"Epoch {at} val_loss: {x}" for at, x in enumerate(LOSSES, 1)]
     assert read(tmp_path, [line, *text, line], None).metric == "val_loss"
+
+
+def test_names_between_tabs_above_numbers_between_bars(tmp_path: Path) -> None:
+    rows = [f"0.001|{at}.0|{x}|" for at, x in enumerate(LOSSES, 1)]
+    log = read(tmp_path, ["Learning Rate\tepoch\tValid Loss\t", *rows])
+    assert (log.values.tolist(), log.steps_column) == (LOSSES, "epoch")
+
+
+def test_dashes_between_names_and_numbers(tmp_path: Path) -> None:
+    lines = [f"0000000{at}) perceptual - 54.5; warp_loss - {x}" for at, x in enumerate(LOSSES)]
+    log = read(tmp_path, lines, "warp_loss")
+    assert (log.metric, log.values.tolist()) == ("warp_loss", LOSSES)
+    assert log.logged_steps.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_summary_in_capitals_is_no_metric(tmp_path: Path) -> None:
+    lines = [f"[{at}]\tvalidation_0-rmse:{x}\tvalidation_1-rmse:{x}" for at, x in enumerate(LOSSES)]
+    with pytest.raises(InputError, match="2 columns that could be 'rmse'"):
+        read(tmp_path, [*lines, "RMSE: 0.1926"], "rmse")

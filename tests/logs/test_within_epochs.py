@@ -88,7 +88,9 @@ def test_the_only_epoch_is_counted_in_batches(tmp_path: Path) -> None:
     assert first.logged_steps[-1] == 1
 
 
-def test_a_horizon_in_batches_is_doubted(tmp_path: Path) -> None:
-    lines = [LINES[1].format(*each) for each in batches([1, 2, 3])]
+@pytest.mark.parametrize("line", LINES)
+def test_a_horizon_in_batches(tmp_path: Path, line: str) -> None:
+    lines = [line.format(*each) for each in batches([1, 2, 3])]
     log = read(tmp_path, lines, horizon=2700.0)
-    assert any("900 times the last epoch, 3" in note for note in log.notes)
+    assert log.logged_steps.tolist() == [10, 20, 30, 40, 50, 60, 70, 80, 90]
+    assert any("the horizon of 2700 is one of" in note for note in log.notes)
