@@ -406,7 +406,7 @@ def _records(
             seen.update(dict.fromkeys(cells))
         elif any(cells[len(columns) :]):
             if wider is None and not _begins_anew(cells, columns, records):
-                raise InputError(_too_wide(cells, len(columns), f"{name}, line {line}"))
+                raise InputError(_too_wide(cells, len(columns), f"{name}, line {line}", shape))
             wider = wider or (line, len(cells))
             records.append(Record(line, dict(zip(columns, cells, strict=False))))
         elif records and len(cells) < len(columns) and not any(map(_is_number, cells)):
@@ -438,10 +438,11 @@ def _begins_anew(cells: list[str], columns: list[str], records: list[Record]) ->
     return begun is not None and before is not None and first <= begun < before
 
 
-def _too_wide(cells: list[str], width: int, where: str) -> str:
+def _too_wide(cells: list[str], width: int, where: str, shape: Shape) -> str:
+    hint = "; where commas are decimal points, separate the cells by semicolons"
     return (
-        f"{where}: there are {len(cells)} cells, but must be at most {width}, one for each column; "
-        "where commas are decimal points, separate the cells by semicolons"
+        f"{where}: there are {len(cells)} cells, but must be at most {width}, one for each column"
+        + (hint if shape.delimiter == "," else "")
     )
 
 

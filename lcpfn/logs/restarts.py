@@ -68,8 +68,13 @@ def numbered(
 
 
 def _begins(other: Sequence[float], since: int, index: int) -> bool:
-    """Whether another count is back where it was when the run before began."""
-    return other[index] == other[since] < other[index - 1]
+    """Whether another count is back where it was when the run before began.
+
+    One that begins anew in every epoch does not tell.
+    """
+    ran = other[since:index]
+    through = all(before < after for before, after in itertools.pairwise(ran))
+    return other[index] == ran[0] < ran[-1] and through
 
 
 def _is_another_run(steps: Sequence[float], index: int, found: Numbered, risen: int) -> bool:
@@ -107,6 +112,9 @@ def outlived(
         return records, []
     rows, steps = _with_numbers(_densest(table, rows, metric), column)
     found = numbered(steps, [0.0] * len(steps))
+    if 2 * (len(found.begun) + len(found.resumed)) > len(records):
+        # A count that begins anew in every epoch is no resumed run.
+        return records, []
     kept, notes = records, []
     for index in (*found.begun, *found.resumed):
         line, step = rows[index].line, steps[index]

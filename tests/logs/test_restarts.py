@@ -147,3 +147,21 @@ def test_metrics_that_stand_one_after_the_other_are_of_one_run(tmp_path: Path) -
     path.write_text("\n".join(["step,metric,value", *lines, ""]))
     log = read_run(path, "val_loss")
     assert (log.logged_steps.tolist(), log.notes) == ([0, 1, 2, 3, 4], ())
+
+
+def test_batches_that_share_a_column_with_epochs_give_nothing_up(tmp_path: Path) -> None:
+    lines = ["step,loss,val_loss"]
+    for epoch in range(1, 5):
+        lines += [f"{batch},0.5," for batch in range(1, 9)] + [f"{epoch},,0.{epoch}"]
+    path = tmp_path / "log.csv"
+    for more in ([], ["1,0.5,", "2,0.5,"]):
+        path.write_text("\n".join([*lines, *more, ""]))
+        assert len(read_run(path, "val_loss").values) == 4
+
+
+def test_batches_do_not_tell_that_a_run_began_anew(tmp_path: Path) -> None:
+    lines = [f"{epoch},{batch},0.{epoch}" for epoch in (0, 1, 2, 3, 2, 3) for batch in (0, 50)]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["epoch,batch,loss", *lines, ""]))
+    assert read_run(path, "loss", "epoch").values.tolist() == [0.0, 0.1, 0.2, 0.3]
+    assert len(read_run(path, "loss").values) == 8
