@@ -19,12 +19,8 @@ from lcpfn.forecast.arguments import Array
 from lcpfn.network.arrays import clipped
 from lcpfn.network.histogram import BinnedDistribution
 
-# How wide a strip is, in units of the scale of the distribution, and at most as a share of what
-# lies between two bounds.
-_WIDTH, _LARGEST_SHARE = 0.1, 0.25
-# The distance to the bound, in units of the strip's width, is a uniform number to this power.
-# `experiments/bounded.py` compares widths and powers.
-_POWER = 4
+# How wide a strip is at most, as a share of what lies between two bounds.
+_LARGEST_SHARE = 0.25
 # A density has no end at the bound itself; there it is that of this distance.
 _LEAST_DISTANCE = 1e-9
 _LEAST_MASS = 1e-300
@@ -39,6 +35,19 @@ class _Part(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Strip:
+    """What lies inside a bound; `experiments/bounded.py` compares others.
+
+    Args:
+        width: in units of the scale of the distribution.
+        power: the distance to the bound, in units of the width, is a uniform number to this power.
+    """
+
+    width: float = 0.1
+    power: int = 4
+
+
+@dataclass(frozen=True)
 class Bounded:
     """A batch of distributions within bounds; see `lcpfn.forecast.distribution`.
 
@@ -46,6 +55,7 @@ class Bounded:
         open: (...,) the distributions as the network has them, in numpy and without bounds.
         low, high: the bounds, None where open.
         least, most: what lies outside of these is cut off; None leaves a side open.
+        strip: at the bounds.
     """
 
     open: BinnedDistribution
@@ -53,6 +63,7 @@ class Bounded:
     high: float | None
     least: float | None = None
     most: float | None = None
+    strip: Strip = Strip()
 
     def __getitem__(self, index: Any) -> Bounded:
         return replace(self, open=self.open[index])
@@ -80,10 +91,10 @@ class Bounded:
         y: Array = np.asarray(self.open.quantile(q))
         if self.low is not None:
             share = np.clip(q / np.maximum(self._lower, _LEAST_MASS), 0.0, 1.0)
-            y = np.where(q < self._lower, self.low + self._width * share**_POWER, y)
+            y = np.where(q < self._lower, self.low + self._width * share**self.strip.power, y)
         if self.high is not None:
             share = np.clip((1 - q) / np.maximum(self._upper, _LEAST_MASS), 0.0, 1.0)
-            y = np.where(1 - q < self._upper, self.high - self._width * share**_POWER, y)
+            y = np.where(1 - q < self._upper, self.high - self._width * share**self.strip.power, y)
         return np.clip(y, self.low, self.high) if self._is_bounded else y
 
     @np.errstate(all="ignore")
@@ -121,7 +132,7 @@ class Bounded:
     @cached_property
     def _width(self) -> Array:
         """How wide the strips are, (...,)."""
-        width: Array = _WIDTH * np.asarray(self.open.scale)
+        width: Array = self.strip.width * np.asarray(self.open.scale)
         if self.low is not None and self.high is not None:
             width = np.minimum(width, _LARGEST_SHARE * (self.high - self.low))
         return width
@@ -149,18 +160,18 @@ class Bounded:
         """P(Y <= y) before anything is cut off."""
         found: Array = np.asarray(self.open.cdf(y))
         if self.low is not None:
-            share = np.clip((y - self.low) / self._width, 0.0, 1.0) ** (1 / _POWER)
+            share = np.clip((y - self.low) / self._width, 0.0, 1.0) ** (1 / self.strip.power)
             found = np.where(share < 1, self._lower * share, found)
         if self.high is not None:
-            share = np.clip((self.high - y) / self._width, 0.0, 1.0) ** (1 / _POWER)
+            share = np.clip((self.high - y) / self._width, 0.0, 1.0) ** (1 / self.strip.power)
             found = np.where(share < 1, 1 - self._upper * share, found)
         return found
 
     def _near(self, distance: Array, mass: Array, density: Array) -> Array:
         """Log-densities, in the strip those of the strip; `distance` is that to the bound."""
         share = distance / self._width
-        slope = (1 / _POWER - 1) * np.log(np.maximum(share, _LEAST_DISTANCE))
-        near = np.log(mass) - np.log(_POWER * self._width) + slope
+        slope = (1 / self.strip.power - 1) * np.log(np.maximum(share, _LEAST_DISTANCE))
+        near = np.log(mass) - np.log(self.strip.power * self._width) + slope
         return np.where(share < 0, -np.inf, np.where(share < 1, near, density))
 
     @cached_property
@@ -205,13 +216,15 @@ class Bounded:
                 np.inf if self.most is None else self.most,
             )
         ]
-        near, far = (end ** (1 / _POWER) for end in (ends if inwards > 0 else reversed(ends)))
+        near, far = (
+            end ** (1 / self.strip.power) for end in (ends if inwards > 0 else reversed(ends))
+        )
         left = far - near
         first, second = (
             _or_nothing(
                 left,
-                (far ** (power * _POWER + 1) - near ** (power * _POWER + 1))
-                / ((power * _POWER + 1) * left),
+                (far ** (power * self.strip.power + 1) - near ** (power * self.strip.power + 1))
+                / ((power * self.strip.power + 1) * left),
             )
             for power in (1, 2)
         )
