@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from experiments.pools import Pool
 from lcpfn.atomic import write_atomically
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.forecast.best import BestSoFar, Of
+from lcpfn.forecast.bounded import Bounded, Marginal
 from lcpfn.forecast.bounds import Bounds, bounds_that_hold, telling_values
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.search.divergence import divergence, usable
@@ -91,20 +94,27 @@ class PoolForecasts:
         )
         # Prefix by prefix the quantiles would cost more than the forecast.
         ends = [post.at_horizon()._margins for post in posts]
-        later = [end.later if isinstance(end, BestSoFar) else end for end in ends]
-        together = BinnedDistribution(
-            np.concatenate([np.asarray(end.location) for end in later]),
-            np.concatenate([np.asarray(end.scale) for end in later]),
-            np.concatenate([np.asarray(end.log_masses) for end in later]),
-            later[0].low,
-            later[0].high,
-        )
+        together = _side_by_side([end.later if isinstance(end, BestSoFar) else end for end in ends])
         quantiles = np.asarray(together.quantile(LEVELS[:, None])).T
         if self.of == "best":
             better = np.maximum if pool.goal == "maximize" else np.minimum
             so_far = better.accumulate(np.where(np.isnan(values), values[0], values))
             quantiles = better(quantiles, so_far[:, None])
         self._quantiles[run, : len(ends)] = quantiles
+
+
+def _side_by_side(each: Sequence[Marginal]) -> Marginal:
+    """Forecasts within the same bounds as one batch."""
+    known = [one.open if isinstance(one, Bounded) else one for one in each]
+    together = BinnedDistribution(
+        np.concatenate([np.asarray(one.location) for one in known]),
+        np.concatenate([np.asarray(one.scale) for one in known]),
+        np.concatenate([np.asarray(one.log_masses) for one in known]),
+    )
+    first = each[0]
+    if isinstance(first, Bounded):
+        return replace(first, open=together)
+    return replace(together, low=first.low, high=first.high)
 
 
 class Kept:

@@ -78,8 +78,9 @@ _FAMILY_WEIGHTS = {
     "own": 0.24,
     "world": 0.45,
     "wild": 0.55,
+    "public": 0.55,
 }
-_RAGGED = ("world", "wild")
+_RAGGED = ("world", "wild", "public")
 # Shares of annealed and realistic draws, of benchmarks and of ragged recordings.
 _SHARES = {"prior": (0.62, 0.38), "recorded": (0.25, 0.35, 0.2, 0.2)}
 _RUNS_PER_SET = 1000

@@ -19,7 +19,8 @@ CUTOFFS = (0.1, 0.2, 0.4, 0.8)
 Told = Literal["nothing", "rates", "schedule"]
 """What a forecast is told of learning rates: those at its records, or those of the whole run."""
 
-_PROBABILITIES = np.linspace(0.02, 0.98, 49)
+PROBABILITIES = np.linspace(0.02, 0.98, 49)
+"""Of the quantiles that forecasts are scored by."""
 _CAP = 5.0
 
 
@@ -140,16 +141,26 @@ def _score(
         of=of,
         **_rates(run, seen, told),
     )
-    quantiles = post.quantile(_PROBABILITIES)[:, -1]
-    missed = truth - quantiles
-    crps = 2 * np.mean(np.maximum(_PROBABILITIES * missed, (_PROBABILITIES - 1) * missed))
-    above = float(truth > quantiles[-3]) - float(truth < quantiles[2])
+    quantiles = post.quantile(PROBABILITIES)[:, -1]
     last = abs(reached(run.values[seen]) - truth)
+    crps, above = score_quantiles(quantiles, truth)
     return (
-        min(float(crps) / spread, _CAP),
+        min(crps / spread, _CAP),
         min(last / spread, _CAP),
         above if run.maximize else -above,
     )
+
+
+def score_quantiles(quantiles: Array, truth: float) -> tuple[float, float]:
+    """CRPS of a forecast by its quantiles (k,) at `PROBABILITIES`, and on which side the truth is.
+
+    Returns:
+        the score in the unit of the metric; 1 where the truth is above the central 88 %, -1 where
+        it is below, 0 inside.
+    """
+    missed = truth - quantiles
+    crps = 2 * np.mean(np.maximum(PROBABILITIES * missed, (PROBABILITIES - 1) * missed))
+    return float(crps), float(truth > quantiles[-3]) - float(truth < quantiles[2])
 
 
 def _rates(run: RecordedRun, seen: NDArray[np.bool_], told: Told) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, Goal
+from lcpfn.forecast.bounded import Marginal
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.distribution import Distribution
-from lcpfn.network.histogram import BinnedDistribution
 
 Of = Literal["last", "best"]
 """What is forecast of a step: the value at it, or the best one up to it."""
@@ -37,7 +37,7 @@ def best_so_far(drawn: Array, curve: Curve) -> Array:
     return np.minimum(np.minimum.accumulate(drawn, 1), best)
 
 
-def answered(forecast: BinnedDistribution, curve: Curve, of: Of) -> Distribution:
+def answered(forecast: Marginal, curve: Curve, of: Of) -> Distribution:
     """What a forecast in the metric's unit says of what was asked about a curve."""
     if of == "last":
         return forecast
@@ -57,7 +57,7 @@ class BestSoFar:
         goal: which direction is better.
     """
 
-    later: BinnedDistribution
+    later: Marginal
     best: float
     goal: Goal
 
@@ -114,7 +114,7 @@ class BestSoFar:
         return np.where(beyond > 0, self.later.log_prob(y), at_best)
 
     @property
-    def _improved(self) -> BinnedDistribution:
+    def _improved(self) -> Marginal:
         """What comes, given that it is better than the best record."""
         if self.goal == "maximize":
             return self.later.truncate(self.best, self.later.high)

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of
+from lcpfn.forecast.bounded import Marginal
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.headroom import Headroom
-from lcpfn.forecast.scaling import LEAST_UNIT, MetricMap
+from lcpfn.forecast.scaling import LEAST_UNIT, MetricMap, to_metric
 from lcpfn.forecast.schedule import LearningRates
+from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import UNKNOWN, Observations, Questions
 
 
@@ -28,6 +30,7 @@ class Encoded(NamedTuple):
         axis: the step axis.
         schedule: learning rates of the whole run, None where unknown.
         draws_in: whether forecasts are drawn in, see `Headroom`.
+        keeps_beyond: whether what they hold beyond a bound is kept, see `Bounded`.
     """
 
     observations: Observations
@@ -35,16 +38,23 @@ class Encoded(NamedTuple):
     axis: StepAxis
     schedule: LearningRates | None
     draws_in: bool = False
+    keeps_beyond: bool = False
 
     @staticmethod
-    def of(curve: Curve, metric: MetricMap, axis: StepAxis, draws_in: bool = False) -> Encoded:
+    def of(
+        curve: Curve,
+        metric: MetricMap,
+        axis: StepAxis,
+        draws_in: bool = False,
+        keeps_beyond: bool = False,
+    ) -> Encoded:
         """The encoding of a checked curve.
 
         Args:
             curve: to encode.
             metric: its map to the network's units.
             axis: its step axis, to as many cells as the network can tell apart.
-            draws_in: whether forecasts are drawn in.
+            draws_in, keeps_beyond: how forecasts are read.
         """
         kept = axis.kept(curve.steps)
         observations = Observations(
@@ -54,7 +64,7 @@ class Encoded(NamedTuple):
             _schedule(curve.schedule, curve.steps[kept]),
             None if curve.rates is None else _told(curve.rates[kept]),
         )
-        return Encoded(observations, metric, axis, curve.schedule, draws_in)
+        return Encoded(observations, metric, axis, curve.schedule, draws_in, keeps_beyond)
 
     def same_view(self, before: Encoded) -> bool:
         """Whether values mean the same to the network as in an encoding of earlier records."""
@@ -104,6 +114,12 @@ class Encoded(NamedTuple):
         """Questions (1, m) about steps (m,) after the last observed one."""
         fractions = self.axis.query_fractions(steps, last).astype(np.float32)[None]
         return Questions(fractions, _schedule(self.schedule, steps), _flags(fractions, of))
+
+    def in_metric(
+        self, unit: BinnedDistribution, curve: Curve, headroom: Headroom | None
+    ) -> Marginal:
+        """A forecast of the curve in model units, as one in the metric's own; see `to_metric`."""
+        return to_metric(unit, self.metric, curve.bounds, headroom, self.keeps_beyond)
 
     def headroom(
         self,

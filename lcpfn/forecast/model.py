@@ -14,6 +14,7 @@ from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, read_goal
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of, answered, best_of, read_of
+from lcpfn.forecast.bounded import Marginal
 from lcpfn.forecast.bounds import BoundsLike, read_bounds
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
 from lcpfn.forecast.direction import doubt_goals
@@ -23,13 +24,7 @@ from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast
 from lcpfn.forecast.headroom import Headroom
 from lcpfn.forecast.peer import Peer, check_peers, read_config
 from lcpfn.forecast.recent import Recent
-from lcpfn.forecast.scaling import (
-    MAPS,
-    MapOf,
-    MetricMap,
-    same_map_throughout,
-    to_metric,
-)
+from lcpfn.forecast.scaling import MAPS, MapOf, same_map_throughout
 from lcpfn.forecast.schedule import Schedule, check_told, read_schedule
 from lcpfn.forecast.stream import Stream
 from lcpfn.network.engine import Cache, Engine
@@ -93,6 +88,11 @@ class LCPFN:
     def _draws_in(self) -> bool:
         """Whether forecasts are drawn in: for models of runs of any kind, by their card."""
         return bool(self.card.get("headroom", False))
+
+    @property
+    def _keeps_beyond(self) -> bool:
+        """Whether what forecasts hold beyond a bound is kept next to it, by the model's card."""
+        return bool(self.card.get("keeps_beyond", False))
 
     def told_rates(self, rates: Rates | None, schedule: object) -> Rates | None:
         """Learning rates at the records, as far as they may be given.
@@ -385,7 +385,7 @@ class LCPFN:
         asked = encoded.questions(steps, curve.steps[-1], of)
         unit = self.network.extend(None, encoded.observations, asked)
         headroom = encoded.headroom(curve, curve.extremes, curve.steps[-1], steps)
-        return answered(to_metric(unit[0], encoded.metric, curve.bounds, headroom), curve, of)
+        return answered(encoded.in_metric(unit[0], curve, headroom), curve, of)
 
     def trajectories(
         self, curve: Curve, steps: Array, count: int, generator: Generator | None
@@ -421,7 +421,7 @@ class LCPFN:
                 cache.length = min(cache.length, observations.length - 1)
                 forecast = self.network.extend(cache, observations, asked.copies(count))
             headroom = encoded.headroom(curve, (lowest, highest), last, step)
-            margin = to_metric(forecast[:, 0], encoded.metric, curve.bounds, headroom)
+            margin = encoded.in_metric(forecast[:, 0], curve, headroom)
             draw = margin.quantile(uniform[index])
             drawn[:, index] = draw
             if cells[index + 1] > cells[index]:
@@ -442,7 +442,7 @@ class LCPFN:
         if appended is not None:
             return appended
         axis = StepAxis(curve.horizon, int(self.card["resolution"]), curve.shift)
-        return Encoded.of(curve, metric, axis, self._draws_in)
+        return Encoded.of(curve, metric, axis, self._draws_in, self._keeps_beyond)
 
     def remember(self, encoded: Encoded) -> Cache:
         """What the network remembers of a curve: all its observations but the last, with room."""
@@ -480,7 +480,7 @@ class LCPFN:
             known = [headroom for headroom in headrooms if headroom is not None]
             unit = Headroom.stacked(known).applied(unit) if known else unit
             for row, i in enumerate(chosen):
-                finals[i] = partial(_in_metric, unit[row], encoded[i].metric, curves[i], of)
+                finals[i] = partial(_in_metric, unit[row], encoded[i], curves[i], of)
         return finals
 
     def _prefix_forecasts(self, curve: Curve, of: Of) -> list[LazyForecast]:
@@ -541,8 +541,9 @@ def _chunks(indices: Sequence[int]) -> list[Sequence[int]]:
     return [indices[begin : begin + _CHUNK] for begin in range(0, len(indices), _CHUNK)]
 
 
-def _in_metric(unit: BinnedDistribution, metric: MetricMap, curve: Curve, of: Of) -> Distribution:
-    return answered(to_metric(unit, metric, curve.bounds), curve, of)
+def _in_metric(unit: BinnedDistribution, encoded: Encoded, curve: Curve, of: Of) -> Distribution:
+    # What was to be drawn in has been, of all curves together.
+    return answered(encoded.in_metric(unit, curve, None), curve, of)
 
 
 def _known(curve: Curve, bins: int, of: Of) -> BinnedDistribution:
@@ -571,8 +572,8 @@ class _Answers:
         )
 
     @cached_property
-    def _margins(self) -> BinnedDistribution:
+    def _margins(self) -> Marginal:
         units, curve = self.units()[0], self.curve
         records = np.arange(len(units.scale)) + 1
         headroom = self.encoded.headroom_after(curve, records, curve.horizon)
-        return to_metric(units, self.encoded.metric, curve.bounds, headroom)
+        return self.encoded.in_metric(units, curve, headroom)

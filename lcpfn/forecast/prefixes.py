@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lcpfn.forecast.arguments import Array
+from lcpfn.forecast.bounded import Marginal
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.encoding import Encoded
-from lcpfn.forecast.scaling import to_metric
 from lcpfn.network.engine import Engine
 from lcpfn.network.histogram import BinnedDistribution
 from lcpfn.network.inputs import Observations, Questions
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
     steps: Array
 
 
-def forecast_after(network: Engine, asked: Sequence[Asked]) -> list[BinnedDistribution]:
+def forecast_after(network: Engine, asked: Sequence[Asked]) -> list[Marginal]:
     """Answers questions after prefixes of curves.
 
     Prefixes are seen on the scale of their whole curve, and a log that is thinned is cut where the
@@ -50,7 +50,7 @@ def forecast_after(network: Engine, asked: Sequence[Asked]) -> list[BinnedDistri
         of each curve (m,) forecasts in the metric's own unit.
     """
     order = sorted(range(len(asked)), key=lambda index: _tokens(asked[index]))
-    found: dict[int, BinnedDistribution] = {}
+    found: dict[int, Marginal] = {}
     while order:
         chosen: list[int] = []
         while order and (len(chosen) + 1) * _tokens(asked[order[0]]) <= _TOKENS:
@@ -64,7 +64,7 @@ def _tokens(one: Asked) -> int:
     return one.encoded.observations.length + len(one.steps)
 
 
-def _pass(network: Engine, asked: Sequence[Asked]) -> list[BinnedDistribution]:
+def _pass(network: Engine, asked: Sequence[Asked]) -> list[Marginal]:
     most = max(len(one.steps) for one in asked)
     prefixes, questions = [], []
     for one in asked:
@@ -92,6 +92,6 @@ def _pass(network: Engine, asked: Sequence[Asked]) -> list[BinnedDistribution]:
     return [_in_metric(unit[row, : len(one.steps)], one) for row, one in enumerate(asked)]
 
 
-def _in_metric(unit: BinnedDistribution, one: Asked) -> BinnedDistribution:
+def _in_metric(unit: BinnedDistribution, one: Asked) -> Marginal:
     headroom = one.encoded.headroom_after(one.curve, one.records, one.steps)
-    return to_metric(unit, one.encoded.metric, one.curve.bounds, headroom)
+    return one.encoded.in_metric(unit, one.curve, headroom)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lcpfn.forecast.arguments import Array
+from lcpfn.forecast.bounded import Bounded, Marginal
 from lcpfn.forecast.bounds import Bounds
 from lcpfn.forecast.curve import Curve
 from lcpfn.forecast.headroom import Headroom
@@ -127,15 +128,23 @@ def _mirror(bounds: Bounds) -> Bounds:
 
 
 def to_metric(
-    unit: BinnedDistribution, metric: MetricMap, bounds: Bounds, headroom: Headroom | None = None
-) -> BinnedDistribution:
-    """A forecast in model units as one in the metric's own, cut at the bounds; numpy, float64.
+    unit: BinnedDistribution,
+    metric: MetricMap,
+    bounds: Bounds,
+    headroom: Headroom | None,
+    keeps_beyond: bool,
+) -> Marginal:
+    """A forecast in model units as one in the metric's own, within its bounds; numpy, float64.
 
     Args:
         unit: (...,) the forecast.
         metric, bounds: of the curve.
         headroom: (...,) how far the run may come, in model units; None draws nothing in.
+        keeps_beyond: whether what lies beyond a bound is kept next to it, or cut off.
     """
     answer = unit.numpy().double()
     answer = answer if headroom is None else headroom.applied(answer)
-    return answer.affine(metric.offset, 1 / metric.gain).truncate(*bounds)
+    answer = answer.affine(metric.offset, 1 / metric.gain)
+    if keeps_beyond and bounds != (None, None):
+        return Bounded(answer, *bounds)
+    return answer.truncate(*bounds)

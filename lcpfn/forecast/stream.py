@@ -18,7 +18,6 @@ from lcpfn.forecast.curve import Curve, read_curve
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.forecast.encoding import Encoded
 from lcpfn.forecast.extrapolation import Extrapolation, LazyForecast, Predictor
-from lcpfn.forecast.scaling import to_metric
 from lcpfn.forecast.schedule import LearningRates
 from lcpfn.network.engine import Cache, Engine
 from lcpfn.network.histogram import BinnedDistribution
@@ -170,4 +169,4 @@ def _in_metric(
     unit: Callable[[], BinnedDistribution], encoded: Encoded, curve: Curve, of: Of
 ) -> Distribution:
     headroom = encoded.headroom_to_horizon(curve)
-    return answered(to_metric(unit()[0, 0], encoded.metric, curve.bounds, headroom), curve, of)
+    return answered(encoded.in_metric(unit()[0, 0], curve, headroom), curve, of)

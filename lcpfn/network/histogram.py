@@ -75,15 +75,14 @@ class BinnedDistribution:
         location: (...,) where z = 0 lies.
         scale: (...,) unit of z, positive.
         log_masses: (..., bins) log-probability of every bin, tails first and last; normalised.
-        low: no mass below this value; None where open.
-        high: no mass above this value; None where open.
+        low, high: no mass below and above these values, numbers or (...,); None where open.
     """
 
     location: AnyArray
     scale: AnyArray
     log_masses: AnyArray
-    low: float | None = None
-    high: float | None = None
+    low: AnyArray | None = None
+    high: AnyArray | None = None
 
     @property
     def bins(self) -> int:
@@ -426,5 +425,5 @@ def _expected_excess(distance: Tensor, spread: Tensor) -> Tensor:
     return distance * _normal_cdf(ratio) + spread * density
 
 
-def _or(bound: float | None, otherwise: float) -> float:
+def _or(bound: AnyArray | None, otherwise: float) -> AnyArray:
     return otherwise if bound is None else bound
