@@ -101,5 +101,13 @@ def _inner(table: Table, counts: dict[str, list[float]], epochs: Sequence[float]
         stated = table.totals.get(column, 0.0)
         alone = column == BATCH and stated > 0 and table.totals.get(EPOCH) != 1
         if all(moved) and again <= 1 < len(set(numbers)) and (moved or alone):
-            return _Inner(column, numbers, max(*numbers, stated, 1.0))
+            length = stated if stated >= max(numbers) else _length(numbers)
+            return _Inner(column, numbers, length)
     return None
+
+
+def _length(numbers: Sequence[float]) -> float:
+    """How far a count has been seen to go; one from 0 has one more to go than it says."""
+    seen = sorted(set(numbers))
+    beyond = 0.0 if seen[0] > 0 else seen[1] - seen[0]
+    return seen[-1] + beyond

@@ -94,3 +94,13 @@ def test_a_horizon_in_batches(tmp_path: Path, line: str) -> None:
     log = read(tmp_path, lines, horizon=2700.0)
     assert log.logged_steps.tolist() == [10, 20, 30, 40, 50, 60, 70, 80, 90]
     assert any("the horizon of 2700 is one of" in note for note in log.notes)
+
+
+def test_batches_from_nought_whose_number_is_not_said(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"epoch": epoch, "batch": batch, "loss": 1 / (1 + epoch + batch)})
+        for epoch in (1, 2, 3)
+        for batch in (0, 10, 20, 30)
+    ]
+    log = read(tmp_path, lines)
+    assert log.logged_steps.tolist() == [at / 4 for at in range(12)]
