@@ -409,7 +409,7 @@ def _records(
                 raise InputError(_too_wide(cells, len(columns), f"{name}, line {line}", shape))
             wider = wider or (line, len(cells))
             records.append(Record(line, dict(zip(columns, cells, strict=False))))
-        elif records and len(cells) < len(columns) and not any(map(_is_number, cells)):
+        elif len(cells) < len(columns) and not any(map(_is_number, cells)):
             between.append(line)
         else:
             # A short row is one whose last cells are empty.

@@ -126,7 +126,7 @@ with at in of for is the and to after finished done was on are has after: - * >>
 _JOINTS = frozenset(_JOINTS_TEXT.split())
 # A name that ends so goes on behind the number: solved in 2274 episodes, improved from 0.41
 _OPEN_ENDS = frozenset(("at", "by", "from", "in", "on", "for", "with", "after"))
-_MEASURES = frozenset(("std", "sum", "number", "variance", "median"))
+_MEASURES = frozenset(("std", "variance"))
 _MOST_WORDS = 3
 # The results.txt of YOLOv5 and YOLOv7, which has no heading:
 #   0/29     2.23G    0.0859   0.07501   0.01257    0.1735       173       640    0.6743  ...

@@ -256,6 +256,18 @@ class TestWhatTheLogSays:
         unclear = complaint("extrapolate", "-", "-n", "9", given="3\n2\n")
         assert "add --goal maximize or --goal minimize" in unclear
 
+    def test_a_last_value_that_is_tiny_beside_the_forecast(self) -> None:
+        given = "epoch,loss\n" + "".join(f"{at},{9 / 8**at:.8f}\n" for at in range(1, 9))
+        said = call("extrapolate", "-", "-n", "9", given=f"{given}9,0.5\n10,0.00000034\n").stderr
+        assert "horizon is 9, but must not lie before" in said
+        result = call("extrapolate", "-", "-n", "20", given=f"{given}9,0.5\n10,0.00000034\n")
+        assert "the last one 3.4e-07 at epoch 10" in result.stdout
+
+    def test_no_value_at_all_is_said_with_its_column(self) -> None:
+        given = "epoch,loss,dice\n1,0.5,nan\n2,0.4,nan\n"
+        line = complaint("extrapolate", "-", "-m", "dice", "-n", "9", given=given)
+        assert "all 2 values are NaN in column 'dice'" in line
+
     def test_counted_records_are_said_aloud(self) -> None:
         result = call("extrapolate", "-", "-g", "minimize", "-n", "9", given="3\n2\n")
         assert "no column counts the steps: the 2 records are counted from 1" in result.stderr
