@@ -191,6 +191,9 @@ def find_metric(table: Table, wanted: str | None, steps_column: str | None) -> C
     if not numeric and len(possible) == 1:
         # The reader's message then names the cell that is no number.
         return Choice(possible[0], [])
+    once = len(table.rows) > _MOST_SUGGESTED and not any(
+        len(table.records_with(name)) > 1 for name in numeric
+    )
     numeric = likely(table, numeric)
     found = f"{len(numeric)} could be the metric" if numeric else "none could be the metric"
     example = (
@@ -199,6 +202,7 @@ def find_metric(table: Table, wanted: str | None, steps_column: str | None) -> C
     raise InputError(
         f"{table.name}: name the metric{example}; of the columns {listed(table.columns)}, {found}"
         + (f" ({listed(numeric)})" if numeric else "")
+        + ("; none has two numbers, so it may be no log of a run" if once and numeric else "")
     )
 
 

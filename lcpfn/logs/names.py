@@ -88,6 +88,8 @@ _NEITHER = frozenset(("chosen", "rejected", "entropy", "positives", "negatives")
 _SPACY = re.compile(
     r"(?:ents|sents|spans|cats|rels|morph)(?:_(?:macro|micro))?_[fpr]$", re.IGNORECASE
 )
+_OF_COCO_TEXT = "ap ar map map50 map75 ap50 ap75 aps apm apl ars arm arl"
+_OF_COCO = frozenset(_OF_COCO_TEXT.split())
 # x/lr0, optim0_lr0
 _RATE_OF_A_GROUP = re.compile(r"(?:^|[/_])lr\d$")
 _EXTREMES = frozenset(("best", "worst", "min", "max", "lowest", "highest", "std"))
@@ -192,6 +194,14 @@ def _says_neither(found: tuple[str, ...], telling: list[str]) -> bool:
     if "entropy" in found and found[-1] == "entropy":
         return "cross" not in found
     return found[-1] in _NEITHER
+
+
+def is_of_coco(name: str) -> bool:
+    """Whether a metric is an average precision or recall as pycocotools gives them.
+
+    It writes -1 where there are no objects of a size.
+    """
+    return not _OF_COCO.isdisjoint(words(name))
 
 
 def is_rate(name: str) -> bool:

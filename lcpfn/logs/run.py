@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from lcpfn.errors import InputError
 from lcpfn.logs.borrowed_steps import borrowed
 from lcpfn.logs.cells import is_logged, to_number
-from lcpfn.logs.columns import find_metric
+from lcpfn.logs.columns import Choice, find_metric
 from lcpfn.logs.formats import read_tables
-from lcpfn.logs.names import goal_of
+from lcpfn.logs.names import goal_of, is_of_coco
 from lcpfn.logs.placed import placed
 from lcpfn.logs.rates import Rates, find_rates
 from lcpfn.logs.restarts import Numbered, numbered, outlived
@@ -47,6 +47,8 @@ Array = NDArray[np.float64]
 _UNNAMED = "{metric}"
 # Columns of a log that holds nothing but steps and one metric.
 _ALONE = 2
+# What pycocotools writes for the precision of objects that do not occur.
+_NO_OBJECTS = -1.0
 # Values that, all again in this order, are those of another run with the same seed.
 _SAME = 5
 
@@ -260,31 +262,12 @@ def _run_of(
     records = table.records_with(column)
     if not records:
         raise InputError(f"{table.name}: column {column!r} is empty in all {len(table.rows)} rows")
-    if steps_column is None:
-        records, remarks = placed(table, records, column)
-        notes += remarks
-        records, remarks, steps_column = borrowed(table, records, column, horizon)
-        notes += remarks
-    if steps_column is None:
-        records, remarks = in_epochs(table, records, column, horizon)
-        notes += remarks
-    chosen = find_steps(table, records, column, steps_column, horizon)
-    if table.cut and chosen is not None:
-        records = [record for record in records if is_logged(record.cells.get(chosen.column))]
-    if chosen is not None and len(table.columns) > _ALONE:
-        records, remarks = outlived(table, records, column, chosen.column)
-        notes += remarks
-    values = np.array([table.number(record, column) for record in records])
+    records, chosen, remarks = _in_their_places(table, records, column, steps_column, horizon)
+    values, doubts = _values(table, records, column)
+    notes += [*remarks, *doubts]
     if chosen is None:
         notes += unusable_steps(table, records, column)
-        begun = _begun_anew(values)
-        if begun:
-            notes += [
-                f"from line {records[begun].line} on the first {_SAME} values stand once more, so "
-                "what came before is read as another run and left out"
-            ]
-            records, values = records[begun:], values[begun:]
-        log = RunLog(column, values, notes=tuple(notes))
+        records, log = _counted(records, column, values, notes)
     else:
         log = _with_steps(table, records, column, values, chosen.column, notes + chosen.notes)
     total = total_of(table, log.steps_column, records[-1])
@@ -300,6 +283,54 @@ def _run_of(
         stated_goal=goal_of(column) or goal_of(metric or ""),
         run=table.run,
     )
+
+
+def _in_their_places(
+    table: Table,
+    records: list[Record],
+    metric: str,
+    steps_column: str | None,
+    horizon: float | None,
+) -> tuple[list[Record], Choice | None, list[str]]:
+    """The records that count, with their steps; the column of these, if any; and notes on both."""
+    notes: list[str] = []
+    if steps_column is None:
+        records, remarks = placed(table, records, metric)
+        notes += remarks
+        records, remarks, steps_column = borrowed(table, records, metric, horizon)
+        notes += remarks
+    if steps_column is None:
+        records, remarks = in_epochs(table, records, metric, horizon)
+        notes += remarks
+    chosen = find_steps(table, records, metric, steps_column, horizon)
+    if table.cut and chosen is not None:
+        records = [record for record in records if is_logged(record.cells.get(chosen.column))]
+    if chosen is not None and len(table.columns) > _ALONE:
+        records, remarks = outlived(table, records, metric, chosen.column)
+        notes += remarks
+    return records, chosen, notes
+
+
+def _values(table: Table, records: Sequence[Record], metric: str) -> tuple[Array, list[str]]:
+    """(n,) the values of a metric, and a note on those that are none."""
+    values = np.array([table.number(record, metric) for record in records])
+    if not is_of_coco(metric) or not (values == _NO_OBJECTS).any():
+        return values, []
+    values[values == _NO_OBJECTS] = np.nan
+    return values, [f"{metric} of -1 is no value: there are no such objects in the data"]
+
+
+def _counted(
+    records: list[Record], metric: str, values: Array, notes: list[str]
+) -> tuple[list[Record], RunLog]:
+    """Records without steps, those of the last run where several stand one after the other."""
+    begun = _begun_anew(values)
+    if begun:
+        notes += [
+            f"from line {records[begun].line} on the first {_SAME} values stand once more, so what "
+            "came before is read as another run and left out"
+        ]
+    return records[begun:], RunLog(metric, values[begun:], notes=tuple(notes))
 
 
 def _begun_anew(values: Array) -> int:

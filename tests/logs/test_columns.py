@@ -220,3 +220,13 @@ def test_one_line_of_numbers_is_a_curve(tmp_path: Path) -> None:
     path.write_text(",".join(f'"{4 / at}"' for at in range(1, 31)) + "\n")
     log = read_run(path)
     assert log.values == pytest.approx([4 / at for at in range(1, 31)])
+
+
+def test_a_precision_of_objects_that_do_not_occur(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"epoch": at, "bbox_mAP_s": -1.0 if at < 3 else 0.1, "reward": -1} for at in range(1, 5)
+    ]
+    log = read_records(tmp_path, records, "bbox_mAP_s")
+    np.testing.assert_array_equal(log.values, [np.nan, np.nan, 0.1, 0.1])
+    assert "bbox_mAP_s of -1 is no value" in log.notes[-1]
+    assert read_records(tmp_path, records, "reward").values.tolist() == [-1, -1, -1, -1]

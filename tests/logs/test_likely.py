@@ -69,3 +69,10 @@ def test_there_is_always_one(rows: list[list[float | str | None]]) -> None:
     found = likely(Table("log", names, records), names)
     assert found and set(found) <= set(names)
     assert most_likely(found) in found
+
+
+def test_a_text_that_is_no_log_is_doubted(tmp_path: Path) -> None:
+    path = tmp_path / "summary.txt"
+    path.write_text("Total params: 12\nTrainable params: 11\nLine: 3\nInput size: 0.5\n")
+    with pytest.raises(InputError, match="none has two numbers, so it may be no log of a run"):
+        read_run(path)
