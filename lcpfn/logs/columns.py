@@ -180,7 +180,7 @@ def find_metric(table: Table, wanted: str | None, steps_column: str | None) -> C
                 f"{table.name} has {table.columns.count(choice.column)} columns "
                 f"{choice.column!r}, but must have one"
             )
-        return choice
+        return Choice(choice.column, choice.notes + _note_on_more(table, choice.column))
     steps = None if steps_column is None else find_named(table, "steps", steps_column).column
     possible = [name for name in table.columns if name != steps and not is_beside_the_point(name)]
     numeric = [name for name in possible if table.numeric(name)]
@@ -204,6 +204,22 @@ def find_metric(table: Table, wanted: str | None, steps_column: str | None) -> C
         + (f" ({listed(numeric)})" if numeric else "")
         + ("; none has two numbers, so it may be no log of a run" if once and numeric else "")
     )
+
+
+def _note_on_more(table: Table, column: str) -> list[str]:
+    """That another column of the same name and more has more records, where one has.
+
+    What is said of the best one so far may be called as the metric itself is not.
+    """
+    count = len(table.records_with(column))
+    for name in table.columns:
+        longer = name != column and _ends_with(name.lower(), column.lower())
+        if longer and not is_beside_the_point(name) and not is_extreme(name):
+            more = len(table.records_with(name))
+            if more >= 2 * count:
+                had = f"{count} record{'s' if count != 1 else ''}"
+                return [f"{column} has {had}, and {name} has {more}: is that meant?"]
+    return []
 
 
 def _opens_with_steps(table: Table, column: str) -> bool:

@@ -230,3 +230,15 @@ def test_a_precision_of_objects_that_do_not_occur(tmp_path: Path) -> None:
     np.testing.assert_array_equal(log.values, [np.nan, np.nan, 0.1, 0.1])
     assert "bbox_mAP_s of -1 is no value" in log.notes[-1]
     assert read_records(tmp_path, records, "reward").values.tolist() == [-1, -1, -1, -1]
+
+
+def test_what_is_said_of_the_best_is_doubted_beside_all(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    lines = [
+        f"Epoch {at}: Val Dice: {loss}\n" + ("Saved the best (Dice: 0.9)\n" if at < 3 else "")
+        for at, loss in enumerate(LOSSES, start=1)
+    ]
+    path.write_text("".join(lines))
+    doubted = read_run(path, "Dice").notes
+    assert "Dice has 2 records, and Val Dice has 6: is that meant?" in doubted
+    assert not any("is that meant" in note for note in read_run(path, "Val Dice").notes)
