@@ -20,7 +20,9 @@ _SHORT_NAMES = frozenset(("e", "f", "n", "s", "t", "up"))
 _STATED_LIMIT = 1000
 LITTLE = 0.02
 """Of a horizon: nobody plans a run of which so small a share has been logged in such steps."""
+_VERY_LITTLE = 0.01
 _MUCH = 0.25
+_MANY = 300
 _CLEARLY = 10.0
 _EVENLY = 2.0
 _FEW = 4
@@ -85,7 +87,7 @@ def find_steps(
     others = [candidate.column for candidate in candidates if candidate is not chosen]
     if reason:
         return Choice(chosen.column, [reason])
-    far = _far_horizon(chosen, horizon)
+    far = _far_horizon(table, chosen, horizon)
     if others:
         return Choice(
             chosen.column,
@@ -259,20 +261,33 @@ def _reaching(
     )
 
 
-def _far_horizon(chosen: _Candidate, horizon: float | None) -> list[str]:
-    """A note where a horizon is beyond what epochs logged by their fractions will come to.
+def _far_horizon(table: Table, chosen: _Candidate, horizon: float | None) -> list[str]:
+    """A note where a horizon is far beyond the epochs, and other steps are logged as well.
 
-    Hugging Face prints those, and people plan such runs in steps.
+    Hugging Face prints epochs by their fractions, others batches beside them, and people plan such
+    runs in steps.
     """
-    if horizon is None or len(chosen.steps) < _FEW or not _in_parts(chosen):
+    if horizon is None or not math.isfinite(horizon) or kind_of(chosen.column) != EPOCH:
         return []
-    if not math.isfinite(horizon) or chosen.last >= LITTLE * horizon:
+    if chosen.last <= 0:
+        return []
+    parts = _in_parts(chosen) and len(chosen.steps) >= _FEW and chosen.last < LITTLE * horizon
+    batches = horizon >= _MANY and chosen.last <= _VERY_LITTLE * horizon and _has_finer(table)
+    if not (parts or batches):
         return []
     return [
         f"the horizon of {horizon:g} is {horizon / chosen.last:,.0f} times the last "
         f"{chosen.column}, {chosen.last:g}; if it was meant in other steps, say how many "
         f"{chosen.column}s the run will have"
     ]
+
+
+def _has_finer(table: Table) -> bool:
+    """Whether something else than epochs is counted somewhere in a log."""
+    return any(
+        step_rank(name) is not None and kind_of(name) != EPOCH and table.has_numbers(name)
+        for name in table.columns
+    )
 
 
 def _in_parts(candidate: _Candidate) -> bool:

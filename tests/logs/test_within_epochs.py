@@ -104,3 +104,16 @@ def test_batches_from_nought_whose_number_is_not_said(tmp_path: Path) -> None:
     ]
     log = read(tmp_path, lines)
     assert log.logged_steps.tolist() == [at / 4 for at in range(12)]
+
+
+def test_a_horizon_in_batches_of_a_metric_without_them_is_doubted(tmp_path: Path) -> None:
+    lines = [
+        *(LINES[0].format(*each) for each in batches([1, 2, 3, 4, 5])),
+        "Epoch(val)  [5][14/14]  coco/bbox_mAP: 0.2710",
+    ]
+    log = read(tmp_path, lines, "bbox_mAP", horizon=580.0)
+    assert any("580 is 116 times the last epoch, 5" in note for note in log.notes)
+    assert not any("times" in note for note in read(tmp_path, lines, "bbox_mAP", horizon=99).notes)
+    # Epoch 0 says nothing of how far the run is.
+    early = ["Epoch(val)  [0][14/14]  coco/bbox_mAP: 0.2710"]
+    assert read(tmp_path, early, "bbox_mAP", horizon=580.0).logged_steps.tolist() == [0]
