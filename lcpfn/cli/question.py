@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lcpfn.cli.common import Goal
+from lcpfn.cli.common import Goal, parse_bounds
 from lcpfn.errors import InputError
 from lcpfn.numbers import write_step
 
@@ -52,6 +52,13 @@ def read_question(
     chosen, on_goal = settle_goal(log, goal)
     length, on_horizon = _settle_horizon(log, horizon)
     return Question(log, chosen, length, (*log.notes, *log.notes_on_steps, *on_goal, *on_horizon))
+
+
+def settle_bounds(question: Question, text: str) -> BoundsLike:
+    """The bounds that were given as `text`, or else what the metric's name says of them."""
+    from lcpfn.logs.name_bounds import bounds_by_name
+
+    return bounds_by_name(parse_bounds(text), question.log.metric, question.goal.value)
 
 
 def check_unit(question: Question, best: float | None, bounds: BoundsLike) -> None:
