@@ -54,13 +54,6 @@ def read_question(
     return Question(log, chosen, length, (*log.notes, *log.notes_on_steps, *on_goal, *on_horizon))
 
 
-def settle_bounds(question: Question, text: str) -> BoundsLike:
-    """The bounds that were given as `text`, or else what the metric's name says of them."""
-    from lcpfn.logs.name_bounds import bounds_by_name
-
-    return bounds_by_name(parse_bounds(text), question.log.metric, question.goal.value)
-
-
 def check_unit(question: Question, best: float | None, bounds: BoundsLike) -> None:
     """Checks that a value to beat is in percent where the metric is, unless bounds are stated.
 
@@ -73,6 +66,13 @@ def check_unit(question: Question, best: float | None, bounds: BoundsLike) -> No
     doubt = other_unit(log.metric, question.goal.value, log.values.tolist(), best)
     if bounds == "auto" and doubt is not None:
         raise InputError(f"--{doubt}, as in --bounds open")
+
+
+def settle_bounds(question: Question, text: str) -> BoundsLike:
+    """The bounds that were given as `text`, or else what the metric's name says of them."""
+    from lcpfn.logs.name_bounds import bounds_by_name
+
+    return bounds_by_name(parse_bounds(text), question.log.metric, question.goal.value)
 
 
 def settle_goal(log: RunLog, goal: Goal | None) -> tuple[Goal, list[str]]:
