@@ -133,7 +133,7 @@ class StoppingRule:
     patience: int = 1
     min_delta: float = 0.0
     keep_top: int = 1
-    early_caution: float = 0.75
+    early_caution: float = 0.6
     trust: float = 1.8
     unproven: float = 0.75
     full_trust: int = 5

@@ -93,7 +93,7 @@ def test_the_limit_follows_the_standing() -> None:
     assert growing == pytest.approx([0.054, 0.072, 0.09, 0.09])
     assert rule.limit(4) == rule.limit(40) == 0, "nothing is known of the run's length"
     unknown = [rule.limit(20, None, progress) for progress in (0.1, 0.5, 1.0)]
-    risked = [0.05 * share**0.75 for share in (0.1, 0.5, 1.0)]
+    risked = [0.05 * share**0.6 for share in (0.1, 0.5, 1.0)]
     assert unknown == pytest.approx(risked), "the risk is over the whole run"
     assert StoppingRule(early_caution=0).limit(4) == 0.05
     assert StoppingRule(threshold=0).limit(9, 0.8, 0.5) == 0
