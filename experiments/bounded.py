@@ -7,7 +7,7 @@ a narrow strip inside. Printed for each family of recorded runs, after 10, 20, 4
 steps, beside the same forecasts cut off at the bounds and renormalised: by what share the CRPS of
 the final value falls, paired, each source counting alike, with its standard error over sources; how
 often the central 88 % hold the truth, cut off and kept; and by how much its log-density rises. Then
-the same for strips of other widths and powers, of all ragged runs.
+the same for other strips, by width, power and tail, of all ragged runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ from lcpfn.priors import RecordedRun
 _OWN = ("val_accuracy", "val_loss")
 _CUT, _KEPT = "cut off", "kept"
 _STRIPS = {
-    f"{width:g}, {power}": Strip(width, power) for width in (0.1, 0.3, 1.0) for power in (1, 2, 4)
+    f"{width:g}, {power}, {tail:g}": Strip(width, power, tail)
+    for width, power, tail in (
+        *((width, power, 0.05) for width in (0.1, 0.3, 1.0) for power in (1, 2, 4)),
+        *((0.1, 4, tail) for tail in (1e-9, 0.02, 0.1, 0.2, 0.5)),
+    )
 }
 _CAP, _LEAST_LOG_DENSITY = 5.0, -30.0
 Rows = dict[str, list[tuple[float, float, float]]]
@@ -88,7 +92,7 @@ def main(
         ],
     )
     if ragged:
-        heading = "The same of all ragged runs, by width and power of the strip"
+        heading = "The same of all ragged runs, by width, power and tail of the strip"
         rows = [[way, str(len(ragged)), *_cells(ragged, way)] for way in _STRIPS]
         lines += table(heading, columns, rows)
     if markdown is not None:

@@ -99,7 +99,8 @@ class LCPFNEarlyStopping(KeepsRun, callbacks.Callback):  # type: ignore[misc]
         if epoch > 0:
             self._file.read(self._run)
         planned = (self.params or {}).get("epochs")
-        self._run.begin(self._goal, None if planned is None else float(planned), afresh=epoch == 0)
+        horizon = None if planned is None else float(planned)
+        self._run.begin(self.monitor, self._goal, horizon, afresh=epoch == 0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Decides.

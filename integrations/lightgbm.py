@@ -109,7 +109,7 @@ class LCPFNEarlyStopping(KeepsRun):
         found = self._find(results, getattr(env.model, "_train_data_name", "training"))
         value, rounds, run = float(found[2]), env.iteration + 1, self._run
         if env.iteration == env.begin_iteration:
-            self._begin(env, "maximize" if found[3] else "minimize")
+            self._begin(env, found[1], "maximize" if found[3] else "minimize")
         if rounds % self._every and math.isfinite(value):
             return
         verdict = run.hear(rounds, value)
@@ -118,13 +118,13 @@ class LCPFNEarlyStopping(KeepsRun):
             _log_info(run.farewell("round"))
             raise EarlyStopException(env.iteration, results)
 
-    def _begin(self, env: CallbackEnv, goal: Goal) -> None:
+    def _begin(self, env: CallbackEnv, metric: str, goal: Goal) -> None:
         afresh = env.begin_iteration == 0
         if not afresh:
             self._file.read(self._run)
         planned = float(env.end_iteration)
         self._every = read_every(self._asked_every, self._horizon or planned)
-        self._run.begin(goal, planned, afresh=afresh)
+        self._run.begin(metric, goal, planned, afresh=afresh)
 
     def _find(self, results: Sequence[Any], trained_on: str) -> Any:
         """What LightGBM says of the metric: names of data and metric, value, whether up is better.

@@ -136,7 +136,7 @@ class LCPFNEarlyStopping(FollowsRun, EarlyStopping):
                 "the trainer has no end that is known: give it max_epochs or max_steps, or add "
                 f"horizon= in {self._unit}s to LCPFNEarlyStopping"
             )
-        self._run.begin(self._goal, horizon, afresh=trainer.global_step == 0)
+        self._run.begin(self.monitor, self._goal, horizon, afresh=trainer.global_step == 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decides, where this is the time for it."""

@@ -33,6 +33,7 @@ from weakref import WeakKeyDictionary
 
 from lcpfn.errors import InputError, MissingExtraError
 from lcpfn.forecast.arguments import read_number
+from lcpfn.logs.name_bounds import settings_by_name
 from lcpfn.search.search import Search
 from lcpfn.search.settings import check_taken
 from lcpfn.search.verdict import Verdict
@@ -186,7 +187,9 @@ class LCPFNPruner(BasePruner):
             view = self._views.get(study)
             if view is None:
                 goal = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
-                view = self._views[study] = _View(self._new_search(goal), self._max_steps)
+                names = study.metric_names
+                search = self._new_search(goal, names[0] if names else None)
+                view = self._views[study] = _View(search, self._max_steps)
             view.update(view.read(study, trial), trial)
             yield view.search
 
@@ -207,8 +210,9 @@ class LCPFNPruner(BasePruner):
         self._lock = threading.RLock()
         self._views: WeakKeyDictionary[Study, _View] = WeakKeyDictionary()
 
-    def _new_search(self, goal: str) -> Search:
-        return Search(goal, self._max_steps, calls_horizon="max_steps", **self._settings)
+    def _new_search(self, goal: str, metric: str | None = None) -> Search:
+        settings = settings_by_name(self._settings, metric, goal)
+        return Search(goal, self._max_steps, calls_horizon="max_steps", **settings)
 
 
 def resume_promising(

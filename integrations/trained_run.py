@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lcpfn.atomic import write_atomically
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal, read_count
+from lcpfn.logs.name_bounds import settings_by_name
 from lcpfn.logs.names import goal_of, meaning
 from lcpfn.search.early_stopping import EarlyStopping
 from lcpfn.search.search import Search
@@ -80,11 +81,12 @@ class TrainedRun:
         """Whether the run was to be stopped."""
         return self.stopped_at is not None
 
-    def begin(self, goal: Goal, horizon: float | None = None, *, afresh: bool) -> None:
+    def begin(self, metric: str, goal: Goal, horizon: float | None = None, *, afresh: bool) -> None:
         """Says that a training begins, or goes on.
 
         Args:
-            goal: "maximize" or "minimize".
+            metric: its name.
+            goal: which way it is better, "maximize" or "minimize".
             horizon: how many steps the full run has, as the trainer says; what the user has said
                 goes before.
             afresh: whether it is a new run; else records of before still count.
@@ -104,9 +106,8 @@ class TrainedRun:
         self.stopped_at, self.stop_reason = None, None
         self.verdict = None if afresh else self.verdict
         self._restored = None
-        self._stopping = EarlyStopping(
-            horizon, goal, best=self._best, target=self._target, **self._about
-        )
+        about = settings_by_name(self._about, metric, goal)
+        self._stopping = EarlyStopping(horizon, goal, best=self._best, target=self._target, **about)
         if state is not None:
             self._stopping.load_state_dict(state)
 

@@ -129,7 +129,7 @@ class LCPFNEarlyStopping(FollowsRun, TrainerCallback):
             if _carries(record, self._metric) and 0 < record["step"] <= state.global_step
         }
         self._run.recall(goal, logged)
-        self._run.begin(goal, float(state.max_steps), afresh=False)
+        self._run.begin(self._metric, goal, float(state.max_steps), afresh=False)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

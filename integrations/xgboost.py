@@ -124,7 +124,7 @@ class LCPFNEarlyStopping(FollowsRun, TrainingCallback):
         run, rounds = self._run, self._rounds_before + epoch + 1
         if not self._begun:
             self._begun = True
-            run.begin(self._goal(metric), afresh=self._rounds_before == 0)
+            run.begin(metric, self._goal(metric), afresh=self._rounds_before == 0)
         if rounds % self._every and math.isfinite(value):
             return False
         verdict = run.hear(rounds, value)

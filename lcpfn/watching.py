@@ -18,6 +18,7 @@ import numpy as np
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.forecast.bounds import BoundsLike
+from lcpfn.logs.name_bounds import bounds_by_name
 from lcpfn.logs.run import RunLog
 from lcpfn.logs.shares import other_unit
 from lcpfn.logs.tree import Log, Place, find_runs
@@ -113,11 +114,13 @@ class Reading:
         log: its records.
         horizon: its last step for a model, in the steps of `log.model_steps`; None where unknown.
         bounds: what the metric can never pass.
+        known_bounds: the same as far as it is known without any values: as stated, or by its name.
     """
 
     log: RunLog
     horizon: float | None
     bounds: BoundsLike
+    known_bounds: BoundsLike
 
 
 class Watch:
@@ -200,7 +203,12 @@ class Watch:
             run: one that `refresh` has just returned.
         """
         entry = self._entries[_key(run.path, run.run)]
-        return Reading(entry.log, entry.horizon, self._search.bounds(entry.key))
+        bounds, known = self._search.bounds(entry.key), self._known_bounds(entry.log, self.goal)
+        return Reading(entry.log, entry.horizon, bounds, known)
+
+    def _known_bounds(self, log: RunLog, goal: str) -> BoundsLike:
+        """As stated, or as the name of the metric in a log says."""
+        return bounds_by_name(self._about_search.get("bounds", "auto"), log.metric, goal)
 
     def _new_search(self, goal: str) -> Search:
         search = Search(goal, self._asked.horizon, calls_horizon="--horizon", **self._about_search)
@@ -283,7 +291,7 @@ class Watch:
 
     def _doubt(self, log: RunLog, goal: str | None) -> str | None:
         """Why a log cannot be judged by the value to beat, None where it can."""
-        if self._about_search.get("bounds", "auto") != "auto" or goal is None:
+        if goal is None or self._known_bounds(log, goal) != "auto":
             return None
         return other_unit(log.metric, goal, log.values.tolist(), self._best)
 
@@ -295,6 +303,8 @@ class Watch:
         log, search = entry.log, self._search
         if entry.horizon is not None:
             search.describe(entry.key, {}, entry.horizon)
+        if self._known_bounds(log, search.goal) is None:
+            search.open_bounds(entry.key)
         steps = log.model_steps.tolist()
         rates = {} if log.rates is None else dict(zip(steps, log.rates.tolist(), strict=True))
         search.set_records(entry.key, zip(steps, log.values.tolist(), strict=True), rates)

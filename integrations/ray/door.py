@@ -11,6 +11,7 @@ from ray.tune.utils import flatten_dict
 from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Goal, read_number
 from lcpfn.integrations.ray.results import read_record
+from lcpfn.logs.name_bounds import settings_by_name
 from lcpfn.search.search import Search
 from lcpfn.search.settings import check_taken
 from lcpfn.search.verdict import Verdict
@@ -45,9 +46,11 @@ class Door:
         # A wrong setting is told now, not at the first result.
         self.search("max")
 
-    def search(self, mode: str) -> Search:
+    def search(self, mode: str, metric: str | None = None) -> Search:
         """A new search, without trials."""
-        return Search(read_mode(mode), self.max_t, calls_horizon="max_t", **self._settings)
+        goal = read_mode(mode)
+        settings = settings_by_name(self._settings, metric, goal)
+        return Search(goal, self.max_t, calls_horizon="max_t", **settings)
 
     def begin(self, search: Search, trial_id: str, config: Mapping[str, Any]) -> None:
         """Tells a search of a trial, or that it goes on after all."""

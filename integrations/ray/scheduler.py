@@ -260,7 +260,7 @@ class LCPFNScheduler(FIFOScheduler):  # type: ignore[misc]
                     raise InputError(
                         f"{name} is not given: pass it to tune.TuneConfig or to LCPFNScheduler"
                     )
-            self._started = self._door.search(str(self._mode))
+            self._started = self._door.search(str(self._mode), self._metric)
         return self._started
 
     def _recall(self, trial: Trial) -> None:

@@ -203,7 +203,7 @@ class LCPFNSearch(Searcher):  # type: ignore[misc]
                         f"{name} is not given: pass it to tune.TuneConfig or to LCPFNSearch"
                     )
             assert self._mode is not None
-            self._started = self._door.search(self._mode)
+            self._started = self._door.search(self._mode, self._metric)
         return self._started
 
     def _good(self, search: Search) -> list[Mapping[str, Any]]:

@@ -56,7 +56,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
         read_mode(mode)
         self._metric, self._mode = metric, mode
         self._door = Door(max_t, time_attr, {**settings, "model": model, "pause": False})
-        self._search = self._door.search(mode)
+        self._search = self._door.search(mode, metric)
         self._controller: ReferenceType[TuneController] | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -98,7 +98,7 @@ class LCPFNStopper(Stopper):  # type: ignore[misc]
             caller = frame.f_locals.get("self")
             if isinstance(caller, TuneController):
                 if self._controller is not None and self._controller() is not caller:
-                    self._search = self._door.search(self._mode)
+                    self._search = self._door.search(self._mode, self._metric)
                 self._controller = ref(caller)
                 return
             if frame.f_back is None:

@@ -127,7 +127,8 @@ BoundsOption = Annotated[
     str,
     Option(
         metavar="auto|open|LOW,HIGH",
-        help="Values the metric can never pass; leave an end empty where it is open, as in '0,'.",
+        help="Values the metric can never pass; leave an end empty where it is open, as in '0,'. "
+        "auto guesses them from the values, but takes what is called a reward as open.",
     ),
 ]
 ScheduleOption = Annotated[

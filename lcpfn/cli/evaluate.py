@@ -147,9 +147,11 @@ def _interval_headings() -> list[str]:
 
 def _in_hindsight(model: LCPFN, run: str, log: RunLog, goal: Goal, bounds: str) -> list[Hindsight]:
     from lcpfn.evaluation import hindsight
+    from lcpfn.logs.name_bounds import bounds_by_name
 
+    allowed = bounds_by_name(parse_bounds(bounds), log.metric, goal.value)
     try:
-        return hindsight(model, log.values, log.model_steps, goal.value, parse_bounds(bounds))
+        return hindsight(model, log.values, log.model_steps, goal.value, allowed)
     except InputError as error:
         raise InputError(f"{run}, {log.metric}: {error}") from None
 

@@ -24,14 +24,13 @@ from lcpfn.cli.common import (
     note_on_rates,
     observed_summary,
     output,
-    parse_bounds,
     print_json,
     reports_errors,
     show_notes,
 )
 from lcpfn.cli.options import Option
 from lcpfn.cli.peers import PeerOption, as_peer, read_peers
-from lcpfn.cli.question import check_unit, read_question
+from lcpfn.cli.question import check_unit, read_question, settle_bounds
 from lcpfn.errors import InputError
 from lcpfn.numbers import number_writer, write_probability, write_step
 
@@ -91,7 +90,7 @@ def extrapolate(
     log = asked.log
     observed = log if observe is None else log.first(observe)
     loaded = lcpfn.load(model)
-    allowed = parse_bounds(bounds)
+    allowed = settle_bounds(asked, bounds)
     check_unit(asked, best, allowed)
     others = read_peers(peer or (), log, asked.horizon)
     post = forecast(loaded, observed, asked.horizon, asked.goal, allowed, schedule, of)

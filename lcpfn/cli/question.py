@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lcpfn.cli.common import Goal
+from lcpfn.cli.common import Goal, parse_bounds
 from lcpfn.errors import InputError
 from lcpfn.numbers import write_step
 
@@ -77,6 +77,13 @@ def check_unit(question: Question, best: float | None, bounds: BoundsLike) -> No
     doubt = other_unit(log.metric, question.goal.value, log.values.tolist(), best)
     if bounds == "auto" and doubt is not None:
         raise InputError(f"--{doubt}, as in --bounds open")
+
+
+def settle_bounds(question: Question, text: str) -> BoundsLike:
+    """The bounds that were given as `text`, or else what the metric's name says of them."""
+    from lcpfn.logs.name_bounds import bounds_by_name
+
+    return bounds_by_name(parse_bounds(text), question.log.metric, question.goal.value)
 
 
 def settle_goal(log: RunLog, goal: Goal | None) -> tuple[Goal, list[str]]:

@@ -23,14 +23,13 @@ from lcpfn.cli.common import (
     WorthOption,
     forecast,
     note_on_rates,
-    parse_bounds,
     print_json,
     reports_errors,
     show_notes,
 )
 from lcpfn.cli.options import Option
 from lcpfn.cli.peers import peer_records, read_peers
-from lcpfn.cli.question import check_unit, read_question
+from lcpfn.cli.question import check_unit, read_question, settle_bounds
 from lcpfn.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,11 +90,11 @@ def should_stop(
     log = asked.log if observe is None else asked.log.first(observe)
     if math.isnan(best):
         raise InputError("best is nan, but must be the final value of a run")
-    loaded, stated = lcpfn.load(model), parse_bounds(bounds)
-    check_unit(asked, best, stated)
-    if stated != "auto":
+    loaded, allowed = lcpfn.load(model), settle_bounds(asked, bounds)
+    check_unit(asked, best, allowed)
+    if allowed not in ("auto", None):
         # Stated ones that the log passes are an error, which the model tells.
-        forecast(loaded, log, asked.horizon, asked.goal, stated, schedule)
+        forecast(loaded, log, asked.horizon, asked.goal, allowed, schedule)
     others = read_peers(peer or (), log, asked.horizon)
     # Of several logs of one search, one that lacks its step 0 does not show that they count so.
     counted = max((log, *others), key=lambda each: each.shift)
@@ -103,7 +102,7 @@ def should_stop(
         asked.goal.value,
         counted.model_horizon(asked.horizon),
         model=loaded,
-        bounds=stated,
+        bounds=allowed,
         schedule=None if schedule is None else schedule.value,
         nan=nan.value,
         of=of.value,

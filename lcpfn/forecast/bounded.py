@@ -3,8 +3,8 @@
 A network that knows where a metric ends puts some of its density beyond all the same: its bins are
 too wide for losses that fall by decades, and for accuracies that miss a few examples. To cut that
 off and renormalise would say that a run hardly comes near the bound, of the very runs that come
-nearest. So it is kept: it lies in a narrow strip inside the bound, the denser the nearer. Between
-the strips the density is the network's own.
+nearest. So most of it is kept: it lies in a narrow strip inside the bound, the denser the nearer.
+Between the strips the density is in proportion to the network's own.
 """
 
 from __future__ import annotations
@@ -41,10 +41,13 @@ class Strip:
     Args:
         width: in units of the scale of the distribution.
         power: the distance to the bound, in units of the width, is a uniform number to this power.
+        tail: of a mass beyond the bound the share mass / (mass + tail) is kept, the rest cut off: a
+            little is but the tail of a forecast that is far from the bound.
     """
 
     width: float = 0.1
     power: int = 4
+    tail: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,14 @@ class Bounded:
         q = below + np.asarray(q, np.float64) * (above - below)
         y: Array = np.asarray(self.open.quantile(q))
         if self.low is not None:
-            share = np.clip(q / np.maximum(self._lower, _LEAST_MASS), 0.0, 1.0)
-            y = np.where(q < self._lower, self.low + self._width * share**self.strip.power, y)
+            share = (q - self._lost_below) / np.maximum(self._lower, _LEAST_MASS)
+            near = self.low + self._width * np.clip(share, 0.0, 1.0) ** self.strip.power
+            y = np.where(share < 1, near, y)
         if self.high is not None:
-            share = np.clip((1 - q) / np.maximum(self._upper, _LEAST_MASS), 0.0, 1.0)
-            y = np.where(1 - q < self._upper, self.high - self._width * share**self.strip.power, y)
-        return np.clip(y, self.low, self.high) if self._is_bounded else y
+            share = (1 - self._lost_above - q) / np.maximum(self._upper, _LEAST_MASS)
+            near = self.high - self._width * np.clip(share, 0.0, 1.0) ** self.strip.power
+            y = np.where(share < 1, near, y)
+        return np.clip(y, self.low, self.high)
 
     @np.errstate(all="ignore")
     def log_prob(self, y: Any) -> Array:
@@ -125,10 +130,6 @@ class Bounded:
         deviation: Array = np.sqrt(self._moments.variance)
         return deviation
 
-    @property
-    def _is_bounded(self) -> bool:
-        return self.low is not None or self.high is not None
-
     @cached_property
     def _width(self) -> Array:
         """How wide the strips are, (...,)."""
@@ -138,33 +139,46 @@ class Bounded:
         return width
 
     @cached_property
+    def _lost_below(self) -> Array:
+        """What of the mass beyond the lower bound is cut off, (...,)."""
+        return self._lost(0.0 * self._width if self.low is None else self.open.cdf(self.low))
+
+    @cached_property
+    def _lost_above(self) -> Array:
+        """What of the mass beyond the upper bound is cut off, (...,)."""
+        return self._lost(0.0 * self._width if self.high is None else 1 - self.open.cdf(self.high))
+
+    def _lost(self, beyond: Array) -> Array:
+        return np.asarray(beyond * self.strip.tail / (beyond + self.strip.tail))
+
+    @cached_property
     def _lower(self) -> Array:
-        """What lies in the strip at the lower bound and beyond, (...,)."""
+        """What lies in the strip at the lower bound, (...,)."""
         assert self.low is not None
-        return np.asarray(self.open.cdf(self.low + self._width))
+        return np.asarray(self.open.cdf(self.low + self._width)) - self._lost_below
 
     @cached_property
     def _upper(self) -> Array:
-        """What lies in the strip at the upper bound and beyond, (...,)."""
+        """What lies in the strip at the upper bound, (...,)."""
         assert self.high is not None
-        return 1 - np.asarray(self.open.cdf(self.high - self._width))
+        return 1 - np.asarray(self.open.cdf(self.high - self._width)) - self._lost_above
 
     @cached_property
     def _outside(self) -> tuple[Any, Any]:
-        """How much lies below what was cut off at either end, each (...,) or a number."""
-        below = 0.0 if self.least is None else self._cdf(np.float64(self.least))
-        above = 1.0 if self.most is None else self._cdf(np.float64(self.most))
+        """How much lies below and up to the end of what was cut off at either end, each (...,)."""
+        below = self._lost_below if self.least is None else self._cdf(np.float64(self.least))
+        above = 1 - self._lost_above if self.most is None else self._cdf(np.float64(self.most))
         return below, above
 
     def _cdf(self, y: Array) -> Array:
-        """P(Y <= y) before anything is cut off."""
+        """The distribution function as the network has it, but for the strips."""
         found: Array = np.asarray(self.open.cdf(y))
         if self.low is not None:
             share = np.clip((y - self.low) / self._width, 0.0, 1.0) ** (1 / self.strip.power)
-            found = np.where(share < 1, self._lower * share, found)
+            found = np.where(share < 1, self._lost_below + self._lower * share, found)
         if self.high is not None:
             share = np.clip((self.high - y) / self._width, 0.0, 1.0) ** (1 / self.strip.power)
-            found = np.where(share < 1, 1 - self._upper * share, found)
+            found = np.where(share < 1, 1 - self._lost_above - self._upper * share, found)
         return found
 
     def _near(self, distance: Array, mass: Array, density: Array) -> Array:

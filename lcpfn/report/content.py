@@ -13,9 +13,11 @@ from lcpfn.errors import InputError
 from lcpfn.evaluation import LEAST_RECORDS, SHARES, Hindsight
 from lcpfn.forecast.arguments import Array, Goal
 from lcpfn.forecast.best import Of
+from lcpfn.forecast.bounds import BoundsLike, bounds_that_hold
 from lcpfn.forecast.extrapolation import Extrapolation
 from lcpfn.forecast.model import LCPFN
 from lcpfn.forecast.schedule import Schedule
+from lcpfn.logs.name_bounds import settings_by_name
 from lcpfn.search.early_stopping import EarlyStopping
 from lcpfn.watching import Reading, Watch, WatchedRun
 
@@ -289,25 +291,30 @@ class _Gatherer:
 
     def _forecast(self, reading: Reading, count: int, horizon: float) -> Extrapolation:
         log, settings = reading.log, self._settings
-        steps = log.model_steps[:count]
+        steps, values = log.model_steps[:count], log.values[:count]
         rates = self._model.told_rates(log.rates, settings.schedule)
         return self._model.extrapolate(
-            log.values[:count],
+            values,
             steps,
             horizon,
             self._goal,
-            # What the run showed later was not known then.
-            reading.bounds if count == len(log.values) else "auto",
+            reading.bounds if count == len(log.values) else self._known_then(reading, values),
             np.linspace(float(steps[-1]), horizon, _FAN_STEPS + 1)[1:],
             settings.schedule,
             None if rates is None else rates[:count],
             settings.of,
         )
 
+    def _known_then(self, reading: Reading, values: Array) -> BoundsLike:
+        """The bounds, when these values were all that there were."""
+        seen = values[np.isfinite(values)].tolist()
+        return bounds_that_hold(reading.known_bounds, seen, self._goal)
+
     def _would_stop(self, reading: Reading, horizon: float, best: float) -> float | None:
         """After which step the rule would have stopped a run, as the log numbers it."""
         log, about = reading.log, self._settings
-        told = {"schedule": about.schedule, "of": about.of, "model": self._model, **about.rule}
+        settings = settings_by_name(about.rule, log.metric, self._goal)
+        told = {"schedule": about.schedule, "of": about.of, "model": self._model, **settings}
         rule = EarlyStopping(horizon, self._goal, best=best, **told)
         looks = np.unique(np.linspace(0, len(log.values) - 1, _LOOKS).round().astype(int))
         for index in looks.tolist():

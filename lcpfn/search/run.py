@@ -58,7 +58,11 @@ class Run:
         resumed: the step at which it went on after a pause, the newest.
         goes_on: whether it has just gone on after a pause or its end, so that steps may go back.
         rates: learning rates by step, where they are known.
+        is_open: whether its metric has no bounds, whatever those of the other runs suggest.
     """
+
+    # Of a run that was stored by an older version, too.
+    is_open = False
 
     def __init__(self, goal: Goal, of: Of, nan: Missing) -> None:
         self._goal, self._of, self._nan = goal, of, nan

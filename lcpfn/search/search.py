@@ -201,6 +201,14 @@ class Search:
         known.config = config
         known.horizon = self._lengths.described(config) if length is None else length
 
+    def open_bounds(self, run: Hashable) -> None:
+        """Says that the metric of a run has no bounds, and no others' are guessed from its values.
+
+        Args:
+            run: the run's key; a new one begins.
+        """
+        self._begin(run).is_open = True
+
     def end(
         self, run: Hashable, fate: Fate, value: float | None = None, counts: bool = True
     ) -> None:
@@ -532,7 +540,8 @@ class Search:
         if new:
             self.resume(run)
             back, known.goes_on = back and not known.goes_on, False
-            self._widen(new)
+            if not known.is_open:
+                self._widen(new)
         self._lengths.observe(known)
         if back:
             self._notices.step_back(run, known.last)
@@ -804,6 +813,8 @@ class Search:
 
     def _bounds(self, known: Run) -> BoundsLike:
         """The bounds, unless records show that they are wrong."""
+        if known.is_open:
+            return None, None
         if self._allowed is not None or self.settings.bounds is None:
             return self._allowed
         # Some run has passed those that were stated: only that one is forecast without.

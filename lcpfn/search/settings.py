@@ -48,7 +48,8 @@ class SearchSettings:
         warmup_trials: runs that must have finished before any is stopped for being behind, at
             least 0.
         bounds: (low, high) that the metric can never pass, as for `LCPFN.extrapolate`. "auto"
-            guesses them from the values of all runs. A run that passes stated ones is forecast
+            guesses them from the values of all runs; doors that know the metric's name take it as
+            open where that says so, as of a reward. A run that passes stated ones is forecast
             without, and a warning says so.
         schedule: learning rate over a full run where all runs share its shape, which makes
             forecasts sharper: "constant", "linear", "cosine", a callable of the run's own step, or

@@ -183,6 +183,21 @@ class TestExtrapolate:
         assert content["bounds"] == [0, 100]
         assert 80 < content["median"][-1] < 95
 
+    @pytest.mark.parametrize("name", ["ep_rew_mean", "Average Score", "win_rate"])
+    def test_a_reward_has_no_ceiling_unless_one_is_stated(self, tmp_path: Path, name: str) -> None:
+        log, peer = tmp_path / "log.csv", tmp_path / "peer.csv"
+        log.write_text(f"{name}\n0.16\n0.21\n0.34\n0.56\n")
+        peer.write_text(f"{name}\n0.11\n0.32\n0.45\n0.52\n0.55\n")
+        asked = ("extrapolate", log, "-g", "maximize", "-n", "100")
+        is_open = name != "win_rate"
+        for told in ((), ("--bounds", "auto")):
+            content = answer(*asked, *told, "--peer", peer)
+            assert content["peers"] == 1
+            assert content["bounds"] == ([None, None] if is_open else [0, 1])
+            assert (content["quantiles"]["0.98"][-1] > 1) is is_open
+        assert answer(*asked, "--bounds", "0,1")["bounds"] == [0, 1]
+        assert answer(*asked[:3], "minimize", *asked[4:])["bounds"] == [0, None]
+
     @pytest.mark.parametrize(
         ("bounds", "expected"),
         [("open", [None, None]), ("0.1,", [0.1, None]), ("0,3", [0, 3])],
@@ -456,10 +471,19 @@ class TestShouldStop:
         assert "Write 0.846" in complaint(*asked, "84.6")
         assert answer(*asked, "84.6", "--bounds", "0,100")["best"] == 84.6
 
+    @pytest.mark.parametrize("command", ["should-stop", "extrapolate"])
+    def test_a_reward_is_not_asked_whether_it_is_in_percent(
+        self, tmp_path: Path, command: str
+    ) -> None:
+        log = tmp_path / "log.csv"
+        log.write_text("map_reward\n0.21\n0.42\n0.55\n0.61\n")
+        content = answer(command, log, "-n", "50", "--best", "84.6")
+        assert (content["best"], content["bounds"]) == (84.6, [None, None])
+
     def test_the_best_run_and_peers_tell_what_the_metric_may_reach(self, tmp_path: Path) -> None:
-        log, peer = tmp_path / "reward.csv", tmp_path / "peer.csv"
-        log.write_text("reward\n11\n34\n67\n97.6\n")
-        peer.write_text("reward\n20\n150\n470\n")
+        log, peer = tmp_path / "speed.csv", tmp_path / "peer.csv"
+        log.write_text("speed\n11\n34\n67\n97.6\n")
+        peer.write_text("speed\n20\n150\n470\n")
         command = ("should-stop", log, "-g", "maximize", "-n", "50")
         assert answer(*command, "--best", "99")["bounds"] == [0, 100]
         assert answer(*command, "--best", "470")["bounds"] == [None, None]
@@ -593,6 +617,13 @@ class TestEvaluate:
         result = call(*arguments)
         assert "val_loss at epoch 29" in result.stdout
         assert "24 (80 %)" in result.stdout
+
+    def test_a_reward_that_passes_what_its_beginning_suggests(self, tmp_path: Path) -> None:
+        log = tmp_path / "scores.csv"
+        scores = [0.1 * 1.05**step for step in range(100)]
+        log.write_text("\n".join(["Average Score", *map(str, scores), ""]))
+        late = answer("evaluate", log)["forecasts"][2]
+        assert late["last_value"] < 1 < late["high"] and late["rank"] < 1
 
     def test_several_runs(self, lightning: Path) -> None:
         result = call("evaluate", lightning, lightning, "-m", "val_loss", "-g", "minimize")

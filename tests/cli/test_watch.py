@@ -319,6 +319,24 @@ class TestOnce:
         assert "Write 0.95" in result.stderr
         assert "stop" not in result.stdout
 
+    def test_each_run_has_the_bounds_of_its_own_metric(self, tmp_path: Path) -> None:
+        for name in ("Average Score", "val_acc"):
+            rows = "".join(f"{at},{0.03 * at}\n" for at in range(1, 31))
+            (tmp_path / f"{name}.csv").write_text(f"epoch,{name}\n{rows}")
+        found = watched(tmp_path, "--horizon", "100")
+        assert found["Average Score.csv"]["high"] > 1 > found["val_acc.csv"]["high"]
+        watch = Watch([tmp_path], Asked(horizon=100))
+        told = {run.metric: watch.reading(run).bounds for run in watch.refresh()}
+        assert told == {"Average Score": (None, None), "val_acc": (0, 1)}
+        stated = watched(tmp_path, "--horizon", "100", "--bounds", "0,1")
+        assert max(run["high"] for run in stated.values()) < 1
+
+    def test_a_reward_is_not_asked_whether_it_is_in_percent(self, tmp_path: Path) -> None:
+        rows = "".join(f"{at},{0.9 - 0.8 * 0.9**at}\n" for at in range(1, 20))
+        (tmp_path / "run.csv").write_text(f"epoch,map_reward\n{rows}")
+        (run,) = watched(tmp_path, "-n", "40", "--best", "95").values()
+        assert run["records"] == 19
+
 
 class TestOnStop:
     def test_once_for_each_run_also_after_a_restart(self, runs: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import lcpfn
 from lcpfn.forecast.best import BestSoFar
-from lcpfn.forecast.bounded import Bounded
+from lcpfn.forecast.bounded import Bounded, Strip
 from lcpfn.forecast.distribution import Distribution
 from lcpfn.network.histogram import BinnedDistribution, starting_log_masses
 
@@ -68,21 +68,37 @@ def test_nothing_lies_outside_and_quantiles_are_in_order(location, scale, one, o
     assert np.isfinite(distribution.mean) and np.isfinite(distribution.std)
 
 
-def test_between_the_strips_the_density_is_the_open_one() -> None:
+def test_between_the_strips_the_density_is_in_proportion_to_the_open_one() -> None:
     distribution, open_one = bounded(0.95, 0.05, 0.0, 1.0), opened(0.95, 0.05)
     at = np.linspace(0.1, 0.99, 50)
-    np.testing.assert_allclose(distribution.log_prob(at), open_one.log_prob(at), atol=1e-12)
-    np.testing.assert_allclose(distribution.cdf(at), open_one.cdf(at), atol=1e-12)
+    higher = np.asarray(distribution.log_prob(at)) - open_one.log_prob(at)
+    np.testing.assert_allclose(higher, higher[0], atol=1e-12)
+    assert 0 < higher[0] < 0.1
 
 
 def test_what_lies_beyond_a_bound_lies_next_to_it() -> None:
     distribution, open_one = bounded(0.95, 0.05, 0.0, 1.0), opened(0.95, 0.05)
     beyond = 1 - float(open_one.cdf(1.0))
     assert beyond > 0.1
-    assert 1 - float(distribution.cdf(0.995)) > beyond
+    kept = beyond**2 / (beyond + distribution.strip.tail)
+    assert 1 - float(distribution.cdf(0.995)) > kept
     assert float(distribution.quantile(1 - beyond / 2)) > 0.9995
     cut = open_one.truncate(0.0, 1.0)
     assert float(cut.quantile(1 - beyond / 2)) < 0.999
+
+
+def test_a_tail_that_just_reaches_the_bound_is_cut_off() -> None:
+    distribution, open_one = bounded(0.5, 0.12, 0.0, 1.0), opened(0.5, 0.12)
+    beyond = 1 - float(open_one.cdf(1.0))
+    assert 1e-4 < beyond < 0.01
+    kept = 1 - float(distribution.cdf(0.999))
+    assert kept < beyond / 3
+
+
+def test_all_of_it_is_kept_where_a_strip_says_so() -> None:
+    everything = Bounded(opened(0.95, 0.05), 0.0, 1.0, strip=Strip(tail=1e-12))
+    at = np.linspace(0.1, 0.99, 50)
+    np.testing.assert_allclose(everything.log_prob(at), opened(0.95, 0.05).log_prob(at), atol=1e-9)
 
 
 def test_a_forecast_that_lies_beyond_as_a_whole_lies_next_to_the_bound() -> None:

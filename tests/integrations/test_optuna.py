@@ -338,6 +338,23 @@ def test_bounds_are_not_guessed_against_what_other_trials_have_shown(state: Tria
     assert decision(trial)["prob_better"] > 0 and decision(trial)["high"] > 100
 
 
+@pytest.mark.filterwarnings("ignore:.*set_metric_names is experimental")
+@pytest.mark.parametrize("bounds", [None, "auto", (0, 1)])
+@pytest.mark.parametrize("name", [None, "Average Score", "win_rate"])
+def test_a_study_that_names_a_reward_has_no_ceiling(name: str | None, bounds: Any) -> None:
+    settings = {} if bounds is None else {"bounds": bounds}
+    study = new_study(bold(**settings), best=None)
+    if name is not None:
+        study.set_metric_names([name])
+    study.add_trial(create_trial(value=0.1, intermediate_values={1: 0.1, EPOCHS: 0.1}))
+    for trial in (report(study, {epoch: 0.1 * epoch for epoch in range(1, 9)}) for _ in range(2)):
+        assert not trial.should_prune()
+        is_open = name == "Average Score" and bounds != (0, 1)
+        assert (decision(trial)["high"] > 1) is is_open
+        # Reopened elsewhere, the study decides alike.
+        study.pruner = pickle.loads(pickle.dumps(study.pruner))
+
+
 def test_every_fifth_epoch_counted_from_zero() -> None:
     """No trial ever reports step 0 or step 30, but all that finish end at 29."""
     study = new_study(bold(30), best=None)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray import tune
+from ray import cloudpickle, tune
 
 from lcpfn.errors import InputError
-from lcpfn.integrations.ray import LCPFNSearch
+from lcpfn.integrations.ray import LCPFNScheduler, LCPFNSearch, LCPFNStopper
+from lcpfn.search.search import Search
 
 # Ray warns of much that is its own affair.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -91,6 +93,40 @@ def test_a_search_that_is_restored_suggests_as_before(tmp_path: Path):
     restored = LCPFNSearch()
     restored.restore(str(tmp_path / "state.pkl"))
     assert play(restored, range(8, 11)) == play(search, range(8, 11))
+
+
+@pytest.mark.parametrize(
+    ("metric", "settings", "is_open"),
+    [
+        ("env_runners/episode_return_mean", {}, True),
+        ("episode_reward", {"bounds": (0, 1)}, False),
+        ("eval/accuracy", {}, False),
+    ],
+)
+def test_a_reward_has_no_ceiling_also_after_a_restart(
+    tmp_path: Path, metric: str, settings: dict[str, Any], is_open: bool
+):
+    def expected(search: Search) -> bool:
+        for step in range(1, 9):
+            search.observe("run", step, 0.1 * step)
+        post = search.forecast("run")
+        assert post is not None
+        return bool(post.quantile(0.94)[..., -1].max() > 1)
+
+    suggesting = LCPFNSearch(50, **settings)
+    assert suggesting.set_search_properties(metric, "max", SPACE)
+    scheduler = LCPFNScheduler(50, **settings)
+    assert scheduler.set_search_properties(metric, "max")
+    stopper = LCPFNStopper(metric, "max", 50, **settings)
+    for door in (suggesting, scheduler, stopper):
+        assert expected(door._search) is is_open
+    suggesting.save(str(tmp_path / "search"))
+    scheduler.save(str(tmp_path / "scheduler"))
+    restored = LCPFNSearch(), LCPFNScheduler(), pickle.loads(cloudpickle.dumps(stopper))
+    restored[0].restore(str(tmp_path / "search"))
+    restored[1].restore(str(tmp_path / "scheduler"))
+    for door in restored:
+        assert expected(door._search) is is_open
 
 
 def test_trials_that_failed_are_forgotten_and_unknown_ones_are_heard_of():

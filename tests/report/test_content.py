@@ -110,6 +110,21 @@ def test_a_rival_that_is_stated_counts(folder: Path) -> None:
     assert beaten.best == 0.01
 
 
+def test_a_reward_has_no_ceiling_in_hindsight_unless_one_is_stated(tmp_path: Path) -> None:
+    for name, level in (("one", 10), ("two", 12)):
+        rows = [f"{at},{level * (1 - 0.97**at)}" for at in range(1, HORIZON + 1)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["epoch,mean_reward", *rows, ""]))
+    model = lcpfn.load(MODEL)
+    for bounds, holds in (("auto", True), ((0, 6), False)):
+        watch = Watch([tmp_path], Asked(horizon=HORIZON), model=model, bounds=bounds)
+        made = gather(watch, model, Settings(rule={"bounds": bounds}))
+        for run in made.runs:
+            early = run.hindsight[0]
+            assert early.last_value < 2 and early.final > 6
+            assert (early.rank < 1) is holds
+            assert bool(run.fans[0].quantiles.max() > 6) is holds
+
+
 def test_few_runs_and_short_ones_are_no_error(tmp_path: Path) -> None:
     alone = report(write_runs(tmp_path / "a", ("new",)))
     assert alone.leader is None and alone.accuracy == []

@@ -330,6 +330,19 @@ def test_bounds_are_not_guessed_against_what_other_runs_have_shown(fate: Fate | 
     assert search.bounds("run") == (None, None)
 
 
+def test_a_run_without_bounds_says_nothing_of_those_of_others() -> None:
+    search = new_search(best=None)
+    search.open_bounds("reward")
+    for epoch in range(1, 9):
+        search.observe("reward", epoch, 500 * (1 - 0.95**epoch))
+        search.observe("accuracy", epoch, 0.9 * (1 - 0.8**epoch))
+    assert search.bounds("reward") == (None, None)
+    assert search.bounds("accuracy") == (0, 1)
+    post = search.forecast("reward")
+    assert post is not None and post.bounds == (None, None)
+    assert not any("outside bounds" in notice for notice in search.notices())
+
+
 def test_pickling_leaves_the_model_out_and_decides_the_same() -> None:
     search = new_search()
     follow(search, "weak", 0.3, 8)

@@ -19,6 +19,7 @@ from tests.trainers.curves import (
     GOOD,
     HOPELESS,
     LEAST,
+    RISING,
     import_trainer,
     losses,
     quietly,
@@ -85,6 +86,17 @@ def test_a_good_run_comes_to_its_end() -> None:
     stopping = LCPFNEarlyStopping(best=1 - BEST, target=0.1)
     history = fit(losses(GOOD), stopping, name="val_loss").history
     assert len(history["val_loss"]) == EPOCHS and stopping.stop_reason is None
+
+
+def test_a_reward_has_no_ceiling() -> None:
+    for name, settings, is_open in (
+        ("val_reward", {}, True),
+        ("val_reward", {"bounds": (0, 1)}, False),
+        ("val_accuracy", {}, False),
+    ):
+        stopping = LCPFNEarlyStopping(name, best=0.1, horizon=EPOCHS, **settings)
+        fit(RISING, stopping, name=name, epochs=len(RISING))
+        assert stopping.verdict is not None and (stopping.verdict.high > 1) is is_open
 
 
 def test_never_stops_on_a_forecast_before_the_least_evidence() -> None:

@@ -17,6 +17,7 @@ from tests.trainers.curves import (
     GOOD,
     HOPELESS,
     LEAST,
+    RISING,
     import_trainer,
     losses,
     quietly,
@@ -46,7 +47,7 @@ def train(
         data,
         about.pop("num_boost_round", EPOCHS - before),
         valid_sets=[data.create_valid(X, Y)],
-        feval=scripted(values, name, name == "accuracy", before),
+        feval=scripted(values, name, name != "loss", before),
         callbacks=[stopping],
         **about,
     )
@@ -67,6 +68,17 @@ def test_a_good_run_comes_to_its_end() -> None:
     stopping = LCPFNEarlyStopping(best=1 - BEST, target=0.1)
     assert train(stopping, losses(GOOD), "loss").current_iteration() == EPOCHS
     assert stopping.stop_reason is None
+
+
+def test_a_reward_has_no_ceiling() -> None:
+    for name, settings, is_open in (
+        ("reward", {}, True),
+        ("reward", {"bounds": (0, 1)}, False),
+        ("accuracy", {}, False),
+    ):
+        stopping = LCPFNEarlyStopping(best=0.1, horizon=EPOCHS, **settings)
+        train(stopping, RISING, name, num_boost_round=len(RISING))
+        assert stopping.verdict is not None and (stopping.verdict.high > 1) is is_open
 
 
 def test_never_stops_on_a_forecast_before_the_least_evidence() -> None:

@@ -24,6 +24,7 @@ from tests.trainers.curves import (
     GOOD,
     HOPELESS,
     LEAST,
+    RISING,
     import_trainer,
     losses,
     quietly,
@@ -112,6 +113,17 @@ def test_stops_a_run_that_diverges_without_anything_to_beat() -> None:
     stopping = LCPFNEarlyStopping("val_accuracy")
     assert fit(stopping, Scripted(DIVERGED)).current_epoch == 3
     assert "diverged" in str(stopping.stop_reason)
+
+
+def test_a_reward_has_no_ceiling() -> None:
+    for name, settings, is_open in (
+        ("val_reward", {}, True),
+        ("val_reward", {"bounds": (0, 1)}, False),
+        ("val_accuracy", {}, False),
+    ):
+        stopping = LCPFNEarlyStopping(name, best=0.1, horizon=EPOCHS, **settings)
+        fit(stopping, Scripted(RISING, name), max_epochs=len(RISING))
+        assert stopping.verdict is not None and (stopping.verdict.high > 1) is is_open
 
 
 def test_never_stops_on_a_forecast_before_the_least_evidence() -> None:

@@ -18,7 +18,7 @@ from lcpfn.integrations.trained_run import (
     read_every,
     read_mode,
 )
-from tests.trainers.curves import BEST, HOPELESS
+from tests.trainers.curves import BEST, HOPELESS, RISING
 
 
 def run(best: float | None = BEST, horizon: float | None = None, **settings: Any) -> TrainedRun:
@@ -26,7 +26,7 @@ def run(best: float | None = BEST, horizon: float | None = None, **settings: Any
 
 
 def follow(trained: TrainedRun, values: list[float]) -> TrainedRun:
-    trained.begin("maximize", len(HOPELESS), afresh=True)
+    trained.begin("accuracy", "maximize", len(HOPELESS), afresh=True)
     for step, value in enumerate(values, start=1):
         if trained.hear(step, value):
             break
@@ -55,14 +55,14 @@ def test_goes_on_from_a_state_and_is_then_not_stopped() -> None:
     resumed = run()
     resumed.load_state_dict(state)
     assert resumed.stop_reason == stopped.stop_reason
-    resumed.begin("maximize", 50, afresh=False)
+    resumed.begin("accuracy", "maximize", 50, afresh=False)
     assert not resumed.stopped
     assert resumed.hear(int(stopped.stopped_at) + 1, HOPELESS[int(stopped.stopped_at)])
 
 
 def test_a_new_run_knows_nothing_of_the_one_before() -> None:
     trained = follow(run(), HOPELESS)
-    trained.begin("maximize", 50, afresh=True)
+    trained.begin("accuracy", "maximize", 50, afresh=True)
     assert trained.state_dict()["values"] == [] and trained.verdict is None
 
 
@@ -80,25 +80,44 @@ def test_the_next_run_must_beat_the_best_that_was_kept(
     of: str, goal: Any, values: list[float], kept: float
 ) -> None:
     trained = run(best=0.5, of=of)
-    trained.begin(goal, 9, afresh=True)
+    trained.begin("metric", goal, 9, afresh=True)
     for step, value in enumerate(values, start=1):
         trained.hear(step, value)
     trained.keep()
-    trained.begin(goal, 9, afresh=True)
+    trained.begin("metric", goal, 9, afresh=True)
     assert trained.hear(1, 0.6).to_beat == kept
 
 
 def test_what_the_user_says_of_the_length_goes_before() -> None:
     trained = run(horizon=20)
     assert trained.states_horizon
-    trained.begin("maximize", 50, afresh=True)
+    trained.begin("accuracy", "maximize", 50, afresh=True)
     trained.hear(1, 0.1)
     assert trained.hear(2, 0.2).horizon == 20
 
 
+def test_a_reward_has_no_ceiling_unless_one_is_stated() -> None:
+    for name, settings, is_open in (
+        ("mean_reward", {}, True),
+        ("mean_reward", {"bounds": "auto"}, True),
+        ("mean_reward", {"bounds": (0, 1)}, False),
+        ("win_rate", {}, False),
+    ):
+        trained = run(**settings)
+        trained.begin(name, "maximize", 50, afresh=True)
+        for step, value in enumerate(RISING, start=1):
+            verdict = trained.hear(step, value)
+        assert (verdict.high > 1) is is_open
+        # Restored, it goes on with the same.
+        again = run(**settings)
+        again.load_state_dict(trained.state_dict())
+        again.begin(name, "maximize", 50, afresh=False)
+        assert (again.hear(9, 0.9).high > 1) is is_open
+
+
 def test_says_what_is_wrong() -> None:
     with pytest.raises(InputError, match="add horizon="):
-        run().begin("maximize", None, afresh=True)
+        run().begin("accuracy", "maximize", None, afresh=True)
     with pytest.raises(InputError, match="best is nan"):
         run(best=math.nan)
     with pytest.raises(InputError, match="horizon is 0"):

@@ -21,6 +21,7 @@ from tests.trainers.curves import (
     GOOD,
     HOPELESS,
     LEAST,
+    RISING,
     import_trainer,
     quietly,
 )
@@ -132,6 +133,20 @@ def test_a_good_run_comes_to_its_end(tmp_path: Path) -> None:
         eval_on_start=True,
     )
     assert using.state.epoch == EPOCHS and stopping.stop_reason is None
+
+
+def test_a_reward_has_no_ceiling(tmp_path: Path) -> None:
+    for name, settings, is_open in (
+        ("reward", {}, True),
+        ("reward", {"bounds": (0, 1)}, False),
+        ("accuracy", {}, False),
+    ):
+        stopping = LCPFNEarlyStopping(name, best=0.1, horizon=EPOCHS * STEPS, **settings)
+        values = iter(RISING)
+        using = trainer(tmp_path, values, stopping, num_train_epochs=len(RISING))
+        using.compute_metrics = lambda _, name=name, values=values: {name: next(values)}
+        using.train()
+        assert stopping.verdict is not None and (stopping.verdict.high > 1) is is_open
 
 
 def test_never_stops_on_a_forecast_before_the_least_evidence(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.trainers.curves import (
     GOOD,
     HOPELESS,
     LEAST,
+    RISING,
     import_trainer,
     losses,
     quietly,
@@ -75,6 +76,17 @@ def test_a_good_run_comes_to_its_end() -> None:
     stopping = LCPFNEarlyStopping(EPOCHS, best=1 - BEST, target=0.1)
     assert train(stopping, losses(GOOD), "error").num_boosted_rounds() == EPOCHS
     assert stopping.stop_reason is None
+
+
+def test_a_reward_has_no_ceiling() -> None:
+    for name, settings, is_open in (
+        ("reward", {}, True),
+        ("reward", {"bounds": (0, 1)}, False),
+        ("accuracy", {}, False),
+    ):
+        stopping = LCPFNEarlyStopping(EPOCHS, best=0.1, **settings)
+        train(stopping, RISING, name, num_boost_round=len(RISING))
+        assert stopping.verdict is not None and (stopping.verdict.high > 1) is is_open
 
 
 def test_never_stops_on_a_forecast_before_the_least_evidence() -> None:
