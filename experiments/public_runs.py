@@ -45,10 +45,18 @@ class Curve:
     Args:
         about: what its file says of it, by name.
         records: (n, 3) steps, values and learning rates, NaN where unknown.
+        folder: it lies in.
     """
 
     about: dict[str, str]
     records: NDArray[np.float64]
+    folder: str
+
+    @property
+    def counted_from_one(self) -> NDArray[np.float64]:
+        """The steps (n,); a record at step 0 counts as one interval after the start."""
+        steps = self.records[:, 0]
+        return steps + (steps[1] - steps[0]) if steps[0] <= 0 else steps
 
     @property
     def doubt(self) -> str | None:
@@ -73,17 +81,10 @@ def main(
     listed: Annotated[Path | None, typer.Option(help="write where each curve was found")] = None,
 ) -> None:
     """Packs collected curves, and lists them."""
+    used = read_collected(collected)
     groups: dict[tuple[str, str], list[Curve]] = defaultdict(list)
-    used = []
-    for path in sorted(collected.rglob("*.csv")):
-        curve = _read(path)
-        if curve is None:
-            continue
-        if curve.doubt is not None:
-            print(f"left out: {path.name}, {curve.doubt}")
-            continue
-        groups[path.parent.name.rstrip("0123456789"), curve.about["goal"]].append(curve)
-        used.append(curve)
+    for curve in used:
+        groups[curve.folder.rstrip("0123456789"), curve.about["goal"]].append(curve)
     out.mkdir(parents=True, exist_ok=True)
     for (kind, goal), curves in sorted(groups.items()):
         _write(out / f"{kind}__{goal}.npz", goal, curves)
@@ -97,6 +98,20 @@ def main(
                 [*(curve.about.get(name, "") for name in _LISTED), len(curve.records)]
                 for curve in used
             )
+
+
+def read_collected(collected: Path) -> list[Curve]:
+    """The usable curves of all folders below one; says which are left out."""
+    found = []
+    for path in sorted(collected.rglob("*.csv")):
+        curve = _read(path)
+        if curve is None:
+            continue
+        if curve.doubt is None:
+            found.append(curve)
+        else:
+            print(f"left out: {path.name}, {curve.doubt}")
+    return found
 
 
 def _read(path: Path) -> Curve | None:
@@ -117,7 +132,7 @@ def _read(path: Path) -> Curve | None:
     if "repo" not in about:
         return None
     known = np.array(records).reshape(-1, 3)
-    return Curve(about, known[np.isfinite(known[:, :2]).all(1)])
+    return Curve(about, known[np.isfinite(known[:, :2]).all(1)], path.parent.name)
 
 
 def _write(path: Path, goal: str, curves: Sequence[Curve]) -> None:
