@@ -355,7 +355,8 @@ def main(
         for name, network, model in zip(names, stack.unstacked(), begins, strict=True):
             done = {"started_from": model.card["sha256"], **made, **finished}
             taught = [*model.card.get("taught", []), done]
-            card = {**shared_card(model.card), "headroom": True, "taught": taught}
+            card = {**shared_card(model.card), "headroom": True, "keeps_beyond": True}
+            card["taught"] = taught
             save_weights(out, name, network.engine(), card)
 
     steps, curves = _learn(stack, places, free, ready, config, until, save)

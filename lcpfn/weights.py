@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _PREFERENCE = ("default", "reference")
 _REQUIRED = ("format", "name", "sha256", "network", "resolution")
+# How forecasts are read, by `LCPFN`.
+_HOW_READ = ("headroom", "keeps_beyond")
 
 
 class Trained(Protocol):
@@ -84,6 +87,19 @@ def read_card(name_or_path: str | Path | None = None) -> dict[str, Any]:
         WeightsError: as `load`.
     """
     return _read_card(_find(name_or_path))
+
+
+def how_read(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says of how forecasts are read, which also holds of weights that go on from it.
+
+    Args:
+        card: of the weights that a training began with.
+
+    Returns:
+        whether what lies beyond a run's `headroom` is drawn in, and whether what lies beyond a
+        bound is kept next to it (`keeps_beyond`); only what the card says.
+    """
+    return {key: card[key] for key in _HOW_READ if key in card}
 
 
 def save_weights(folder: Path, name: str, network: Trained, card: dict[str, Any]) -> Path:

@@ -257,9 +257,10 @@ def _export(
     result: TrainingResult,
 ) -> None:
     """Writes the weights and their card, and says how to use them."""
-    from lcpfn.weights import save_weights
+    from lcpfn.weights import how_read, read_card, save_weights
 
     card = {
+        **({} if start is None else how_read(read_card(start))),
         "frame": config.network.frame,
         "resolution": _resolution(prior),
         "prior": prior_name,

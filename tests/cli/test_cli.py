@@ -715,6 +715,7 @@ class TestTrain:
         trained = lcpfn.load(tmp_path / "model.safetensors")
         assert trained.network.config.layers == deeper
         assert trained.card["training"]["crps"] == 2
+        assert trained.card["headroom"] and trained.card["keeps_beyond"]
         after, before = (model.extrapolate([0.3, 0.5]).median for model in (trained, lcpfn.load()))
         np.testing.assert_allclose(after, before, rtol=1e-3)
 
