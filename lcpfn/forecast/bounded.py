@@ -79,6 +79,16 @@ class Bounded:
         """Cuts off what lies outside [least, most] and renormalises; None leaves a side open."""
         return replace(self, least=least, most=most)
 
+    def arranged(self, like: Array, within: Array) -> Array:
+        """Draws (count, n) of distributions (n,), in the order of others.
+
+        Args:
+            like: (count, n) draws of whatever distributions, whose ranks are taken.
+            within: (count, 1) where each lies within the share of its rank, in [0, 1).
+        """
+        ranks = np.argsort(np.argsort(like, axis=0), axis=0)
+        return self.quantile((ranks + within) / len(like))
+
     @np.errstate(all="ignore")
     def cdf(self, y: Any) -> Array:
         """P(Y <= y), broadcast against (...,)."""

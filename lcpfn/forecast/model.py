@@ -14,7 +14,7 @@ from lcpfn.errors import InputError
 from lcpfn.forecast.arguments import Array, read_goal
 from lcpfn.forecast.axis import StepAxis
 from lcpfn.forecast.best import Of, answered, best_of, read_of
-from lcpfn.forecast.bounded import Marginal
+from lcpfn.forecast.bounded import Bounded, Marginal
 from lcpfn.forecast.bounds import BoundsLike, read_bounds
 from lcpfn.forecast.curve import Curve, read_curve, read_horizon, read_query, recovered
 from lcpfn.forecast.direction import doubt_goals
@@ -40,6 +40,8 @@ Rates = TypeVar("Rates")
 # Curves whose features are computed together, and copies of a curve that are drawn together: enough
 # for arrays to pay, few enough for memory.
 _CHUNK = 64
+# So many draws at least, where ranks among them count.
+_FEWEST_RANKED = 64
 # The forecast of a step already observed: its value, this sharp in relation to it.
 _KNOWN_SHARPNESS = 1e-9
 _LEAST_SCALE = 1e-290
@@ -396,14 +398,25 @@ class LCPFN:
         """
         if curve.finished:
             return np.full((count, len(steps)), curve.values[-1])
-        uniform = uniform_draws((len(steps), count), generator)
-        parts = [uniform[:, begin : begin + _CHUNK] for begin in range(0, count, _CHUNK)]
+        margins = self.forecast(curve, steps)
+        if not isinstance(margins, Bounded):
+            return self._resampled(curve, steps, uniform_draws((len(steps), count), generator))
+        # Near a bound steps that are drawn lead astray, so only the order is taken from them.
+        many = max(count, _FEWEST_RANKED)
+        uniform = uniform_draws((len(steps) + 1, many), generator)
+        drawn = self._resampled(curve, steps, uniform[:-1])
+        return margins.arranged(drawn, uniform[-1][:, None])[:count]
+
+    def _resampled(self, curve: Curve, steps: Array, uniform: Array) -> Array:
+        """Joint draws (count, m) from uniform numbers (m, count)."""
+        parts = [uniform[:, begin : begin + _CHUNK] for begin in range(0, uniform.shape[1], _CHUNK)]
         return np.concatenate([self._drawn(curve, steps, part) for part in parts])
 
     def _drawn(self, curve: Curve, steps: Array, uniform: Array) -> Array:
         """Joint draws (copies, m) from uniform numbers (m, copies)."""
         count = uniform.shape[1]
-        encoded = self.encode(curve)
+        # A step that is drawn next to a bound would be read as a run that has reached it.
+        encoded = self.encode(curve)._replace(keeps_beyond=False)
         cells = encoded.axis.cells(np.append(curve.steps[-1], steps))
         seen = encoded.observations.length
         cache = self.network.cache(seen + len(np.unique(cells)))

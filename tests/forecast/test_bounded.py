@@ -154,6 +154,20 @@ def test_the_default_model_keeps_it_and_the_reference_cuts_it_off() -> None:
     np.testing.assert_array_equal(*free)
 
 
+def test_draws_of_a_loss_that_falls_by_decades_have_the_marginals_of_the_forecast() -> None:
+    values = [10.0 ** -(record / 4) for record in range(1, 13)]
+    post = lcpfn.load().extrapolate(values, horizon=60, goal="minimize")
+    drawn = post.sample(400, generator=np.random.default_rng(1))
+    for step in (0, 10, -1):
+        for level in (0.06, 0.5, 0.94):
+            share = (drawn[:, step] <= post.quantile(level)[step]).mean()
+            assert share == pytest.approx(level, abs=0.01)
+    assert drawn[:, -1].mean() == pytest.approx(post.mean[-1], rel=0.3)
+    # A curve is one run: its steps go along with one another.
+    scores = np.argsort(np.argsort(drawn[:, [20, 21]], axis=0), axis=0)
+    assert np.corrcoef(scores.T)[0, 1] > 0.5
+
+
 def test_draws_single_forecasts_and_backtests_agree() -> None:
     values = [0.9, 0.4, 0.15, 0.06, 0.02, 0.011, 0.005]
     model = lcpfn.load()
@@ -162,6 +176,10 @@ def test_draws_single_forecasts_and_backtests_agree() -> None:
     for level in (0.1, 0.5, 0.9):
         assert (drawn <= post.quantile(level)[0]).mean() == pytest.approx(level, abs=0.03)
     assert drawn.min() >= 0
+    few = np.concatenate(
+        [post.sample(1, generator=np.random.default_rng(seed))[:, 0] for seed in range(100)]
+    )
+    assert (few <= post.quantile(0.5)[0]).mean() == pytest.approx(0.5, abs=0.2)
     last = model.backtest(values, horizon=20, goal="minimize")[-1]
     np.testing.assert_allclose(
         last.at_horizon().quantile(LEVELS)[:, -1],
