@@ -233,6 +233,8 @@ def _sentence(
 def _exactly(value: float, write: Callable[[float], str]) -> str:
     """A value that is known, in more digits where those of the forecast would not show it."""
     text = write(value)
+    if not math.isfinite(value):
+        return text
     shown = float(text.replace(",", ""))
     return text if abs(shown - value) <= _SHOWN * abs(value) else f"{value:.4g}"
 

@@ -13,7 +13,7 @@ from lcpfn.logs.delimited import read_delimited, shape_of
 from lcpfn.logs.json_document import read_json_document
 from lcpfn.logs.json_lines import concatenated, looks_like_lines, read_json_lines
 from lcpfn.logs.json_prefix import Document, NotJSONError, read_document
-from lcpfn.logs.lines import plain, read_lines, without_colours
+from lcpfn.logs.lines import plain, read_lines, without_colours, without_holders
 from lcpfn.logs.long_form import spread
 from lcpfn.logs.run_column import by_run
 from lcpfn.logs.table import Table
@@ -77,7 +77,7 @@ def parse_text(content: Content) -> Table:
     assigned = _ASSIGNED.match(content.text)
     if assigned or content.text.lstrip()[:1] in _BEGINNINGS:
         document = content.text[assigned.end() :] if assigned else content.text
-        table = _json(replace(content, text=document))
+        table = _json(replace(content, text=without_holders(document)))
         if table is not None:
             return table
     lines = content.lines()

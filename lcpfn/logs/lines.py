@@ -57,6 +57,11 @@ _AT_STEP = re.compile(
 _HASHED = re.compile(
     r"\b(epoch|step|iteration|iter|episode|round|update)( ?)#(?=\d)", re.IGNORECASE
 )
+# A number as it is printed by what holds it: tensor(0.41, device='cuda:0'), Array(2, dtype=int32)
+_HELD = re.compile(
+    r"(?<![\w.])(?:tf\.|np\.|numpy\.)?(Tensor|tensor|Array|float\d+)"
+    r"\(([-+]?[\d.]+(?:e[-+]?\d+)?|nan|-?inf)(?:,[^()\n]*(?:\(\)[^()\n]*)?)?\)"
+)
 # Punctuation of full width, as Chinese and Japanese texts have it.
 _WIDE_COLON, _WIDE_COMMA = "\uff1a", "\uff0c"
 _WIDE = str.maketrans(f"{_WIDE_COLON}{_WIDE_COMMA}\uff1b\uff1d\uff08\uff09", ":,;=()")
@@ -174,6 +179,20 @@ def without_colours(text: str) -> str:
     return _COLOURS.sub("", text) if "\x1b" in text else text
 
 
+def without_holders(text: str) -> str:
+    """A text whose numbers stand without what held them as they were printed.
+
+    One that has no name keeps the holder's: `epoch 1 tensor(0.41)`.
+    """
+    return _HELD.sub(_number_alone, text) if "(" in text else text
+
+
+def _number_alone(found: re.Match[str]) -> str:
+    before = found.string[: found.start()].rstrip()[-1:]
+    named = before.isalpha() or before in tuple(":=,([{_")
+    return found[2] if named else f"{found[1]}={found[2]}"
+
+
 def plain(text: str) -> str:
     """A text without colours; what was typed over is set apart by carriage returns."""
     text = without_colours(text)
@@ -181,6 +200,7 @@ def plain(text: str) -> str:
         text = _BACK.sub("\r", text)
     if _WIDE_COLON in text or _WIDE_COMMA in text:
         text = text.translate(_WIDE)
+    text = without_holders(text)
     return text.replace("\r\n", "\n")
 
 

@@ -83,7 +83,9 @@ _HIGHER_PARTS = ("accuracy", "precision", "recall", "jaccard", "f1score", "auroc
 _LOWER_PARTS = ("crossentropy", "perplexity", "squarederror", "absoluteerror")
 _LONG = 8
 # What one side of a comparison got, or how sure a policy is: neither way is better.
-_NEITHER = frozenset(("chosen", "rejected", "entropy", "positives", "negatives"))
+_NEITHER = frozenset(
+    ("chosen", "rejected", "entropy", "positives", "negatives", "penalty", "penalties")
+)
 # Of spaCy: ents_f, ents_p and ents_r are an F-score, a precision and a recall.
 _SPACY = re.compile(
     r"(?:ents|sents|spans|cats|rels|morph)(?:_(?:macro|micro))?_[fpr]$", re.IGNORECASE
@@ -94,12 +96,16 @@ _OF_COCO = frozenset(_OF_COCO_TEXT.split())
 _RATE_OF_A_GROUP = re.compile(r"(?:^|[/_])lr\d$")
 _EXTREMES = frozenset(("best", "worst", "min", "max", "lowest", "highest", "std"))
 _NEGATED = frozenset(("neg", "negative"))
+# How much a metric varies is not how good it is.
+_SPREADS = frozenset(("std", "stddev"))
 # mAP50-95, mAP_0.5:0.95, mAP@.5:.95; mAP_0.5, mAP@.5
 _MAP_50_95 = re.compile(r"map[_@]?(?:0?\.50?|50)[:-](?:0?\.)?95", re.IGNORECASE)
 _MAP_50 = re.compile(r"map[_@]0?\.50?(?![\d:])", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Za-z][a-z]*\d*|\d+")
 _SPELLINGS = (
     ("mAP", "map"),
+    ("CIDEr", "cider"),
+    ("PnL", "pnl"),
     ("mIoU", "miou"),
     ("IoU", "iou"),
     ("logLoss", "logloss"),
@@ -166,7 +172,8 @@ def goal_of(name: str) -> str | None:
     deciding = next((word for word in reversed(telling) if word not in _WEAK), telling[-1])
     goal = _direction(deciding)
     # The loss of negative samples is one like any other.
-    if _NEGATED & set(found) and not {"sample", "samples"} & set(found):
+    negated = _NEGATED & set(found) and not {"sample", "samples"} & set(found)
+    if negated or last.startswith("-"):
         goal = MINIMIZE if goal == MAXIMIZE else MAXIMIZE
     return goal
 
@@ -187,6 +194,8 @@ def _direction(word: str) -> str | None:
 def _says_neither(found: tuple[str, ...], telling: list[str]) -> bool:
     """Whether a word takes from the others what they say."""
     if set(telling) <= _LAST and found[-1] not in _LAST:
+        return True
+    if not _SPREADS.isdisjoint(found):
         return True
     if set(telling) <= _WEAK and not {"d", "g"}.isdisjoint(found):
         # The scores of a generator and its discriminator.

@@ -185,3 +185,28 @@ def test_how_far_a_test_has_come_is_no_step(tmp_path: Path) -> None:
     log = read(tmp_path, text, "ssim")
     assert log.model_steps.tolist() == [1000, 2000, 3000, 4000, 5000, 6000]
     assert log.stated_horizon == 90_000
+
+
+@pytest.mark.parametrize(
+    ("line", "metric"),
+    [
+        ("epoch {} loss: tensor({}, device='cuda:0')", "loss"),
+        ("epoch {} loss=Array({}, dtype=float32)", "loss"),
+        ("epoch {} {{'loss': np.float64({})}}", "loss"),
+        ("epoch {} tensor({}, device='cuda:0', grad_fn=<NllLossBackward0>)", "tensor"),
+        ("epoch {} tf.Tensor({}, shape=(), dtype=float32)", "Tensor"),
+    ],
+)
+def test_a_number_is_read_without_what_holds_it(tmp_path: Path, line: str, metric: str) -> None:
+    values = [1.2, 0.91, 0.74, 0.7]
+    path = tmp_path / "log.txt"
+    path.write_text("".join(line.format(n, v) + "\n" for n, v in enumerate(values, 1)))
+    log = read_run(path, metric)
+    assert log.metric == metric and log.values.tolist() == values
+    assert log.logged_steps.tolist() == [1, 2, 3, 4]
+
+
+def test_a_printed_history_of_numpys_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text("{'loss': [np.float64(1.2), np.float64(0.9), np.float64(0.8)]}\n")
+    assert read_run(path, "loss").values.tolist() == [1.2, 0.9, 0.8]

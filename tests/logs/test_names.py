@@ -179,3 +179,19 @@ def test_one_mean_average_precision_in_all_spellings(name: str) -> None:
     assert meaning(f"metrics/{name}") == meaning("metrics/mAP50-95") != meaning("metrics/mAP50")
     assert goal_of(name) == "maximize"
     assert meaning("metrics/mAP_0.5") == meaning("metrics/mAP50")
+
+
+@pytest.mark.parametrize(
+    ("name", "goal"),
+    [
+        ("Std of Reward", None),
+        ("StdEpRet", None),
+        ("reward_penalty", None),
+        ("-elbo", "minimize"),
+        ("elbo", "maximize"),
+        ("train/-elbo", "minimize"),
+        ("CIDEr", "maximize"),
+    ],
+)
+def test_spreads_penalties_and_signs(name: str, goal: str | None) -> None:
+    assert goal_of(name) == goal
