@@ -194,7 +194,7 @@ def read_curve(
     if not len(observed):
         raise InputError("values is empty, but at least one observation is needed")
     worst = -math.inf if checked_goal == "maximize" else math.inf
-    best = np.flatnonzero(observed == -worst)
+    best = np.flatnonzero((observed == -worst) & ~recovered(observed))
     if len(best):
         raise InputError(
             f"values[{best[0]}] is {observed[best[0]]}, but to {checked_goal} only {worst} is "

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+import lcpfn
 from lcpfn.errors import InputError, LCPFNError
 from lcpfn.forecast.bounds import guess_bounds
 from lcpfn.forecast.curve import read_curve, read_query
@@ -189,3 +190,12 @@ def test_tensors_are_values() -> None:
     ]
     for values in tensors:
         assert read_curve(values, None, 10, "maximize", "auto").values.tolist() == numbers
+
+
+@pytest.mark.parametrize("odd", [math.inf, -math.inf])
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_an_infinite_record_that_the_run_recovered_from_is_missing(odd: float, goal: str) -> None:
+    model = lcpfn.load()
+    told = model.extrapolate([21.5, odd, 24.1, 24.6], horizon=30, goal=goal, bounds=None)
+    missing = model.extrapolate([21.5, math.nan, 24.1, 24.6], horizon=30, goal=goal, bounds=None)
+    np.testing.assert_array_equal(told.median, missing.median)
