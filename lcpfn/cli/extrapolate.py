@@ -30,7 +30,7 @@ from lcpfn.cli.common import (
 )
 from lcpfn.cli.options import Option
 from lcpfn.cli.peers import PeerOption, as_peer, read_peers
-from lcpfn.cli.question import check_unit, read_question, settle_bounds
+from lcpfn.cli.question import check_some_value, check_unit, read_question, settle_bounds
 from lcpfn.errors import InputError
 from lcpfn.numbers import number_writer, write_probability, write_step
 
@@ -87,6 +87,7 @@ def extrapolate(
     import lcpfn
 
     asked = read_question(run, metric, steps_column, goal, horizon)
+    check_some_value(run, asked.log)
     log = asked.log
     observed = log if observe is None else log.first(observe)
     loaded = lcpfn.load(model)

@@ -49,13 +49,17 @@ def read_question(
     from lcpfn.logs.run import read_run
 
     log = read_run(run, metric, steps_column, horizon)
-    _check_some_value(run, log)
     chosen, on_goal = settle_goal(log, goal)
     length, on_horizon = _settle_horizon(log, horizon)
     return Question(log, chosen, length, (*log.notes, *log.notes_on_steps, *on_goal, *on_horizon))
 
 
-def _check_some_value(run: str, log: RunLog) -> None:
+def check_some_value(run: str, log: RunLog) -> None:
+    """Checks that there is something to forecast from; a rule may take NaN for divergence.
+
+    Raises:
+        InputError: all values are NaN.
+    """
     import numpy as np
 
     if np.isnan(log.values).all():
