@@ -29,7 +29,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import lcpfn
 from experiments.real_runs import by_source, table
 from experiments.support.recorded_runs import own_runs
-from experiments.support.run_scores import CUTOFFS, PROBABILITIES, score_quantiles
+from experiments.support.run_scores import (
+    CAP,
+    CUTOFFS,
+    PROBABILITIES,
+    ratio_of_means,
+    score_quantiles,
+)
 from experiments.train_default import is_ragged, recorded_runs
 from lcpfn.forecast.arguments import Array
 from lcpfn.forecast.bounded import Bounded, Strip
@@ -46,7 +52,7 @@ _STRIPS = {
         *((0.1, 4, tail) for tail in (1e-9, 0.02, 0.1, 0.2, 0.5)),
     )
 }
-_CAP, _LEAST_LOG_DENSITY = 5.0, -30.0
+_LEAST_LOG_DENSITY = -30.0
 Rows = dict[str, list[tuple[float, float, float]]]
 
 
@@ -138,7 +144,7 @@ def _score(forecast: Distribution, run: RecordedRun) -> tuple[float, float, floa
     quantiles = np.asarray(forecast.quantile(PROBABILITIES[:, None]))[:, -1]
     crps, side = score_quantiles(quantiles, truth)
     density = float(np.asarray(forecast.log_prob(truth)).ravel()[-1])
-    return min(crps / spread, _CAP), float(side == 0), max(density, _LEAST_LOG_DENSITY)
+    return min(crps / spread, CAP), float(side == 0), max(density, _LEAST_LOG_DENSITY)
 
 
 def _cells(sources: Sequence[Source], way: str) -> list[str]:
@@ -147,8 +153,7 @@ def _cells(sources: Sequence[Source], way: str) -> list[str]:
     for cutoff in CUTOFFS:
         known = [source.means[cutoff] for source in sources if source.means[cutoff]]
         cut, ours = (np.array([each[name] for each in known]).T for name in (_CUT, way))
-        ratio = ours[0].mean() / cut[0].mean()
-        error = np.std(ratio * cut[0] - ours[0]) / cut[0].mean() / max(1, len(known) - 1) ** 0.5
+        ratio, error = ratio_of_means(ours[0], cut[0])
         gain = ours[2] - cut[2]
         cells.append(
             f"{1 - ratio:+.1%} ± {error:.1%}; {cut[1].mean():.2f}, {ours[1].mean():.2f}; "

@@ -26,12 +26,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import lcpfn
 from experiments.public_runs import Curve, read_collected
 from experiments.real_runs import table
-from experiments.support.run_scores import CUTOFFS, PROBABILITIES, score_quantiles
+from experiments.support.run_scores import (
+    CAP,
+    CUTOFFS,
+    PROBABILITIES,
+    ratio_of_means,
+    score_quantiles,
+)
 from lcpfn.forecast.bounds import BoundsLike
 from lcpfn.forecast.model import LCPFN
 from lcpfn.logs.name_bounds import bounds_by_name
 
-_CAP = 5.0
 _WAYS: tuple[BoundsLike, ...] = ("auto", None)
 
 
@@ -63,8 +68,7 @@ def _row(model: LCPFN, sources: list[list[Curve]], cutoff: float) -> list[str]:
         if scores:
             found.append(np.mean(scores, axis=0))
     last, guessed, inside, free, held = np.array(found).T
-    ratio = free.mean() / guessed.mean()
-    error = np.std(ratio * guessed - free) / guessed.mean() / max(1, len(found) - 1) ** 0.5
+    ratio, error = ratio_of_means(free, guessed)
     return [
         f"{cutoff:.0%}",
         f"{guessed.mean() / last.mean():.3f}, {inside.mean():.2f}",
@@ -80,7 +84,7 @@ def _scores(model: LCPFN, curve: Curve, cutoff: float) -> list[float]:
     if seen.sum() < 2:
         return []
     spread = float(np.quantile(values, 0.95) - np.quantile(values, 0.05))
-    found = [min(abs(values[seen][-1] - values[-1]) / spread, _CAP)]
+    found = [min(abs(values[seen][-1] - values[-1]) / spread, CAP)]
     for bounds in _WAYS:
         post = model.extrapolate(
             values[seen],
@@ -91,7 +95,7 @@ def _scores(model: LCPFN, curve: Curve, cutoff: float) -> list[float]:
             query=[steps[-1]],
         )
         crps, side = score_quantiles(post.quantile(PROBABILITIES)[:, -1], float(values[-1]))
-        found += [min(crps / spread, _CAP), float(side == 0)]
+        found += [min(crps / spread, CAP), float(side == 0)]
     return found
 
 

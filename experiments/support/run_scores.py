@@ -21,7 +21,8 @@ Told = Literal["nothing", "rates", "schedule"]
 
 PROBABILITIES = np.linspace(0.02, 0.98, 49)
 """Of the quantiles that forecasts are scored by."""
-_CAP = 5.0
+CAP = 5.0
+"""What errors over the spread of a run are cut to."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,14 @@ def paired_ratio(
         if len(own.crps[cutoff])
     ]
     own, other = np.array(pairs).T
+    return ratio_of_means(own, other)
+
+
+def ratio_of_means(own: Array, other: Array) -> tuple[float, float]:
+    """The mean of ours over that of theirs (sources,), and its standard error, paired."""
     ratio = own.mean() / other.mean()
     spread = np.std(ratio * other - own) / other.mean()
-    return float(ratio), float(spread / max(1, len(pairs) - 1) ** 0.5)
+    return float(ratio), float(spread / max(1, len(own) - 1) ** 0.5)
 
 
 def score_runs(
@@ -145,8 +151,8 @@ def _score(
     last = abs(reached(run.values[seen]) - truth)
     crps, above = score_quantiles(quantiles, truth)
     return (
-        min(crps / spread, _CAP),
-        min(last / spread, _CAP),
+        min(crps / spread, CAP),
+        min(last / spread, CAP),
         above if run.maximize else -above,
     )
 

@@ -398,10 +398,11 @@ class LCPFN:
         """
         if curve.finished:
             return np.full((count, len(steps)), curve.values[-1])
-        margins = self.forecast(curve, steps)
-        if not isinstance(margins, Bounded):
+        if not self._keeps_beyond or curve.bounds == (None, None):
             return self._resampled(curve, steps, uniform_draws((len(steps), count), generator))
         # Near a bound steps that are drawn lead astray, so only the order is taken from them.
+        margins = self.forecast(curve, steps)
+        assert isinstance(margins, Bounded)
         many = max(count, _FEWEST_RANKED)
         uniform = uniform_draws((len(steps) + 1, many), generator)
         drawn = self._resampled(curve, steps, uniform[:-1])
